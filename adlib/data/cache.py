@@ -1,0 +1,101 @@
+"""Decoded pixels and digests kept on disk, so that an image is decoded and hashed once.
+
+Pixels live in plain `.npy` files of uint8 under `cache_root()/images`. A file's name holds the hash
+of everything its content depends on, so a stale one is never read; the folder may be deleted at any
+time.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from adlib.files import atomic, sha256_file, write_text
+from adlib.paths import cache_root
+
+_BLOCK = 64 * 2**20  # bytes of decoded images held in memory while a cache file is built
+WORKERS = min(16, os.cpu_count() or 1)
+
+
+def hashed(parts: Iterable[object]) -> str:
+    """SHA-256 over the text of `parts`, one a line."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part}\n".encode())
+    return digest.hexdigest()
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of last change in ns; an equal stamp means an unchanged file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.ndarray]) -> Path:
+    """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, made if it is not there.
+
+    Rows are made in a thread pool and written in blocks, so memory does not grow with the set. The
+    file appears under its name when it is whole; two processes that build it at once write the same
+    bytes to names of their own.
+
+    Args:
+        name: readable start of the file's name, also the label of the progress bar.
+        key: hash of all the rows depend on.
+        shape: (rows, *shape of one row).
+        make: makes row i as uint8 of shape[1:].
+    """
+    path = cache_root() / "images" / f"{name}-{key[:20]}.npy"
+    if path.is_file():
+        return path
+    block = max(WORKERS, _BLOCK // max(1, int(np.prod(shape[1:]))))
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with (
+        atomic(path) as temporary,
+        temporary.open("wb") as file,
+        ThreadPoolExecutor(WORKERS) as pool,
+        tqdm(total=shape[0], desc=f"decoding {name}", unit="image", delay=1, leave=False) as bar,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, shape[0], block):
+            for row in pool.map(make, range(start, min(start + block, shape[0]))):
+                file.write(np.ascontiguousarray(row, np.uint8))
+                bar.update()
+    return path
+
+
+def read(path: Path, index: np.ndarray) -> np.ndarray:
+    """Rows `index` of a cache file as a new array.
+
+    Read with plain file reads: pages of a memory map would count as memory beside the copy.
+    """
+    stored = np.load(path, mmap_mode="r")
+    offset, shape = stored.offset, stored.shape[1:]
+    del stored
+    rows = np.empty((len(index), *shape), np.uint8)
+    size = int(np.prod(shape))
+    with path.open("rb", buffering=0) as file:
+        for row, i in zip(rows, index, strict=True):
+            file.seek(offset + int(i) * size)
+            if file.readinto(row) != size:
+                raise OSError(f"{path}: the cache file is cut short. Delete it and try again.")
+    return rows
+
+
+def digests(name: str, root: Path, paths: Sequence[str]) -> list[str]:
+    """SHA-256 of each file's bytes; a file is read again only if its size or time changed."""
+    store = cache_root() / "digests" / f"{name}-{hashed([root])[:20]}.json"
+    known = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    stamps = {path: list(stamp(root / path)) for path in paths}
+    new = [path for path in stamps if known.get(path, [])[:2] != stamps[path]]
+    if new:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            done = pool.map(lambda path: sha256_file(root / path), new)
+            bar = tqdm(done, f"hashing {name}", len(new), unit="file", delay=1, leave=False)
+            known |= {path: [*stamps[path], sha] for path, sha in zip(new, bar, strict=True)}
+        write_text(store, json.dumps(known, indent=0))
+    return [known[path][2] for path in paths]

@@ -1,0 +1,169 @@
+"""Download of MVTec AD: `python -m adlib.data.download mvtec_ad [category]`.
+
+The archive is fetched once, checked against its SHA-256, and kept beside the data, so that another
+category costs no second download; it may be deleted when all is unpacked. A category is unpacked
+into a temporary folder, counted, and renamed, so a folder of its name is always whole.
+"""
+
+import argparse
+import lzma
+import shutil
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pooch
+from filelock import FileLock
+
+from adlib.data import layouts
+from adlib.data.catalogue import CATALOGUE, Dataset, info, require_category
+from adlib.paths import data_root
+
+
+def download(
+    name: str,
+    category: str | None = None,
+    root: str | Path | None = None,
+    urls: Sequence[str] | None = None,
+    sha256: str | None = None,
+) -> Path:
+    """Get a data set, or a category of it, into the data root, as far as it is not there.
+
+    Args:
+        name: a data set that can be downloaded (`mvtec_ad`).
+        category: one category; None for all.
+        root: folder of the data sets; None means `ADLIB_DATA`, else `data/`.
+        urls: addresses to try in turn instead of the built-in ones.
+        sha256: what the archive must hash to, where it is not the built-in archive.
+
+    Returns:
+        The data set's folder.
+
+    Raises:
+        ValueError: a data set that is not downloaded; a folder that is there but not whole; an
+            unsafe or damaged archive, or one without the expected images.
+        ConnectionError: no address gave the archive; names the page where to get it by hand.
+    """
+    dataset, root = info(name), data_root(root)
+    if dataset.archive is None:
+        where = f"Get it by hand from {dataset.homepage}. " if dataset.homepage else ""
+        raise ValueError(f"{name} is not downloaded by this program. {where}{dataset.note}")
+    if category is not None:
+        require_category(dataset, category)
+    wanted = list(dataset.modes) if category is None else [category]
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".download.lock"):
+        for present in [each for each in wanted if (folder / each).exists()]:
+            _counted(dataset, folder / present, present, root)
+        if missing := [each for each in wanted if not (folder / each).exists()]:
+            known = dataset.archive
+            archive = _fetched(dataset, folder, urls or known.urls, sha256 or known.sha256)
+            _unpack(dataset, archive, missing, root)
+    return folder
+
+
+def _by_hand(dataset: Dataset, folder: Path) -> str:
+    return (
+        f"Get {dataset.title} by hand from {dataset.homepage} and unpack it so that "
+        f"{folder / next(iter(dataset.modes)) / 'train' / 'good'} and its like exist."
+    )
+
+
+def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -> Path:
+    """The archive from the first address that gives the right bytes, or the one there."""
+    failures = []
+    for url in urls:
+        try:
+            found = pooch.retrieve(
+                url,
+                known_hash=f"sha256:{sha256}",
+                fname=PurePosixPath(url).name,
+                path=folder / ".archive",
+                downloader=pooch.HTTPDownloader(progressbar=True, timeout=60),
+            )
+        except (OSError, ValueError) as error:
+            failures.append(f"{url}: {error}")
+        else:
+            return Path(found)
+    raise ConnectionError(
+        f"{dataset.title} could not be downloaded.\n"
+        + "\n".join(failures)
+        + f"\n{_by_hand(dataset, folder)}"
+    )
+
+
+def _safe(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
+    """The member's path, if it is a plain file or folder that stays inside the archive's folder."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or any(c in member.name for c in "\\:\0"):
+        raise ValueError(
+            f"{archive}: {member.name!r} leads out of the folder; nothing was installed."
+        )
+    if not (member.isfile() or member.isdir()):
+        raise ValueError(
+            f"{archive}: {member.name!r} is a link or a device, not a file; nothing was installed."
+        )
+    return path
+
+
+def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> None:
+    """Unpack categories into a temporary folder, count them, and move them to their place."""
+    folder = root / dataset.name
+    partial = folder / ".unpacking"
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed call; the lock keeps others out
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = _safe(member, archive)
+                if member.isfile() and len(path.parts) > 1 and path.parts[0] in wanted:
+                    target = partial.joinpath(*path.parts)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with tar.extractfile(member) as source, target.open("wb") as out:
+                        shutil.copyfileobj(source, out)
+        for category in wanted:
+            if not (partial / category).is_dir():
+                raise ValueError(f"{archive}: the archive does not hold the category {category!r}.")
+            _counted(dataset, partial / category, category, root)
+        for category in wanted:
+            (partial / category).replace(folder / category)
+    except (tarfile.ReadError, lzma.LZMAError, EOFError) as error:
+        raise ValueError(
+            f"{archive}: damaged or truncated archive ({error}). Delete it and call again. "
+            + _by_hand(dataset, folder)
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
+    """Raise unless a folder holds the published number of images, abnormal ones masked."""
+    table = layouts.mvtec(folder, root)
+    groups = table.groupby(["part", "label"]).size()
+    found = {
+        "n_train_normal": int(groups.get(("train", 0), 0)),
+        "n_test_normal": int(groups.get(("test", 0), 0)),
+        "n_test_abnormal": int(groups.get(("test", 1), 0)),
+    }
+    masks = int((table["mask"] != "").sum())
+    if found != dataset.expected[category] or masks != found["n_test_abnormal"]:
+        raise ValueError(
+            f"{folder}: it holds {found} and {masks} masks, but {dataset.title} {category} has "
+            f"{dataset.expected[category]} and a mask of every abnormal image. Move the folder "
+            "away and call again."
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: name of the data set, and a category if not all."""
+    parser = argparse.ArgumentParser(prog="python -m adlib.data.download", description=main.__doc__)
+    parser.add_argument("name", choices=[name for name in CATALOGUE if info(name).archive])
+    parser.add_argument("category", nargs="?")
+    parser.add_argument("--root", help="folder of the data sets (default: ADLIB_DATA, else data/)")
+    options = parser.parse_args(arguments)
+    print(f"Licence: {info(options.name).licence}.")
+    print(download(options.name, options.category, options.root))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""A set of images of one category: its table, its pixels and masks, its digests."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from adlib.data import cache, decode
+
+COLUMNS = ["path", "label", "kind", "part", "mask"]
+Index = Sequence[int] | np.ndarray | torch.Tensor | slice | None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one category, listed; they are opened when pixels are asked for.
+
+    Attributes:
+        name: the data set's name in the catalogue.
+        category: the category, as it was asked for.
+        root: folder that the table's paths are relative to.
+        table: one row an image, sorted by path. `path` (posix, relative to `root`, or a made-up
+            name for sets without files), `label` (0 normal, 1 abnormal), `kind` (type of defect or
+            class, "good" for normal), `part` ("train", "test", or "" where the set has no official
+            parts), `mask` (path or "").
+        mode: "object" or "texture".
+        n_left_out: images of the source that the set leaves out on purpose.
+        convert: convert what is not plain 8-bit grey or RGB (rules in `adlib.data.decode`).
+        arrays: for sets without files the images, uint8 (N, H, W) or (N, H, W, 3).
+        mask_arrays: for sets without files the masks, bool (N, H, W).
+    """
+
+    name: str
+    category: str
+    root: Path
+    table: pd.DataFrame
+    mode: str
+    n_left_out: int = 0
+    convert: bool = False
+    arrays: np.ndarray | None = None
+    mask_arrays: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        """Name and counts in a line."""
+        counts = ", ".join(f"{key[2:]} {value}" for key, value in self.counts().items() if value)
+        return f"ImageSet({self.name}/{self.category}, {self.mode}: {counts})"
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of images: in all, per label, per official part and label, and left out."""
+        labels, parts = self.table["label"], self.table["part"]
+        return {
+            "n_images": len(self),
+            "n_normal": int((labels == 0).sum()),
+            "n_abnormal": int((labels == 1).sum()),
+            "n_train_normal": int(((parts == "train") & (labels == 0)).sum()),
+            "n_train_abnormal": int(((parts == "train") & (labels == 1)).sum()),
+            "n_test_normal": int(((parts == "test") & (labels == 0)).sum()),
+            "n_test_abnormal": int(((parts == "test") & (labels == 1)).sum()),
+            "n_left_out": self.n_left_out,
+        }
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every abnormal image has a mask (and there is an abnormal image)."""
+        abnormal = self.table["label"] == 1
+        return bool(abnormal.any() and (self.table.loc[abnormal, "mask"] != "").all())
+
+    def pixels(
+        self, index: Index = None, side: int | None = None, channels: int = 3
+    ) -> torch.Tensor:
+        """Pixels of the images `index` (all by default): uint8 (N, channels, side, side), 0 to 255.
+
+        Resized with an antialiased bilinear filter; an image that is not square is squeezed into
+        the square. Decoded once for the whole set and kept in the cache. Grey images get three
+        equal channels; with `channels=1` colour becomes ITU-R 601 luma.
+
+        Args:
+            index: rows of the table.
+            side: side in pixels; None keeps the images' own, which must then be equal and square.
+            channels: 1 or 3.
+
+        Raises:
+            ValueError: a bad file (named, with the way out), or no `side` where sizes differ.
+        """
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, not {channels}.")
+        side = self._side(side)
+        rows = self._rows(index)
+        if self.arrays is not None:
+            pixels = np.empty((len(rows), channels, side, side), np.uint8)
+            for out, row in zip(pixels, rows, strict=True):
+                out[:] = decode.resized(Image.fromarray(self.arrays[row]), side, channels)
+            return torch.from_numpy(pixels)
+        path = cache.build(
+            self._slug(side, channels),
+            self._key(side, channels),
+            (len(self), channels, side, side),
+            lambda row: decode.resized(self._opened(row), side, channels),
+        )
+        return torch.from_numpy(cache.read(path, rows))
+
+    def masks(self, index: Index = None, side: int | None = None) -> torch.Tensor:
+        """Masks of the images `index`: bool (N, side, side), True = defective, False on normals.
+
+        A resized pixel is defective where at least half of its area is; a defect too small for that
+        keeps the pixels it covers most.
+
+        Raises:
+            ValueError: the set has no masks, or a mask does not fit its image.
+        """
+        if not self.has_masks:
+            raise ValueError(
+                f"{self.name}/{self.category} has no masks, so pixel metrics cannot be computed "
+                "on it."
+            )
+        side = self._side(side)
+        rows = self._rows(index)
+        masks = np.zeros((len(rows), side, side), bool)
+        if self.mask_arrays is not None:
+            for out, row in zip(masks, rows, strict=True):
+                out[:] = decode.resized_mask(self.mask_arrays[row], side)
+            return torch.from_numpy(masks)
+        masked = np.flatnonzero(self.table["mask"] != "")
+        path = cache.build(
+            self._slug(side, "mask"),
+            self._key(side, "mask"),
+            (len(masked), side, side),
+            lambda i: decode.resized_mask(self._opened_mask(masked[i]), side),
+        )
+        wanted = np.flatnonzero(np.isin(rows, masked))
+        masks[wanted] = cache.read(path, np.searchsorted(masked, rows[wanted])).astype(bool)
+        return torch.from_numpy(masks)
+
+    def digests(self) -> list[str]:
+        """SHA-256 of each image's bytes, in the table's order."""
+        return self._digests
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the whole set: names, labels, kinds, parts and bytes of images and masks."""
+        rows = self.table[COLUMNS].itertuples(index=False, name=None)
+        return cache.hashed([self.name, *zip(rows, self._digests, self._mask_digests, strict=True)])
+
+    def duplicates(self) -> list[list[str]]:
+        """Groups of paths whose files hold the same bytes."""
+        groups = self.table["path"].groupby(pd.Series(self._digests, self.table.index))
+        return [sorted(group) for _, group in groups if len(group) > 1]
+
+    def check(self) -> dict[str, object]:
+        """Open every image and mask and say what is there.
+
+        Returns:
+            counts, sizes ("W x H" -> images), modes ("grey", "colour" -> images), duplicates.
+
+        Raises:
+            ValueError: every bad file, one a line.
+        """
+        if self.arrays is not None:
+            mode = "grey" if self.arrays.ndim == 3 else "colour"
+            height, width = self.arrays.shape[1:3]
+            sizes, modes = {f"{width} x {height}": len(self)}, {mode: len(self)}
+        else:
+            with ThreadPoolExecutor(cache.WORKERS) as pool:
+                seen = list(pool.map(self._seen, range(len(self))))
+            if bad := [line for line, _, _ in seen if line]:
+                raise ValueError("\n".join(bad))
+            sizes, modes = _tally(size for _, size, _ in seen), _tally(mode for _, _, mode in seen)
+        found = {"sizes": sizes, "modes": modes, "duplicates": self.duplicates()}
+        return {"counts": self.counts(), **found}
+
+    # What follows reads files.
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        if self.arrays is not None:
+            return [hashlib.sha256(array.tobytes()).hexdigest() for array in self.arrays]
+        return cache.digests(self._slug("images"), self.root, list(self.table["path"]))
+
+    @cached_property
+    def _mask_digests(self) -> list[str]:
+        if self.mask_arrays is not None:
+            return [hashlib.sha256(mask.tobytes()).hexdigest() for mask in self.mask_arrays]
+        paths = [path for path in self.table["mask"] if path]
+        found = dict(zip(paths, cache.digests(self._slug("masks"), self.root, paths), strict=True))
+        return [found.get(path, "") for path in self.table["mask"]]
+
+    def _slug(self, *parts: object) -> str:
+        name = "-".join(map(str, [self.name, Path(self.category).name, *parts]))
+        return re.sub(r"[^\w.-]+", "_", name)
+
+    def _key(self, side: int, what: object) -> str:
+        """Hash of all that the cached pixels (or masks) depend on."""
+        column = "mask" if what == "mask" else "path"
+        files = [path for path in self.table[column] if path]
+        stamps = [(path, *cache.stamp(self.root / path)) for path in files]
+        return cache.hashed([decode.RULE, self.convert, side, what, *stamps])
+
+    def _rows(self, index: Index) -> np.ndarray:
+        rows = np.arange(len(self))
+        if index is None or isinstance(index, slice):
+            return rows[index or slice(None)]
+        index = np.atleast_1d(np.asarray(index))
+        return rows[index] if index.size else rows[:0]
+
+    def _path(self, row: int, column: str = "path") -> Path:
+        return self.root / self.table[column].iat[row]
+
+    @cached_property
+    def _first_mode(self) -> str:
+        return decode.open_image(self._path(0), self.convert).mode
+
+    def _opened(self, row: int) -> Image.Image:
+        image = decode.open_image(self._path(row), self.convert)
+        if not self.convert and image.mode != self._first_mode:
+            names = {"L": "grey", "RGB": "colour"}
+            raise ValueError(
+                f"{self._path(row)} is {names[image.mode]} but {self._path(0)} is "
+                f"{names[self._first_mode]}: the set mixes grey and colour images. Make them "
+                "alike, or load with convert=True (grey then gets three equal channels)."
+            )
+        return image
+
+    def _opened_mask(self, row: int) -> np.ndarray:
+        return decode.open_mask(self._path(row, "mask"), self._path(row), self.convert)
+
+    def _seen(self, row: int) -> tuple[str, str, str]:
+        """Error, size and mode of one image after opening it and its mask whole."""
+        try:
+            image = self._opened(row)
+            if self.table["mask"].iat[row]:
+                self._opened_mask(row)
+        except (ValueError, FileNotFoundError) as error:
+            return str(error), "", ""
+        return "", f"{image.width} x {image.height}", "grey" if image.mode == "L" else "colour"
+
+    def _side(self, side: int | None) -> int:
+        if side is not None:
+            if not isinstance(side, (int, np.integer)) or side < 1:
+                raise ValueError(f"side must be a whole number of pixels above 0, not {side!r}.")
+            return int(side)
+        return self._own_side
+
+    @cached_property
+    def _sizes(self) -> set[tuple[int, int]]:
+        """All (width, height) that occur, in pixels."""
+        if self.arrays is not None:
+            return {self.arrays.shape[2:0:-1]}
+        with ThreadPoolExecutor(cache.WORKERS) as pool:
+            size = lambda row: decode.image_size(self._path(row), self.convert)  # noqa: E731
+            return set(pool.map(size, range(len(self))))
+
+    def sides(self) -> tuple[int, int]:
+        """Shortest and longest side in pixels over all images."""
+        lengths = [length for size in self._sizes for length in size]
+        return min(lengths), max(lengths)
+
+    @cached_property
+    def _own_side(self) -> int:
+        """The images' own side, where all are equal and square."""
+        sizes = self._sizes
+        (width, height), *others = sorted(sizes)
+        if others or width != height:
+            largest = "{} x {}".format(*max(sizes))
+            raise ValueError(
+                f"{self.name}/{self.category}: the images are not all square and of one size (from "
+                f"{width} x {height} to {largest} pixels). Give side=, for example side=256."
+            )
+        return width
+
+
+def _tally(values: object) -> dict[str, int]:
+    return {str(key): int(n) for key, n in pd.Series(list(values)).value_counts().items()}

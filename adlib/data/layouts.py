@@ -1,0 +1,201 @@
+"""Folder layouts: each lists a category's images as a table.
+
+Nothing is opened here, so listing is quick. A layout takes the category's folder and the data root
+and returns a table with the columns of `images.COLUMNS`, sorted by path, paths from the root on.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from adlib.data.decode import SUFFIXES
+from adlib.data.images import COLUMNS
+
+_OTHERS = {"thumbs.db", "desktop.ini"}  # left by file managers, as are names that start with a dot
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A sentence that names what comes closest to `name`, else all there is."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"There is: {', '.join(names)}." if names else "There is none."
+
+
+def table(
+    rows: Iterable[tuple[str | Path, int, str, str, str | Path]], root: Path | None = None
+) -> pd.DataFrame:
+    """Rows (path, label, kind, part, mask) as a table sorted by path; files named from `root`."""
+
+    def name(path: str | Path) -> str:
+        return path.relative_to(root).as_posix() if isinstance(path, Path) else path
+
+    named = [(name(path), *others, name(mask)) for path, *others, mask in rows]
+    made = pd.DataFrame(named, columns=COLUMNS).astype({"label": "int64"})
+    return made.sort_values("path", ignore_index=True)
+
+
+def inside(path: Path, root: Path) -> Path:
+    """`path`, if it does not lead out of `root` through a symbolic link; else a ValueError."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"{path}: a symbolic link (or ..) that leads out of the data folder {root} (to "
+            f"{path.resolve()}). Copy the files there, or point ADLIB_DATA (or root=) at the "
+            "folder that holds them."
+        )
+    return path
+
+
+def _entries(folder: Path, root: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without hidden files and those of file managers."""
+    inside(folder, root)
+    entries = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if not entry.name.startswith(".") and entry.name.lower() not in _OTHERS
+    ]
+    return [inside(entry, root) if entry.is_symlink() else entry for entry in entries]
+
+
+def folders(folder: Path, root: Path) -> list[Path]:
+    """Sub-folders of `folder`, sorted by name."""
+    return [entry for entry in _entries(folder, root) if entry.is_dir()]
+
+
+def files(folder: Path, root: Path, what: str = "images") -> list[Path]:
+    """Image files of `folder`, sorted by name.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no image in it, or something that is not an image by its name.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; {what} are expected there.")
+    found = _entries(folder, root)
+    if not found:
+        raise ValueError(f"{folder}: the folder is empty; {what} are expected there.")
+    for path in found:
+        if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+            raise ValueError(
+                f"{path}: {'a folder' if path.is_dir() else 'not an image by its name'}, where "
+                f"only {what} are expected ({' '.join(SUFFIXES)}). Move it elsewhere."
+            )
+    return found
+
+
+def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+    """Paths by name without `suffix` and file type; two of one name are an error."""
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        stem = path.stem.removesuffix(suffix)
+        if stem in by_stem:
+            raise ValueError(
+                f"{path} and {by_stem[stem]} share a name; an image and its mask are matched by "
+                "name. Rename one."
+            )
+        by_stem[stem] = path
+    return by_stem
+
+
+def _masks_of(images: list[Path], folder: Path, root: Path) -> dict[Path, Path]:
+    """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side raises."""
+    masks = _stems(files(folder, root, "masks (one for every abnormal image)"), "_mask")
+    by_stem = _stems(images)
+    if alone := sorted(masks.keys() - by_stem.keys()):
+        raise ValueError(
+            f"{masks[alone[0]]}: a mask without an image ({alone[0]}.* is not in "
+            f"{images[0].parent}). Add the image or remove the mask."
+        )
+    if alone := sorted(by_stem.keys() - masks.keys()):
+        raise ValueError(
+            f"{by_stem[alone[0]]}: an abnormal image without a mask ({alone[0]}_mask.* is not in "
+            f"{folder}). Add it, or move the whole ground_truth folder away to go on without masks."
+        )
+    return {image: masks[stem] for stem, image in by_stem.items()}
+
+
+def mvtec(folder: Path, root: Path) -> pd.DataFrame:
+    """`train/good`, `test/good`, `test/<kind>` and, where there are masks, `ground_truth/<kind>`.
+
+    A mask is named after its image, `NAME_mask` of any file type. Without a folder `ground_truth`
+    the set has no masks; with one, every abnormal test image must have its mask and every mask its
+    image.
+    """
+    train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
+    normal = files(train / "good", root, "normal training images")
+    normal_test = files(test / "good", root, "normal test images")
+    if others := [kind for kind in folders(train, root) if kind.name != "good"]:
+        raise ValueError(f"{others[0]}: training images are normal; only train/good is expected.")
+    kinds = [kind for kind in folders(test, root) if kind.name != "good"]
+    if not kinds:
+        raise ValueError(f"{test}: no folder with abnormal test images beside good/.")
+    masked = {path.name for path in folders(truth, root)} - {"good"} if truth.is_dir() else set()
+    if alone := sorted(masked - {kind.name for kind in kinds}):
+        raise ValueError(
+            f"{truth / alone[0]}: masks without images ({test / alone[0]} is missing)."
+        )
+    rows = [(path, 0, "good", "train", "") for path in normal]
+    rows += [(path, 0, "good", "test", "") for path in normal_test]
+    for kind in kinds:
+        images = files(kind, root, "abnormal test images")
+        masks = _masks_of(images, truth / kind.name, root) if truth.is_dir() else {}
+        rows += [(path, 1, kind.name, "test", masks.get(path, "")) for path in images]
+    return table(rows, root)
+
+
+def two_folders(folder: Path, root: Path) -> pd.DataFrame:
+    """`normal/` and, if any, `abnormal/` with images or with a folder for each kind."""
+    normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
+    rows = [(path, 0, "good", "", "") for path in normal]
+    kinds = folders(abnormal, root) if abnormal.is_dir() else []
+    if kinds and (loose := [path for path in _entries(abnormal, root) if not path.is_dir()]):
+        raise ValueError(
+            f"{loose[0]}: abnormal/ holds files beside folders. Use a folder for each kind or none."
+        )
+    for kind in kinds or ([abnormal] if abnormal.is_dir() else []):
+        rows += [(path, 1, kind.name, "", "") for path in files(kind, root, "abnormal images")]
+    return table(rows, root)
+
+
+def user(folder: Path, root: Path) -> pd.DataFrame:
+    """A user's own images: MVTec layout where there is `train/`, else `normal/` and `abnormal/`."""
+    if (folder / "train").is_dir():
+        return mvtec(folder, root)
+    if (folder / "normal").is_dir():
+        return two_folders(folder, root)
+    raise FileNotFoundError(
+        f"{folder}: neither normal/ (with abnormal/ beside it) nor train/good and test/ are in it. "
+        "Put the normal images into normal/ and the abnormal ones, if any, into abnormal/."
+    )
+
+
+def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
+    """`MT_Free/Imgs/*.jpg` is normal, `MT_<kind>/Imgs/*.jpg` abnormal.
+
+    The mask is the PNG beside an image; those of `MT_Free` are empty and are passed over.
+    """
+    rows = []
+    kinds = [path for path in folders(folder, root) if path.name.startswith("MT_")]
+    if "MT_Free" not in {kind.name for kind in kinds}:
+        raise FileNotFoundError(
+            f"{folder / 'MT_Free'}: no such folder; normal images are expected there."
+        )
+    for kind in kinds:
+        found = files(kind / "Imgs", root)
+        images = _stems([path for path in found if path.suffix.lower() in (".jpg", ".jpeg")])
+        masks = _stems([path for path in found if path.suffix.lower() == ".png"])
+        normal = kind.name == "MT_Free"
+        if not images:
+            raise ValueError(f"{kind / 'Imgs'}: no .jpg image in it.")
+        for have, lack, what in [(images, masks, "mask"), (masks, images, "image")]:
+            if not normal and (alone := sorted(have.keys() - lack.keys())):
+                raise ValueError(
+                    f"{have[alone[0]]}: its {what} is missing beside it. Get it again."
+                )
+        name = "good" if normal else kind.name.removeprefix("MT_").lower()
+        for stem, path in images.items():
+            rows.append((path, int(not normal), name, "", "" if normal else masks[stem]))
+    return table(rows, root)
