@@ -1,0 +1,246 @@
+"""The one interface of every detector, and the register that tables and tests walk over.
+
+A detector is built from named settings, fitted on a split, and gives scores and maps in evaluation
+mode. Images go in and out as uint8 tensors `(N, C, side, side)` with values 0 to 255; inside,
+networks see float images in [-1, 1]. With `patch` set (the papers' texture mode) the network works
+on square patches: training draws them at random, scoring cuts the image into a grid and takes the
+maximum.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from adlib import augment
+from adlib.files import atomic
+
+REGISTRY: dict[str, type["Detector"]] = {}
+
+
+def register(cls: type["Detector"]) -> type["Detector"]:
+    """Class decorator: make a detector known by its class name to runs, notebooks and tests."""
+    REGISTRY[cls.__name__] = cls
+    return cls
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all detectors share.
+
+    Attributes:
+        side: side of the square image in pixels.
+        channels: 1 (grey) or 3 (colour, or grey repeated).
+        patch: side of the patches the network sees in pixels; 0 means the whole image.
+        rotation: smallest and largest clockwise rotation in degrees, drawn anew for every training
+            image; `(0, 0)` switches it off.
+        learning_rate: Adam's step size.
+    """
+
+    side: int = 128
+    channels: int = 3
+    patch: int = 0
+    rotation: tuple[float, float] = (0.0, 0.0)
+    learning_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no detector can work with."""
+        object.__setattr__(self, "rotation", tuple(self.rotation))
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels={self.channels}: allowed are 1 (grey) and 3 (colour)")
+        if self.patch and self.side % self.patch:
+            raise ValueError(f"patch={self.patch} does not divide side={self.side}")
+        if len(self.rotation) != 2 or self.rotation[0] > self.rotation[1]:
+            raise ValueError(f"rotation={self.rotation}: give (smallest, largest) in degrees")
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of what the network sees."""
+        return self.patch or self.side
+
+    def require(self, name: str, allowed: tuple) -> None:
+        """Raise ValueError when the setting `name` is not among `allowed`."""
+        if getattr(self, name) not in allowed:
+            raise ValueError(
+                f"{name}={getattr(self, name)!r}: allowed are {', '.join(map(repr, allowed))}"
+            )
+
+
+class Detector(ABC):
+    """Base of all detectors: `fit`, `score`, `anomaly_map`, `reconstruct`, `save`, `load`.
+
+    A subclass sets `Settings`, fills `self.networks`, names the networks whose running average is
+    scored in `averaged`, and implements the abstract methods. Nothing here depends on a data set.
+    """
+
+    Settings: ClassVar[type[Settings]] = Settings
+    averaged: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **settings: object) -> None:
+        """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
+        known = [field.name for field in fields(self.Settings)]
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no setting {', '.join(unknown)}; "
+                f"it has {', '.join(known)}"
+            )
+        self.settings = self.Settings(**settings)
+        self.networks = nn.ModuleDict(self.build())
+
+    # ---- what a subclass gives -------------------------------------------------------------
+
+    @abstractmethod
+    def build(self) -> dict[str, nn.Module]:
+        """Make the networks by name, freshly initialised from torch's global generator."""
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Make the optimisers by name for the networks as they are now."""
+
+    @abstractmethod
+    def training_step(
+        self, draw: Callable[[], Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Do one update of every network; give the losses as 0-d tensors on the device.
+
+        Args:
+            draw: gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1].
+            optimizers: what `optimizers()` made.
+            rng: generator on the device for any other random draw of this step.
+        """
+
+    @abstractmethod
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Anomaly scores `(n,)` of network inputs `(n, C, input_side, input_side)` in [-1, 1]."""
+
+    @abstractmethod
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Anomaly maps `(n, input_side, input_side)`, not negative, of network inputs."""
+
+    @abstractmethod
+    def reconstruct_inputs(self, x: Tensor) -> Tensor:
+        """Reconstructions in [-1, 1] of network inputs, same shape."""
+
+    # ---- what everybody calls --------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.networks.parameters()).device
+
+    def to(self, device: str | torch.device) -> "Detector":
+        """Move the networks (convolutions in channels-last order) and return the detector."""
+        self.networks.to(device, memory_format=torch.channels_last)
+        return self
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Number of trainable values of every network."""
+        return {
+            name: sum(p.numel() for p in net.parameters()) for name, net in self.networks.items()
+        }
+
+    def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
+        """Train on the training part of `split`; see `adlib.training.train`, which this calls."""
+        from adlib import training  # here, because training needs this module
+
+        pixels = split.pixels("train", self.settings.side, self.settings.channels)
+        return training.train(self, pixels, budget, seed=seed, **options)
+
+    def score(self, images: Tensor, batch: int = 64) -> np.ndarray:
+        """Anomaly score of every image, higher = more anomalous; with patches the highest patch's.
+
+        Args:
+            images: uint8 `(N, C, side, side)`, 0 to 255.
+            batch: network inputs worked on at once; it changes memory and speed, not the scores.
+
+        Returns:
+            float64 `(N,)`.
+        """
+        scores = self._over_inputs(self.score_inputs, images, batch)
+        return scores.view(len(images), -1).amax(1).double().numpy()
+
+    def anomaly_map(self, images: Tensor, batch: int = 64) -> np.ndarray:
+        """Anomaly map of every image, float32 `(N, side, side)`; patches are stitched together."""
+        maps = self._over_inputs(self.map_inputs, images, batch)
+        return augment.untile(maps.unsqueeze(1), self.settings.side)[:, 0].float().numpy()
+
+    def reconstruct(self, images: Tensor, batch: int = 64) -> Tensor:
+        """What the detector makes of every image, uint8 `(N, C, side, side)`."""
+        made = self._over_inputs(self.reconstruct_inputs, images, batch)
+        return augment.to_uint8(augment.untile(made, self.settings.side))
+
+    @torch.inference_mode()
+    def _over_inputs(self, function: Callable, images: Tensor, batch: int) -> Tensor:
+        """Apply `function` to all network inputs in evaluation mode and float32."""
+        self.check_images(images)
+        self.networks.eval()
+        s = self.settings
+        per_image = (s.side // s.input_side) ** 2
+        chunk = max(1, batch // per_image)
+        results = []
+        for part in images.split(chunk):
+            tiles = augment.tile(part, s.input_side)
+            for piece in tiles.split(batch):  # one image alone may hold more than `batch` patches
+                x = augment.to_float(piece.to(self.device))
+                results.append(function(x).float().cpu())
+        return torch.cat(results)
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise ValueError unless `images` is uint8 `(N, C, side, side)` as the settings say."""
+        s = self.settings
+        wanted = (s.channels, s.side, s.side)
+        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != wanted:
+            raise ValueError(
+                f"images are {images.dtype} {tuple(images.shape)}; {type(self).__name__} takes "
+                f"uint8 (N, {s.channels}, {s.side}, {s.side}), e.g. images.pixels(side={s.side}, "
+                f"channels={s.channels})"
+            )
+        if len(images) == 0:
+            raise ValueError("no images to work on")
+
+    # ---- files -----------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write settings and weights to one safetensors file (temporary name, then renamed)."""
+        description = json.dumps(
+            {"detector": type(self).__name__, "settings": asdict(self.settings)}
+        )
+        weights = {k: v.contiguous().cpu() for k, v in self.networks.state_dict().items()}
+        with atomic(path) as temporary:
+            save_file(weights, temporary, metadata={"adlib": description})
+        return Path(path)
+
+    def load_weights(self, path: str | Path) -> "Detector":
+        """Take the weights of a file that `save` wrote for the same detector and settings."""
+        self.networks.load_state_dict(load_file(path))
+        return self
+
+
+def build(name: str, **settings: object) -> Detector:
+    """Build the detector registered as `name`. Raises ValueError for an unknown name."""
+    if name not in REGISTRY:
+        raise ValueError(f"no detector {name!r}; there are {', '.join(sorted(REGISTRY))}")
+    return REGISTRY[name](**settings)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Detector:
+    """Load a detector from a file that `Detector.save` wrote.
+
+    Raises:
+        ValueError: the file is not a saved detector.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if "adlib" not in metadata:
+        raise ValueError(f"{path} holds weights but no detector; give a file written by save()")
+    description = json.loads(metadata["adlib"])
+    return build(description["detector"], **description["settings"]).load_weights(path).to(device)

@@ -1,0 +1,216 @@
+"""The run store: asking for a run gives it back or trains it.
+
+A run is (detector and settings, data set, category, protocol, seed, budget), the images'
+fingerprint and the code it depends on; the hash of that description names its folder:
+
+    record.json          description, provenance, SHA-256 of the other files; written last
+    weights.safetensors  the scored weights
+    history.csv          one row per step with every loss
+    scores.csv           one row per image: path, label, kind, split, score
+    split.json           the protocol's file lists
+    snapshots/           weights on the way, for training curves
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from adlib import models, paths, provenance, training
+from adlib.data import Split
+from adlib.files import atomic, sha256_file, write_text
+
+FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
+
+
+class RunError(RuntimeError):
+    """A run failed, or its files are not what its record says."""
+
+
+class Run:
+    """A finished run in the store; files are checked against the record when they are read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+
+    @property
+    def key(self) -> str:
+        """Hash of the description, also the folder's name."""
+        return self.folder.name
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per validation and test image: path, label, kind, split, score."""
+        return pd.read_csv(self._checked("scores.csv"), keep_default_na=False)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per training step: step and every logged loss."""
+        return pd.read_csv(self._checked("history.csv"))
+
+    def detector(self, device: str | torch.device = "cpu") -> models.Detector:
+        """The detector with the scored weights."""
+        return models.load(self._checked("weights.safetensors"), device)
+
+    def snapshots(self) -> dict[int, Path]:
+        """Weights kept on the way: step to file, for `adlib.models.load`."""
+        files = sorted((self.folder / "snapshots").glob("step*.safetensors"))
+        return {int(file.stem.removeprefix("step")): file for file in files}
+
+    def part(self, name: str) -> tuple:
+        """Labels and scores of the `validation` or `test` images as two arrays."""
+        rows = self.scores.query("split == @name")
+        return rows.label.to_numpy(), rows.score.to_numpy()
+
+    def export(self, folder: Path) -> None:
+        """Copy record and scores to `folder` as `<key>.json` and `<key>_scores.csv`."""
+        for source, name in (
+            ("record.json", f"{self.key}.json"),
+            ("scores.csv", f"{self.key}_scores.csv"),
+        ):
+            with atomic(Path(folder) / name) as temporary:
+                shutil.copyfile(self._checked(source), temporary)
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        wanted = self.record["files"].get(name)
+        if wanted is not None and (not path.is_file() or sha256_file(path) != wanted):
+            raise RunError(
+                f"{path} is missing or not what record.json says (SHA-256 {wanted[:12]}...); "
+                f"remove {self.folder} to train the run again"
+            )
+        return path
+
+
+def describe(
+    detector: models.Detector, split: Split, budget: training.Budget, seed: int
+) -> dict[str, object]:
+    """Everything a run's numbers depend on, ready for JSON."""
+    return {
+        "detector": type(detector).__name__,
+        "settings": asdict(detector.settings),
+        "dataset": split.images.name,
+        "category": split.images.category,
+        "images": split.images.fingerprint(),
+        "protocol": split.protocol,
+        "split": _digest(split.lists()),
+        "seed": seed,
+        "budget": asdict(budget),
+        "code": provenance.code_fingerprint(
+            type(detector).__module__, "adlib.training", "adlib.data.protocols"
+        ),
+    }
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def get(
+    name: str,
+    split: Split,
+    budget: training.Budget,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    **settings: object,
+) -> Run:
+    """Give the run back if it is in the store, else train it; of two askers at once one trains.
+
+    Args:
+        name: registered name of the detector.
+        split: images and their parts, from a protocol.
+        budget: steps, batch, precision.
+        seed: of initial weights and draws (the split has its own seed).
+        device: where to train; CUDA where there is one by default.
+        **settings: of the detector.
+
+    Raises:
+        RunError: this run failed before (the record says how), or its files were changed.
+        TrainingDivergedError: it failed now; the run is marked failed.
+    """
+    detector = models.build(name, **settings)
+    description = describe(detector, split, budget, seed)
+    folder = paths.runs_root() / _digest(description)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "record.json").is_file():
+            _train(folder, detector, split, description, budget, seed, device)
+    run = Run(folder)
+    if run.record["status"] == "failed":
+        raise RunError(f"{run.record['error']}; remove {folder} to try again")
+    return run
+
+
+def _train(
+    folder: Path,
+    detector: models.Detector,
+    split: Split,
+    description: dict,
+    budget: training.Budget,
+    seed: int,
+    device: str | torch.device | None,
+) -> None:
+    """Train, score, and write the record last, so that a folder with a record is complete."""
+    device = torch.device(device) if device else training.default_device()
+    started = time.perf_counter()
+    record = {
+        "description": description,
+        "status": "done",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance.commit(),
+        "versions": provenance.versions(),
+        "device": str(device),
+        "pid": os.getpid(),
+        "machine": provenance.machine(),
+        "precision": training.resolve_precision(budget.precision, device),
+        "parameters": detector.parameter_counts(),
+        "counts": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+    }
+    try:
+        history = detector.fit(split, budget, seed, device=device, folder=folder)
+    except training.TrainingDivergedError as error:
+        record |= {"status": "failed", "error": str(error), "files": {}}
+        write_text(folder / "record.json", json.dumps(record, indent=1))
+        raise
+    trained = time.perf_counter()
+    scores = score_parts(detector, split)
+    detector.save(folder / "weights.safetensors")
+    _write_table(history, folder / "history.csv")
+    _write_table(scores, folder / "scores.csv")
+    write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
+    record |= {
+        "train_s": round(trained - started, 2),
+        "score_s": round(time.perf_counter() - trained, 2),
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "files": {name: sha256_file(folder / name) for name in FILES},
+    }
+    write_text(folder / "record.json", json.dumps(record, indent=1))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def score_parts(detector: models.Detector, split: Split) -> pd.DataFrame:
+    """Score the validation and test images of a split: path, label, kind, split, score."""
+    side, channels = detector.settings.side, detector.settings.channels
+    tables = []
+    for part in ("validation", "test"):
+        if len(getattr(split, part)) == 0:
+            continue
+        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
+        table["split"] = part
+        table["score"] = detector.score(split.pixels(part, side, channels))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,17 @@
+"""Small settings of every registered detector: a line here joins the property tests."""
+
+SMALL = {
+    "CBiGAN": {"side": 32, "channels": 1, "width": 2},
+    "AutoEncoder": {"side": 32, "channels": 1, "width": 4, "latent": 8},
+}
+# Further corners of the same detectors: patches, colour, other losses and scores.
+CORNERS = [
+    ("CBiGAN", {"side": 64, "patch": 32, "rotation": (0, 45), "width": 2}),
+    ("CBiGAN", {"side": 32, "width": 2, "alpha": 0.0, "feature_layer": "first_conv", "bias":
+    "authors"}), ("CBiGAN", {"side": 32, "width": 2, "alpha": 1.0, "ema": 0.0}),
+    ("CBiGAN", {"side": 32, "width": 2, "penalty": "authors", "critic_steps": 2, "reduction": "sum",
+                "feature_layer": "image_map"}),
+    ("AutoEncoder", {"side": 64, "patch": 32, "width": 4, "latent": 8, "loss": "ssim", "pool":
+    "mean"}),
+]  # fmt: skip
+EVERY = [*SMALL.items(), *CORNERS]

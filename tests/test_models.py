@@ -1,0 +1,182 @@
+"""Properties that every registered detector has, and the figures the papers' networks must meet."""
+
+import numpy as np
+import pytest
+import torch
+from detectors import EVERY, SMALL
+
+from adlib import augment, data, models
+from adlib.training import Budget
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Generated objects: 64 training, 48 test images."""
+    return data.one_class(data.load("synthetic", "object"), seed=0)
+
+
+def trained(name, settings, split, seed=0, steps=3):
+    """A detector after a few steps in float32."""
+    detector = models.build(name, **settings)
+    detector.fit(split, Budget(steps, batch=4, precision="float32"), seed, device="cpu")
+    return detector
+
+
+def pixels(split, detector, part="test"):
+    return split.pixels(part, detector.settings.side, detector.settings.channels)[:7]
+
+
+def weights(detector):
+    return {k: v.clone() for k, v in detector.networks.state_dict().items()}
+
+
+def test_every_registered_detector_is_tested():
+    """Would catch a new detector that nobody added to tests/detectors.py."""
+    assert set(SMALL) == set(models.REGISTRY)
+
+
+def test_unknown_settings_and_images_are_named(split):
+    """Would catch a mistyped setting or a wrong size going through in silence."""
+    with pytest.raises(TypeError, match=r"no setting alhpa; it has .*alpha"):
+        models.CBiGAN(alhpa=1.0)
+    with pytest.raises(ValueError, match="no detector 'Nope'; there are AutoEncoder"):
+        models.build("Nope")
+    with pytest.raises(ValueError, match="alpha=2"):
+        models.CBiGAN(alpha=2)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        models.CBiGAN(side=40)
+    with pytest.raises(ValueError, match="allowed are 'joint', 'authors'"):
+        models.CBiGAN(penalty="both")
+    with pytest.raises(ValueError, match=r"takes uint8 \(N, 3, 32, 32\)"):
+        models.CBiGAN(side=32, width=2).score(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_shapes_and_ranges(name, settings, split):
+    """Would catch wrong shapes, maps that are negative and scores that are not finite."""
+    detector = trained(name, settings, split)
+    images = pixels(split, detector)
+    scores, maps, again = (
+        f(images) for f in (detector.score, detector.anomaly_map, detector.reconstruct)
+    )
+    assert scores.shape == (7,) and scores.dtype == np.float64 and np.isfinite(scores).all()
+    assert maps.shape == (7, *images.shape[2:]) and (maps >= 0).all()
+    assert again.shape == images.shape and again.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_scores_do_not_depend_on_batch_or_order(name, settings, split):
+    """Would catch batch statistics at test time and scores summed over a batch."""
+    detector = trained(name, settings, split)
+    images = pixels(split, detector)
+    scores = detector.score(images)
+    for batch in (1, 3, 64):
+        np.testing.assert_allclose(detector.score(images, batch=batch), scores, rtol=1e-5)
+    order = torch.randperm(7)
+    np.testing.assert_allclose(detector.score(images[order]), scores[order], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.items())
+def test_test_labels_and_images_play_no_part_in_training(name, settings, split, monkeypatch):
+    """Would catch a choice made on test data: labels reversed, and test pixels never asked for."""
+    detector = models.build(name, **settings)
+    asked = []
+    original = type(split).pixels
+
+    def spy(self, part, *arguments):
+        asked.append(part)
+        return original(self, part, *arguments)
+
+    monkeypatch.setattr(type(split), "pixels", spy)
+    detector.fit(split, Budget(3, 4, "float32"), 0, device="cpu")
+    assert asked == ["train"]
+    assert not set(split.train) & {*split.test, *split.validation}
+    monkeypatch.undo()
+    reversed_labels = data.Split(**{**vars(split), "labels": 1 - split.labels})
+    other = trained(name, settings, reversed_labels)
+    images = pixels(split, detector)
+    np.testing.assert_array_equal(detector.score(images), other.score(images))
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.items())
+def test_the_seed_decides_the_weights(name, settings, split):
+    """Would catch a draw that no seed reaches, and a seed without effect."""
+    first, same, other = (weights(trained(name, settings, split, seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(first[k], same[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_a_bright_square_raises_score_and_map(name, settings, split):
+    """Would catch a score of the wrong sign and a map that is turned or shifted."""
+    settings = settings | {"learning_rate": 2e-3}
+    detector = trained(name, settings, split, steps=30)
+    side = detector.settings.side
+    normal = split.test[split.labels_of("test") == 0][:1]
+    clean = split.images.pixels(normal, side, detector.settings.channels)
+    planted = clean.clone()
+    planted[:, :, side // 8 : side // 3, side // 2 : side * 3 // 4] = 255
+    assert detector.score(planted)[0] > detector.score(clean)[0]
+    change = detector.anomaly_map(planted)[0] - detector.anomaly_map(clean)[0]
+    inside = change[side // 8 : side // 3, side // 2 : side * 3 // 4].mean()
+    assert inside > 0
+    assert inside > change[side // 2 :, : side // 3].mean()
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_save_and_load_give_equal_scores(name, settings, split, tmp_path):
+    """Would catch weights or settings that a file loses."""
+    detector = trained(name, settings, split)
+    images = pixels(split, detector)
+    loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
+    assert loaded.settings == detector.settings
+    np.testing.assert_array_equal(loaded.score(images), detector.score(images))
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    """Would catch weights of unknown origin being read as a detector."""
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="holds weights but no detector"):
+        models.load(tmp_path / "other.safetensors")
+
+
+def test_cbigan_parameter_counts():
+    """Would catch a layer that differs from the authors' networks at width 3."""
+    counts = models.CBiGAN(side=128, width=3, bias="authors").parameter_counts()
+    assert counts == {"encoder": 87_892, "generator": 83_142, "critic": 666_437}
+    counts = models.CBiGAN(side=512, patch=64, width=3, bias="authors").parameter_counts()
+    assert counts == {"encoder": 60_244, "generator": 83_142, "critic": 638_789}
+    # Every layer with a bias: three more vectors a block (skip, first, second), one a dense layer.
+    blocks = 3 * 3 * (1 + 2 + 3 + 4 + 8 + 16)
+    counts = models.CBiGAN(side=128, width=3, bias="all").parameter_counts()
+    assert counts == {
+        "encoder": 87_892 + blocks + 48,
+        "generator": 83_142 + blocks + 2 * 2 * 48,
+        "critic": 666_437 + blocks + 3 * 512 + 48,
+    }
+
+
+def test_double_autoencoder_has_no_critic():
+    """Would catch a critic that is trained although its weight in the loss is zero."""
+    assert set(models.CBiGAN(side=32, width=2, alpha=1.0).networks) == {"encoder", "generator"}
+
+
+def test_texture_score_is_the_highest_patch(split):
+    """Would catch patches that are averaged, or cut in another order than they are stitched."""
+    settings = {"side": 64, "patch": 32, "width": 2}
+    detector = trained("CBiGAN", settings, split)
+    images = pixels(split, detector)
+    whole = models.CBiGAN(side=32, width=2)
+    whole.networks.load_state_dict(detector.networks.state_dict())
+    tiles = augment.tile(images, 32)
+    np.testing.assert_allclose(
+        detector.score(images), whole.score(tiles).reshape(-1, 4).max(1), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        detector.anomaly_map(images)[:, 32:, :32],
+        whole.anomaly_map(tiles)[2::4],
+        rtol=1e-4,
+        atol=1e-6,
+    )
