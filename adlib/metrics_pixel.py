@@ -1,0 +1,91 @@
+"""Pixel-level metrics. Masks: True or 1 where a pixel is abnormal; higher map = more anomalous."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+# 8-connected within an image, never across images of the stack
+_NEIGHBOURS = np.zeros((3, 3, 3), dtype=bool)
+_NEIGHBOURS[1] = True
+
+
+def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
+    """Area under the ROC curve over the pixels of all images together, ties counted half.
+
+    Args:
+        masks: (N, H, W) of bool or 0 and 1; normal images have an empty mask.
+        maps: (N, H, W) finite anomaly maps.
+
+    Returns:
+        A value in [0, 1]; 0.5 is chance.
+
+    Raises:
+        ValueError: Unequal shapes, NaN or infinite maps, no abnormal or no normal pixel.
+    """
+    masks, maps = _checked(masks, maps)
+    scores, which = np.unique(maps[masks], return_inverse=True)
+    above, tied = _normals_above(maps[~masks], scores)
+    return float(1 - (above + tied / 2) @ np.bincount(which) / which.size)
+
+
+def aupro(masks: ArrayLike, maps: ArrayLike, fpr_limit: float = 0.3) -> float:
+    """Area under the per-region-overlap curve up to `fpr_limit`, divided by it; exact.
+
+    PRO(t) is the mean over all 8-connected abnormal regions of the share of the region with map
+    >= t; FPR(t) is the share of all normal pixels with map >= t (Bergmann et al. 2020/2021).
+    Between two thresholds the curve is a straight line, also where the limit cuts it.
+
+    A pixel of a region with n pixels adds 1 / n to its region once FPR passes the share of normal
+    pixels above it, so the area is a sum over abnormal pixels and only the normal scores need
+    sorting; a pixel tied with normal ones adds its share along the slope.
+
+    Args:
+        masks: (N, H, W) of bool or 0 and 1; normal images have an empty mask and count in FPR.
+        maps: (N, H, W) finite anomaly maps.
+        fpr_limit: Upper end of the integral in (0, 1]; name it with every value (0.30, 0.05).
+
+    Returns:
+        A value in [0, 1]; a map without information gives ``fpr_limit / 2``.
+
+    Raises:
+        ValueError: As in `pixel_auroc`, or `fpr_limit` outside (0, 1].
+    """
+    masks, maps = _checked(masks, maps)
+    if not 0 < fpr_limit <= 1:
+        raise ValueError(f"fpr_limit is {fpr_limit}; it must lie in (0, 1].")
+    regions, n_regions = ndimage.label(masks, structure=_NEIGHBOURS)
+    weights = 1.0 / np.bincount(regions[masks], minlength=1)[1:] / n_regions
+    scores, which = np.unique(maps[masks], return_inverse=True)
+    weights = np.bincount(which, weights=weights[regions[masks] - 1])
+
+    above, tied = _normals_above(maps[~masks], scores)
+    reach = np.clip(fpr_limit - above, 0, None)  # of the FPR axis, counted from the first tie
+    slope = np.minimum(reach, tied)
+    area = reach - slope + np.divide(slope**2, 2 * tied, out=np.zeros_like(tied), where=tied > 0)
+    return float(min(1.0, weights @ area / fpr_limit))  # the sum may round to 1 + 1e-16
+
+
+def _normals_above(normal: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of `normal` that lie above, and that equal, each of the rising `scores`."""
+    normal = np.sort(normal)
+    not_above = np.searchsorted(normal, scores, side="right")
+    below = np.searchsorted(normal, scores, side="left")
+    return (normal.size - not_above) / normal.size, (not_above - below) / normal.size
+
+
+def _checked(masks: ArrayLike, maps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    masks, maps = np.asarray(masks), np.asarray(maps)
+    if masks.ndim != 3 or masks.shape != maps.shape:
+        raise ValueError(f"masks {masks.shape} and maps {maps.shape} must both be (N, H, W).")
+    if maps.dtype != np.float32:  # float32 orders its values exactly and sorts twice as fast
+        maps = maps.astype(np.float64, copy=False)
+    if not np.isfinite(maps).all():
+        bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
+        raise ValueError(f"maps hold NaN or infinite values, first in map {bad[0]}.")
+    if masks.dtype != bool:
+        if not ((masks == 0) | (masks == 1)).all():
+            raise ValueError("masks must hold only 0 (normal) and 1 (abnormal).")
+        masks = masks.astype(bool)
+    if masks.all() or not masks.any():
+        raise ValueError("One class only: the masks need abnormal and normal pixels.")
+    return masks, maps

@@ -1,0 +1,270 @@
+"""From the results folder to data frames: cells, tidy rows, means over seeds and categories."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from adlib import profiles
+from adlib.metrics import interval_over_seeds
+
+NUMBERS = ["value", "low", "high", "n_normal", "n_abnormal", "seed"]
+COLUMNS = [
+    *("paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high"),
+    *("n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable"),
+    "note",
+]
+PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
+# what one number stands for; its rows differ in the seed alone
+KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
+COUNT = "-"  # the method of rows that describe data, not a detector
+# groups of categories that the papers average, by the names of the published rows
+GROUPS = {
+    "mvtec_ad": {
+        "mean_textures": profiles.MVTEC_TEXTURES,
+        "mean_objects": profiles.MVTEC_OBJECTS,
+        "mean_overall": profiles.MVTEC_TEXTURES + profiles.MVTEC_OBJECTS,
+    }
+}
+MEANS = {
+    "mean_textures": "mean of textures",
+    "mean_objects": "mean of objects",
+    "mean_overall": "mean of all",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One execution of a notebook: what it left in ``results/<profile>/<paper>/<notebook>/``."""
+
+    profile: str
+    paper: str
+    notebook: str
+    name: str
+    folder: Path
+    record: dict
+
+    @property
+    def failed(self) -> bool:
+        """Whether the execution ended with an error; what it wrote before is then not shown."""
+        return self.record.get("status") == "failed"
+
+    @property
+    def error(self) -> str:
+        """Last line of the error that says something, or nothing."""
+        lines = [line.strip() for line in str(self.record.get("error") or "").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+
+    @property
+    def folder_name(self) -> str:
+        """``<profile>/<paper>/<notebook>``, in posix form."""
+        return f"{self.profile}/{self.paper}/{self.notebook}"
+
+    @property
+    def csv(self) -> Path | None:
+        """Its tidy rows."""
+        return self._file(".csv")
+
+    @property
+    def executed(self) -> Path | None:
+        """The notebook as it ran."""
+        return self._file(".ipynb")
+
+    @cached_property
+    def pictures(self) -> list[tuple[Path, str]]:
+        """Pictures with their captions, which travel in the PNG's text chunk "Description"."""
+        found = []
+        for path in sorted(self.folder.glob(f"{self.name}__*.png")):
+            with Image.open(path) as image:
+                found.append((path, image.text.get("Description", "")))
+        return found
+
+    @property
+    def parameters(self) -> dict:
+        """What the notebook was run with, filled up from the cell's name."""
+        stem, _, seed = self.name.rpartition("-s")
+        dataset, _, category = stem.partition("-")
+        named = {"dataset": dataset, "category": category, "seed": seed}
+        return named | self.record.get("parameters", {})
+
+    def _file(self, suffix: str) -> Path | None:
+        path = self.folder / f"{self.name}{suffix}"
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a report is made of."""
+
+    results: Path
+    cells: list[Cell]
+    rows: pd.DataFrame
+    published: pd.DataFrame
+
+    @property
+    def profiles(self) -> list[str]:
+        """Profiles that left anything, the most faithful to the papers first."""
+        order = ["paper", "cpu", "quick"]
+        found = {cell.profile for cell in self.cells}
+        known = [name for name in order if name in found]
+        return known + sorted(found - set(order))
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row a number: mean over seeds with its interval, then means over categories."""
+        return summarise(self.rows)
+
+
+def read(results: Path) -> Study:
+    """Read ``results/<profile>/<paper>/<notebook>/`` and ``results/published.csv``.
+
+    Raises:
+        FileNotFoundError: `results` does not exist.
+        ValueError: A table lacks columns, a record is no JSON, or one number is given twice.
+    """
+    if not results.is_dir():
+        raise FileNotFoundError(f"{results}: no such folder. Run the study, or pass --results.")
+    cells = [
+        cell
+        for folder in sorted(results.glob("*/*/*/"))
+        if folder.is_dir() and folder.parts[-3] != "report" and folder.parts[-2] != "runs"
+        for cell in _cells(folder)
+    ]
+    frames = [_rows(cell) for cell in cells if cell.csv and not cell.failed]
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+    _refuse_repeats(rows)
+    path = results / "published.csv"
+    published = _table(path, PUBLISHED) if path.is_file() else pd.DataFrame(columns=PUBLISHED)
+    return Study(results, cells, rows, published)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds of every number, and means over categories, each with a 95 % interval.
+
+    Returns:
+        Columns `KEYS`, value, low, high (NaN where none is known), seeds (how many), n_normal,
+        n_abnormal, comparable, note, runs (tuple of hashes), categories (how many are averaged).
+    """
+    made = []
+    for key, group in rows.groupby(KEYS, sort=False):
+        made.append(dict(zip(KEYS, key, strict=True)) | _over_seeds(group) | {"categories": 1})
+    for key, group in rows[rows["method"] != COUNT].groupby(_without_category(), sort=False):
+        key = dict(zip(_without_category(), key, strict=True))
+        for mean, part in _groups(key["dataset"], group):
+            n = part["category"].nunique()
+            if n > 1:
+                averaged = _over_seeds(_over_categories(part))
+                made.append(key | {"category": mean} | averaged | {"categories": n})
+    columns = [*KEYS, *_over_seeds(rows.head(0)), "categories"]
+    return pd.DataFrame(made, columns=columns)
+
+
+def runs_of(results: Path, profile: str) -> dict[str, list[Path]]:
+    """Files of the profile's run records by hash: the record first, then its scores."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted((results / profile / "runs").glob("*"), key=lambda p: p.suffix != ".json"):
+        found.setdefault(path.stem.removesuffix("_scores"), []).append(path)
+    return found
+
+
+def _cells(folder: Path) -> list[Cell]:
+    files = [p for p in folder.iterdir() if p.suffix in (".csv", ".json", ".ipynb")]
+    cells = []
+    for name in sorted({p.stem for p in files if not p.name.startswith(".")}):
+        record = folder / f"{name}.json"
+        if record.is_file():
+            try:
+                content = json.loads(record.read_text(encoding="utf-8"))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{record}: not JSON ({error}). Run the cell again.") from error
+        else:
+            content = {}
+        cells.append(Cell(*folder.parts[-3:], name, folder, content))
+    return cells
+
+
+def _table(path: Path, columns: list[str]) -> pd.DataFrame:
+    # as text: "0.60" keeps its last place, and a method named "NA" stays one
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path}: lacks the columns {', '.join(missing)}.")
+    return table[columns]
+
+
+def _rows(cell: Cell) -> pd.DataFrame:
+    rows = _table(cell.csv, COLUMNS)
+    for column in NUMBERS:
+        try:
+            rows[column] = pd.to_numeric(rows[column].mask(rows[column] == ""))
+        except ValueError as error:
+            raise ValueError(f"{cell.csv}: column {column}: {error}.") from error
+    named = {"profile": cell.profile, "paper": cell.paper, "table": cell.notebook}
+    for column, name in named.items():
+        if other := sorted(set(rows[column]) - {name}):
+            raise ValueError(f"{cell.csv}: {column} is {other[0]!r}, its folder says {name!r}.")
+    return rows.assign(cell=cell.name)
+
+
+def _refuse_repeats(rows: pd.DataFrame) -> None:
+    twice = rows[rows.duplicated([*KEYS, "seed"], keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        where = sorted(set(twice["cell"]))
+        raise ValueError(
+            f"{first['profile']}/{first['paper']}/{first['table']}: {first['method']} "
+            f"{first['metric']} of {first['category']}, seed {first['seed']:g}, is given more than "
+            f"once, by {', '.join(where[:4])}. Remove the stale files."
+        )
+
+
+def _without_category() -> list[str]:
+    return [key for key in KEYS if key != "category"]
+
+
+def _groups(dataset: str, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Rows behind each mean: the papers' groups where they are known, else all categories."""
+    groups = GROUPS.get(dataset, {"mean_overall": tuple(rows["category"])})
+    return [(mean, rows[rows["category"].isin(names)]) for mean, names in groups.items()]
+
+
+def _over_seeds(rows: pd.DataFrame) -> dict:
+    values, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
+    intervals = len(rows) > 0 and bool(np.isfinite(low).all() and np.isfinite(high).all())
+    bounds = (0.0, 1.0) if ((values >= 0) & (values <= 1)).all() else (-np.inf, np.inf)
+    ends = (np.nan, np.nan)
+    if np.isfinite(values).all() and (intervals or len(values) > 1):
+        ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
+    return {
+        "value": values.mean() if len(values) else np.nan,
+        "low": ends[0],
+        "high": ends[1],
+        "seeds": rows["seed"].nunique(),
+        "n_normal": rows["n_normal"].max(),
+        "n_abnormal": rows["n_abnormal"].max(),
+        "comparable": "; ".join(dict.fromkeys(filter(None, rows["comparable"]))),
+        "note": "; ".join(dict.fromkeys(filter(None, rows["note"]))),
+        "runs": tuple(dict.fromkeys(filter(None, rows["run"]))),
+    }
+
+
+def _over_categories(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a seed: the mean over the categories, for the seeds that all of them have.
+
+    Test images of different categories are different, so their errors are independent and the
+    half-widths add in quadrature.
+    """
+    wide = rows.pivot(index="seed", columns="category", values=["value", "low", "high"])
+    wide = wide[wide["value"].notna().all(axis=1)]
+    n = wide["value"].shape[1]
+    value = wide["value"].mean(axis=1)
+    below = np.sqrt(((wide["value"] - wide["low"]) ** 2).sum(axis=1, skipna=False)) / n
+    above = np.sqrt(((wide["high"] - wide["value"]) ** 2).sum(axis=1, skipna=False)) / n
+    made = pd.DataFrame({"value": value, "low": value - below, "high": value + above})
+    comparable = "; ".join(dict.fromkeys(filter(None, rows["comparable"])))
+    made = made.assign(comparable=comparable, n_normal=np.nan, n_abnormal=np.nan, note="", run="")
+    return made.reset_index()

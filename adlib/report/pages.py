@@ -1,0 +1,281 @@
+"""The site: an index, a page per paper table or figure, a page per executed notebook, files."""
+
+import shutil
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from adlib import files, profiles
+from adlib.report import notebooks, tables, verdicts
+from adlib.report.assemble import COUNT, MEANS, Cell, Study, read, runs_of
+
+
+def build(results: Path, sources: Path, profile: str | None = None) -> Path:
+    """Write ``results/report/`` anew from what lies in `results`.
+
+    Args:
+        results: Folder that holds one folder a profile and ``published.csv``.
+        sources: Folder of the notebooks, for titles and lead texts.
+        profile: Profile that stands first; by default the one nearest to the papers.
+
+    Returns:
+        The index page.
+
+    Raises:
+        FileNotFoundError: No results.
+        ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid.
+    """
+    study = read(results)
+    order = study.profiles
+    if not order:
+        raise ValueError(f"{results} holds no results yet. Run the study first.")
+    if profile and profile not in order:
+        raise ValueError(f"No results of profile {profile!r} in {results}; there are {order}.")
+    order.sort(key=lambda name: name != profile)  # stable: the others keep their order
+
+    target = results / "report"
+    with tempfile.TemporaryDirectory(dir=results, prefix=".report-") as folder:
+        site = Path(folder) / "report"
+        _write(study, order, sources, site)
+        if target.exists():
+            shutil.rmtree(target)
+        shutil.move(site, target)
+    return target / "index.html"
+
+
+def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
+    compared = {name: verdicts.compare(study, name) for name in order}
+    pages = []
+    for paper, notebook in dict.fromkeys((cell.paper, cell.notebook) for cell in study.cells):
+        cells = [cell for cell in study.cells if (cell.paper, cell.notebook) == (paper, notebook)]
+        title, lead = _lead(sources / paper / f"{notebook}.ipynb", cells)
+        pages.append({"paper": paper, "notebook": notebook, "title": title or notebook})
+        pages[-1] |= {"lead": lead, "path": f"{paper}/{notebook}.html", "cells": cells}
+    for cell in study.cells:
+        _copy(study, cell, site)
+    for name in order:
+        for path in (path for found in runs_of(study.results, name).values() for path in found):
+            _copy_file(path, site / "files" / name / "runs" / path.name)
+    for page in pages:
+        sections = [_section(study, name, page, compared[name], site) for name in order]
+        sections = [section for section in sections if section["cells"]]
+        _render(site / page["path"], "table.html.j2", page=page, pages=pages, sections=sections)
+    _render(site / "index.html", "index.html.j2", pages=pages, **_index(study, order, compared))
+
+
+def _lead(source: Path, cells: list[Cell]) -> tuple[str, Markup]:
+    """Title and lead of a page; from an executed notebook where the source has gone."""
+    executed = next((cell.executed for cell in cells if cell.executed), None)
+    title, lead = notebooks.lead(source if source.is_file() else executed)
+    return title, Markup(lead)
+
+
+def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: Path) -> dict:
+    """What one profile has to say on one page."""
+    chosen = {"profile": name, "paper": page["paper"], "table": page["notebook"]}
+    summary = study.summary[_where(study.summary, chosen)]
+    rows = study.rows[_where(study.rows, chosen)]
+    cells = [cell for cell in page["cells"] if cell.profile == name]
+    csv = f"files/{name}/{page['paper']}/{page['notebook']}.csv"
+    if len(rows):
+        files.write_text(site / csv, rows.drop(columns="cell").to_csv(index=False))
+    here = compared[(compared["paper"] == page["paper"]) & (compared["table"] == page["notebook"])]
+    return {
+        "profile": _profile(name),
+        "cells": [_cell_links(cell) for cell in cells],
+        "matrices": tables.matrices(summary),
+        "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
+        "csv": csv if len(rows) else "",
+        "beside": _beside(here[here["ours"].notna()]),
+        "alone": _beside(here[here["ours"].isna()]),
+        "counts": Counter(here["verdict"]),
+        "pictures": [
+            {"path": _place(cell, path.name), "caption": caption, "cell": cell.name}
+            for cell in cells
+            if not cell.failed
+            for path, caption in cell.pictures
+        ],
+        "runs": [
+            {"hash": run, "files": [f"files/{name}/runs/{path.name}" for path in paths]}
+            for run, paths in runs_of(study.results, name).items()
+            if run in set(rows["run"])
+        ],
+    }
+
+
+def _index(study: Study, order: list[str], compared: dict[str, pd.DataFrame]) -> dict:
+    broken, checked = verdicts.bounds_of_published(study)
+    ours_broken, ours_checked = verdicts.bounds_of_ours(study)
+    counts = {name: _counts_by_table(rows) for name, rows in compared.items()}
+    return {
+        "profiles": [_profile(name) | _facts(study, name) for name in order],
+        "failed": [_cell_links(cell) for cell in study.cells if cell.failed],
+        "counts": counts,
+        "totals": {name: _totals(rows) for name, rows in compared.items()},
+        "beside": {
+            name: _beside(rows[rows["ours"].notna() & (rows["method"] != COUNT)])
+            for name, rows in compared.items()
+        },
+        "broken": broken.replace({"category": MEANS}).to_dict("records"),
+        "checked": checked,
+        "ours_broken": ours_broken,
+        "ours_checked": ours_checked,
+        "rule": verdicts.RULE,
+    }
+
+
+def _facts(study: Study, name: str) -> dict:
+    """What was run under one profile: how much, on what, when, from which code."""
+    cells = [cell for cell in study.cells if cell.profile == name]
+    records = [cell.record for cell in cells if cell.record]
+    started = sorted(filter(None, (record.get("started") for record in records)))
+    versions = [f"{k} {v}" for record in records for k, v in record.get("versions", {}).items()]
+    commits = {(r["commit"][:10], bool(r.get("dirty"))) for r in records if r.get("commit")}
+    planned, missing = set(), set()
+    if name in profiles.names():
+        planned = {(cell.paper, cell.notebook, cell.id) for cell in profiles.cells(name)}
+        missing = set(profiles.missing(name))
+    return {
+        "unfinished": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
+        "missing": sorted(missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}),
+        "done": sum(not cell.failed for cell in cells),
+        "failed": sum(cell.failed for cell in cells),
+        "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
+        "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
+        "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
+        "devices": sorted({str(r["device"]) for r in records if r.get("device")}),
+        "from": started[0][:16].replace("T", " ") if started else "",
+        "to": started[-1][:16].replace("T", " ") if started else "",
+        "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
+        "commits": sorted(commits),
+        "versions": list(dict.fromkeys(versions)),
+    }
+
+
+def _totals(compared: pd.DataFrame) -> dict:
+    """Counts by verdict, of what detectors reach and of facts about the data apart."""
+    facts = compared["method"] == COUNT
+    return {
+        "results": Counter(compared.loc[~facts, "verdict"]),
+        "facts": Counter(compared.loc[facts, "verdict"]),
+    }
+
+
+def _counts_by_table(compared: pd.DataFrame) -> list[dict]:
+    keys = ["paper_title", "table_title", "paper", "table"]
+    made = []
+    for key, rows in compared.groupby(keys, sort=False):
+        made.append(dict(zip(keys, key, strict=True)) | {"counts": Counter(rows["verdict"])})
+    return made
+
+
+def _beside(rows: pd.DataFrame) -> list[dict]:
+    """Rows "published | ours | difference | verdict" as they are written."""
+    return [
+        {
+            "page": f"{row.paper}/{row.table}.html",
+            "paper": row.paper_title.split(" (")[0],
+            "table": row.table_title,
+            "dataset": row.dataset,
+            "category": MEANS.get(row.category, row.category),
+            "method": row.method,
+            "metric": tables.in_words(row.metric),
+            "printed": row.printed,
+            "published": row.value,
+            "ours": tables.number(row.ours),
+            "value": row.ours,
+            "interval": tables.interval(row.low, row.high),
+            "seeds": "" if pd.isna(row.seeds) else int(row.seeds),
+            "difference": tables.signed(row.difference, row.printed),
+            "delta": row.difference,
+            "verdict": row.verdict,
+            "reason": row.reason,
+            "source": "; ".join(filter(None, (row.source, row.note))),
+            "below": tables.below_chance(row.metric, row.ours),
+        }
+        for row in rows.itertuples()
+    ]
+
+
+def _profile(name: str) -> dict:
+    known = profiles.load(name) if name in profiles.names() else {}
+    return {"name": name, "title": name, "about": "", "departs": []} | known
+
+
+def _cell_links(cell: Cell) -> dict:
+    """Status of a cell and the files of it that the site holds."""
+    made = {"csv": cell.csv and _place(cell, cell.csv.name)}
+    made["notebook"] = cell.executed and f"notebooks/{cell.folder_name}/{cell.name}.html"
+    made["ipynb"] = cell.executed and _place(cell, cell.executed.name)
+    made["record"] = bool(cell.record) and _place(cell, f"{cell.name}.json")
+    if cell.failed:
+        made["csv"] = None
+    return made | {
+        "name": cell.name,
+        "profile": cell.profile,
+        "title": f"{cell.paper}/{cell.notebook}",
+        "status": "failed" if cell.failed else "done",
+        "error": cell.error,
+        "seconds": cell.record.get("duration_s"),
+        "device": cell.record.get("device") or "",
+        "started": str(cell.record.get("started") or "")[:16].replace("T", " "),
+        "commit": str(cell.record.get("commit") or "")[:10],
+        "dirty": bool(cell.record.get("dirty")),
+    }
+
+
+def _place(cell: Cell, name: str) -> str:
+    return f"files/{cell.folder_name}/{name}"
+
+
+def _copy(study: Study, cell: Cell, site: Path) -> None:
+    """Files of a cell, and its executed notebook as a page."""
+    kept = [cell.executed, cell.record and cell.folder / f"{cell.name}.json"]
+    if not cell.failed:
+        kept += [cell.csv, *(path for path, _ in cell.pictures)]
+    for path in filter(None, kept):
+        _copy_file(path, site / _place(cell, path.name))
+    if cell.executed:
+        links = _cell_links(cell)
+        body = Markup(notebooks.page(cell.executed))
+        page = f"{cell.paper}/{cell.notebook}.html"
+        _render(site / links["notebook"], "notebook.html.j2", cell=links, body=body, page=page)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _where(rows: pd.DataFrame, chosen: dict[str, str]) -> pd.Series:
+    return (rows[list(chosen)] == pd.Series(chosen)).all(axis=1)
+
+
+def _render(path: Path, template: str, **context) -> None:
+    site = next(parent for parent in path.parents if parent.name == "report")
+    root = "../" * (len(path.relative_to(site).parts) - 1)
+    files.write_text(path, _environment().get_template(template).render(root=root, **context))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(notebooks.TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals |= {
+        "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "verdicts": verdicts.VERDICTS,
+        "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
+        "paper_titles": {folder: title for title, folder in verdicts.PAPERS.items()},
+    }
+    return environment

@@ -1,0 +1,140 @@
+"""From summary rows to the tables of a page: what stands in which cell, and how it is written."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from adlib.report.assemble import COUNT, GROUPS, MEANS
+
+FORMS = {
+    "oracle": "oracle: picked on the test labels",
+    "deployable": "deployable: nothing picked on test data",
+    "": "",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One table cell: text, number to sort by, interval, and a flag in words."""
+
+    text: str = "–"
+    sort: float | str = ""
+    interval: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One table: a line of values per head."""
+
+    title: str
+    form: str
+    corner: str
+    columns: list[str]
+    lines: list[tuple[str, list[Value]]]
+    notes: list[str] = field(default_factory=list)
+    means_from: int = 99  # number of the first column that is a mean
+
+
+def matrices(summary: pd.DataFrame) -> list[Matrix]:
+    """Tables of one page and profile: methods by categories, and categories by counts."""
+    counts = summary[summary["method"] == COUNT]
+    made = [_counts(dataset, rows) for dataset, rows in counts.groupby("dataset", sort=False)]
+    keys = ["dataset", "metric", "form"]
+    for key, rows in summary[summary["method"] != COUNT].groupby(keys, sort=False):
+        made.append(_methods(*key, rows))
+    return made
+
+
+def number(value: float) -> str:
+    """Three decimals, or none for a whole number above 1; a true minus sign."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+    return text.replace("-", "−")
+
+
+def signed(value: float, printed: str) -> str:
+    """A difference with its sign: whole where the published value is, else three decimals."""
+    if pd.isna(value):
+        return ""
+    if value == 0:
+        return "0"
+    whole = "." not in printed and float(value).is_integer()
+    return (f"{value:+.0f}" if whole else f"{value:+.3f}").replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """Write `0.61 to 0.74`, or nothing where no interval is known."""
+    return "" if pd.isna(low) else f"{low:.2f}".replace("-", "−") + f" to {high:.2f}"
+
+
+def below_chance(metric: str, value: float) -> bool:
+    """Whether a metric whose chance level is 0.5 lies below it."""
+    halves = metric.endswith("auroc") or "balanced_accuracy" in metric
+    return halves and bool(value < 0.5)
+
+
+def in_words(metric: str) -> str:
+    """Write `max_balanced_accuracy` without underscores, and auROC as the field does."""
+    return metric.replace("auroc", "auROC").replace("aupro", "AUPRO").replace("_", " ")
+
+
+def _value(row) -> Value:
+    if pd.isna(row.value):
+        return Value(flag=row.note or "no value")
+    flag = "below chance" if below_chance(row.metric, row.value) else ""
+    return Value(number(row.value), row.value, interval(row.low, row.high), flag)
+
+
+def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix:
+    categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
+    printed = list(GROUPS.get(dataset, {}).get("mean_overall", categories))
+    categories.sort(key=lambda name: printed.index(name) if name in printed else len(printed))
+    means = [name for name in MEANS if name in set(rows["category"])]
+    cells = {(row.method, row.category): _value(row) for row in rows.itertuples()}
+    lines = []
+    for method in dict.fromkeys(rows["method"]):
+        seeds = rows.loc[rows["method"] == method, "seeds"]
+        text = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}–{seeds.max()}"
+        values = [cells.get((method, name), Value()) for name in categories + means]
+        lines.append((method, [*values, Value(text, float(seeds.min()))]))
+    averaged = rows.groupby("category")["categories"].max()
+    headings = [_mean_heading(dataset, name, averaged[name]) for name in means]
+    return Matrix(
+        f"{in_words(metric)}, {dataset}",
+        FORMS.get(form, form),
+        "method",
+        [*(name or dataset for name in categories), *headings, "seeds"],
+        lines,
+        _notes(rows),
+        means_from=len(categories),
+    )
+
+
+def _mean_heading(dataset: str, mean: str, averaged: int) -> str:
+    wanted = len(GROUPS[dataset][mean]) if dataset in GROUPS else averaged
+    few = f" ({averaged} of {wanted})" if averaged < wanted else f" ({averaged})"
+    return MEANS[mean] + few
+
+
+def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
+    metrics = list(dict.fromkeys(rows["metric"]))
+    cells = {(row.category, row.metric): _value(row) for row in rows.itertuples()}
+    lines = [
+        (category or dataset, [cells.get((category, metric), Value()) for metric in metrics])
+        for category in dict.fromkeys(rows["category"])
+    ]
+    columns = [in_words(metric) for metric in metrics]
+    return Matrix(f"data, {dataset}", "", "category", columns, lines, _notes(rows))
+
+
+def _notes(rows: pd.DataFrame) -> list[str]:
+    """Sentences under a table: why not comparable, test images, notes of the rows."""
+    reasons = dict.fromkeys(filter(None, rows["comparable"]))
+    notes = [f"Not comparable with the paper: {reason}." for reason in reasons]
+    tested = rows[["category", "n_normal", "n_abnormal"]].dropna().drop_duplicates()
+    if len(tested):
+        images = (f"{r[1]} {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())
+        notes.append(f"Test images, normal + abnormal: {', '.join(images)}.")
+    return notes + [f"{note.rstrip('.')}." for note in dict.fromkeys(filter(None, rows["note"]))]

@@ -1,0 +1,186 @@
+"""Published values beside ours: which rows belong together, and the rule of the verdict."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from adlib import profiles
+from adlib.metrics import check_bounds
+from adlib.report.assemble import COUNT, GROUPS, Study
+
+REPRODUCED = "reproduced"
+NOT_REPRODUCED = "not reproduced"
+NOT_COMPARABLE = "not comparable"
+NO_DATA = "data not at hand"
+NOT_RUN = "not run"
+VERDICTS = [REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NO_DATA, NOT_RUN]
+
+RULE = {
+    REPRODUCED: "the published value, give or take half a unit of its last printed place, meets "
+    "our 95 % interval.",
+    NOT_REPRODUCED: "it does not. Where no interval is known, our value itself has to agree.",
+    NOT_COMPARABLE: "we have a number, but for another setting than the paper's; the reason is "
+    "given. A mean over fewer categories than the paper's is one of them.",
+    NO_DATA: "no number of ours, and the data set is not on the machine.",
+    NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
+    "study or of the profile, or its cell failed.",
+}
+
+PAPERS = {
+    "CBiGAN": "cbigan",
+    "Cycle-GAN AD": "cyclegan",
+    "Noisy-AnoGAN": "noisy_anogan",
+    "GANomaly": "ganomaly",
+}
+DATASETS = {
+    "MVTec AD": "mvtec_ad",
+    "MNIST": "mnist",
+    "IR-MNIST": "ir_mnist",
+    "CIFAR-10": "cifar10",
+    "Caltech-256": "caltech256",
+}
+_JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
+_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
+
+
+def published(study: Study) -> pd.DataFrame:
+    """The papers' rows under our names, beside the names as printed (``paper_title``, ...).
+
+    "Table II" of a paper belongs to the notebook of that paper called ``table2_...``; a table that
+    no notebook makes keeps its own name. Values are numbers, ``printed`` is the text, ``half_unit``
+    half a unit of its last place.
+    """
+    rows = study.published.copy()
+    rows = rows.assign(paper_title=rows["paper"], table_title=rows["table"], printed=rows["value"])
+    rows["paper"] = [PAPERS.get(title.split(" (")[0], title) for title in rows["paper"]]
+    notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in study.cells}
+    rows["table"] = [
+        notebooks.get((paper, _short(title)), title)
+        for paper, title in zip(rows["paper"], rows["table"], strict=True)
+    ]
+    rows["dataset"] = [DATASETS.get(title, title) for title in rows["dataset"]]
+    rows["metric"] = [name.replace("anomalous", "abnormal") for name in rows["metric"]]
+    rows["half_unit"] = [half_unit(text) for text in rows["printed"]]
+    rows["value"] = rows["value"].astype(float)
+    return rows
+
+
+def half_unit(printed: str) -> float:
+    """Half a unit of the last printed place: 0.005 for "0.76", 0.5 for "280"."""
+    return 0.5 * 10.0 ** -len(printed.partition(".")[2])
+
+
+def compare(study: Study, profile: str) -> pd.DataFrame:
+    """Every published row with our value of one profile, the difference and the verdict.
+
+    Returns:
+        Columns of `published` plus ours, low, high, seeds, difference, verdict, reason, runs.
+    """
+    ours = study.summary
+    ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")].copy()
+    ours["metric"] = [name.replace("anomalous", "abnormal") for name in ours["metric"]]
+    ours = ours[[*_JOIN, "value", "low", "high", "seeds", "comparable", "runs", "categories"]]
+    rows = published(study).merge(
+        ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
+    )
+    rows["difference"] = rows["ours"] - rows["value"]
+    failed = {
+        (cell.paper, cell.notebook, cell.parameters["dataset"], cell.parameters["category"]): cell
+        for cell in study.cells
+        if cell.profile == profile and cell.failed
+    }
+    methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
+    at_hand = _at_hand(study)
+    judged = [_verdict(row, failed, methods, at_hand) for row in rows.itertuples()]
+    rows["verdict"], rows["reason"] = zip(*judged, strict=True) if judged else ([], [])
+    # our methods first, in the order of our tables
+    order = {method: place for place, method in enumerate(dict.fromkeys(study.rows["method"]))}
+    place = rows["method"].map(lambda method: order.get(method, len(order)))
+    by_table = rows.groupby(["paper", "table"], sort=False).ngroup()
+    return rows.iloc[np.lexsort([np.arange(len(rows)), place, by_table])]
+
+
+def bounds_of_published(study: Study) -> tuple[pd.DataFrame, int]:
+    """Published pairs of maximum balanced accuracy and auROC that no scores can give.
+
+    Returns:
+        The rows that break a bound (paper_title, dataset, category, method, balanced accuracy and
+        auROC as printed, note, broken), and how many rows were checked. A row without an auROC
+        is checked against B >= 0.5 alone.
+    """
+    keys = ["paper_title", "paper", "dataset", "category", "method"]
+    rows = published(study)
+    kept = [*keys, "value", "printed", "half_unit", "note"]
+    balanced = rows.loc[rows["metric"] == "max_balanced_accuracy", kept]
+    area = rows.loc[rows["metric"] == "auroc", kept]
+    pairs = balanced.merge(area, on=keys, how="left", suffixes=("", "_auroc"))
+    pairs["printed_auroc"] = pairs["printed_auroc"].fillna("")
+    # an auROC equal to B is inside the bounds for every B >= 0.5
+    pairs["value_auroc"] = pairs["value_auroc"].fillna(pairs["value"])
+    tolerance = pairs[["half_unit", "half_unit_auroc"]].max(axis=1)
+    pairs["broken"] = [
+        check_bounds(*given)
+        for given in zip(pairs["value"], pairs["value_auroc"], tolerance, strict=True)
+    ]
+    return pairs[pairs["broken"].notna()], len(pairs)
+
+
+def bounds_of_ours(study: Study) -> tuple[list[str], int]:
+    """Sentences on pairs of ours, one run each, that break a bound, and how many were checked."""
+    keys = ["profile", "paper", "dataset", "category", "method", "seed", "run"]
+    rows = study.rows[study.rows["run"] != ""]
+    balanced = rows[rows["metric"] == "max_balanced_accuracy"]
+    pairs = balanced.merge(rows[rows["metric"] == "auroc"], on=keys, suffixes=("", "_auroc"))
+    pairs = pairs.dropna(subset=["value", "value_auroc"])
+    found = []
+    for row in pairs.itertuples():
+        if broken := check_bounds(row.value, row.value_auroc, tolerance=5e-7):
+            found.append(f"{row.method} on {row.dataset} {row.category}, run {row.run}: {broken}")
+    return found, len(pairs)
+
+
+def _at_hand(study: Study) -> Callable[[str, str], bool]:
+    """Tell whether a category's images are there: seen in a result or under the data root."""
+    seen = set(zip(study.rows["dataset"], study.rows["category"], strict=True))
+
+    def at_hand(dataset: str, category: str) -> bool:
+        behind = GROUPS.get(dataset, {}).get(category, (category,))
+        return all((dataset, c) in seen or profiles.at_hand(dataset, c) for c in behind)
+
+    return at_hand
+
+
+def _short(title: str) -> str:
+    """Make `table2` of "Table II" and of "Table 2 (arXiv v1)"."""
+    found = re.match(r"(Table|Figure) (\w+)", title)
+    return found[1].lower() + _ROMAN.get(found[2], found[2]) if found else title
+
+
+def _verdict(row, failed: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+    """Verdict and reason of one published row; see `RULE`."""
+    if np.isfinite(row.ours):
+        wanted = len(GROUPS.get(row.dataset, {}).get(row.category, "1"))
+        reasons = [row.comparable] if row.comparable else []
+        if row.categories < wanted:
+            reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
+        if reasons:
+            return NOT_COMPARABLE, "; ".join(reasons)
+        low, high = (row.low, row.high) if np.isfinite(row.low) else (row.ours, row.ours)
+        slack = row.half_unit + 1e-9
+        met = low - slack <= row.value <= high + slack
+        remarks = []
+        if row.method != COUNT and row.seeds < 3:
+            remarks.append("from fewer than three seeds")
+        if met and high - low > 0.2:
+            remarks.append("the interval is wide, so this says little")
+        return (REPRODUCED if met else NOT_REPRODUCED), "; ".join(remarks)
+    known = methods.get((row.paper, row.table))
+    if known and row.method not in known:
+        return NOT_RUN, "not a method of this study"
+    if cell := failed.get((row.paper, row.table, row.dataset, row.category)):
+        return NOT_RUN, f"{cell.name} failed"
+    if not at_hand(row.dataset, row.category):
+        return NO_DATA, ""
+    return NOT_RUN, "not in this profile" if known else "no notebook has made this table"

@@ -1,0 +1,171 @@
+"""The report's pages: complete, self-contained, without a dead link, honest about failures."""
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from report_tree import made_tree, notebook
+
+from adlib.paths import home
+from adlib.report import notebooks
+from adlib.report.__main__ import main
+from adlib.report.pages import build
+
+
+@pytest.fixture(autouse=True)
+def no_data(tmp_path, monkeypatch):
+    """A data root without data sets."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The tree, to read."""
+    return made_tree(tmp_path_factory.mktemp("made") / "results")
+
+
+@pytest.fixture
+def tree(made, tmp_path):
+    """A copy to change."""
+    return Path(shutil.copytree(made, tmp_path / "results", ignore=lambda *_: ["report"]))
+
+
+@pytest.fixture(scope="module")
+def site(made):
+    """The report, to look at."""
+    return build(made, made / "no-notebooks").parent
+
+
+class Page(HTMLParser):
+    """Ids, links and everything that a browser would fetch."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.ids, self.links, self.fetched = set(), [], []
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if "id" in attrs:
+            self.ids.add(attrs["id"])
+        if tag == "a" and attrs.get("href"):
+            self.links.append(attrs["href"])
+        if tag == "link":
+            self.fetched.append(attrs.get("href", ""))
+        fetching = ("src", "srcset", "data", "poster")
+        self.fetched += [value for name, value in attrs.items() if name in fetching and value]
+
+
+def test_empty_tree_is_named(tmp_path, capsys):
+    """Catches an empty report, or a stack trace, where nothing has run."""
+    assert main(["--results", str(tmp_path / "nothing")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+    assert main(["--results", str(tmp_path)]) == 1
+    assert "holds no results yet" in capsys.readouterr().err
+
+
+def test_nothing_is_fetched_from_another_host_and_no_link_is_dead(site):
+    """Catches MathJax and other scripts from elsewhere, links to files not copied, dead anchors."""
+    pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
+    assert len(pages) > 10
+    for path, page in pages.items():
+        assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/)", page.text), path
+        for target in page.fetched + page.links:
+            if target.startswith("data:"):
+                continue
+            assert not re.match(r"[a-z]+:|//", target), f"{path}: {target}"
+            name, _, anchor = target.partition("#")
+            where = (path.parent / unquote(name)).resolve() if name else path
+            assert where.is_file(), f"{path}: {target}"
+            assert where.is_relative_to(site.resolve())
+            assert not anchor or unquote(anchor) in pages[where].ids, f"{path}: {target}"
+
+
+def test_every_cell_and_table_has_its_page(site, made):
+    """Catches cells that vanish, failed ones above all."""
+    assert {p.name for p in (site / "cbigan").iterdir()} == {
+        "table1_z.html", "table2_x.html", "table3_y.html"
+    }  # fmt: skip
+    executed = list(made.glob("study/cbigan/*/*.ipynb"))
+    assert len(list((site / "notebooks" / "study").rglob("*.html"))) == len(executed)
+    index = (site / "index.html").read_text(encoding="utf-8")
+    assert "1 cell failed" in index
+    assert "E in cell [2]: &lt;v&gt; is NaN" in index
+    assert "with changes that were not committed" in index
+
+
+def test_a_failed_cell_shows_no_stale_number(site):
+    """Catches rows of an earlier run shown beside the record of a failed one."""
+    page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
+    assert "0.123" not in page
+    assert "mvtec_ad-pill-s0" in page
+
+
+def test_executed_notebook_hides_code_and_keeps_equations(site):
+    """Catches code in the rendered page, lost equations, and scripts left in outputs."""
+    page = next((site / "notebooks/study/cbigan/table2_x").glob("*pill*")).read_text("utf-8")
+    assert "secret_code" not in page
+    assert "cdn.example" not in page
+    assert "<math" in page and "<mfrac>" in page and "$" not in page
+    assert "ansi-red-fg" in page
+
+
+def test_unknown_tex_stays_in_view():
+    """Catches a report that dies of one equation, or drops it."""
+    assert notebooks.mathml(r"\left( x") == r"<code>\left( x</code>"
+
+
+def test_captions_and_titles_come_through_escaped(site):
+    """Catches lost captions, and names with < that break the page."""
+    page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
+    assert "Examples of &lt;screw&gt;" in page
+    assert "<screw>" not in page
+
+
+def test_source_notebook_gives_title_and_lead(tree, tmp_path):
+    """Catches a page titled by its file name although the notebook says what it is."""
+    folder = tmp_path / "notebooks" / "cbigan"
+    folder.mkdir(parents=True)
+    nbformat.write(notebook("Table II: balanced accuracy"), folder / "table2_x.ipynb")
+    page = build(tree, folder.parent).parent / "cbigan/table2_x.html"
+    assert "<h1>Table II: balanced accuracy</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_rows_below_chance_and_forms_are_marked(site):
+    """Catches an auROC of 0.4 in a row of numbers, and oracle values without their name."""
+    page = (site / "cbigan/table3_y.html").read_text(encoding="utf-8")
+    assert "below chance" in page
+    page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
+    assert "(oracle: picked on the test labels)" in page
+    assert "(deployable: nothing picked on test data)" in page
+
+
+def test_rebuilding_replaces_the_old_report(tree, tmp_path):
+    """Catches pages of cells that no longer exist, and a half-written report left behind."""
+    index = build(tree, tmp_path)
+    (index.parent / "old.html").write_text("old", encoding="utf-8")
+    assert build(tree, tmp_path, profile="other") == index
+    assert not (index.parent / "old.html").exists()
+    assert not list(tree.glob(".report-*"))
+    text = index.read_text(encoding="utf-8")
+    assert text.index("other profile") < text.index("study profile")
+    with pytest.raises(ValueError, match="No results of profile 'nope'"):
+        build(tree, tmp_path, profile="nope")
+
+
+def test_the_report_needs_no_torch():
+    """Catches an import that makes the report wait seconds for torch."""
+    code = "import sys, adlib.report.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=home(), check=False).returncode == 0
+
+
+def test_templates_travel_with_the_package():
+    """Catches a template that only the checkout has (see package data in pyproject.toml)."""
+    assert (Path(notebooks.TEMPLATES) / "notebook" / "index.html.j2").is_file()
