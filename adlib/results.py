@@ -1,0 +1,157 @@
+"""What an execution of a notebook leaves in `results/`: rows, pictures, run records."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from adlib import data, metrics, paths, profiles, provenance, runs
+from adlib.files import atomic
+from adlib.profiles import Cell
+from adlib.training import Budget
+
+COLUMNS = [
+    "paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high",
+    "n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable", "note",
+]  # fmt: skip
+
+
+def run(cell: Cell, method: str, split: data.Split) -> runs.Run:
+    """Get a method's run for a cell and keep its record and scores in `results/`."""
+    images = split.images
+    name, settings, budget = profiles.method(
+        cell.profile, cell.paper, method, images.category, images.mode
+    )
+    found = runs.get(name, split, Budget(**budget), cell.seed, **settings)
+    found.export(paths.results_root() / cell.profile / "runs")
+    return found
+
+
+def comparable(cell: Cell, images: data.ImageSet) -> str:
+    """Why numbers on `images` cannot be held against the paper's; "" where they can."""
+    reasons = [load] if (load := profiles.load(cell.profile)["departs"]) else []
+    expected = data.info(images.name).expected.get(images.category)
+    if expected is None:
+        reasons.insert(0, f"{images.name} is not a data set of the paper")
+    else:
+        counts = images.counts()
+        reasons += [
+            f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
+            for key, n in expected.items()
+            if counts[key] != n
+        ]
+    return "; ".join(reasons)
+
+
+def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """Write a cell's CSV (`COLUMNS`) and give it back as a table.
+
+    What is the same in all rows (paper, table, data set, seed, profile, commit) is filled in here.
+
+    Args:
+        cell: whose CSV.
+        rows: each names at least `method`, `metric` and `value`.
+
+    Raises:
+        ValueError: a column that does not exist, or a row without method, metric or value.
+    """
+    table = pd.DataFrame(rows)
+    unknown = sorted(set(table.columns) - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"no such column: {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+    lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
+    if lacking:
+        raise ValueError(f"rows without {', '.join(lacking)}")
+    same = {
+        "paper": cell.paper,
+        "table": cell.notebook,
+        "dataset": cell.dataset,
+        "category": cell.category,
+        "seed": cell.seed,
+        "profile": cell.profile,
+        "commit": provenance.commit()["commit"],
+    }
+    table = table.assign(**same).reindex(columns=COLUMNS)
+    with atomic(cell.file(".csv")) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return table
+
+
+def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
+    """Save a figure as `<cell>__<name>.png`; the caption travels inside the PNG."""
+    with atomic(cell.file(f"__{name}.png")) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
+
+
+def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dict[str, object]:
+    """Row of a metric without a threshold of ours: `auroc`, or an oracle metric.
+
+    The pair (maximum balanced accuracy, auROC) must keep the bounds that tie the two together.
+
+    Raises:
+        ArithmeticError: the bounds are broken, so one of the two is computed wrongly.
+    """
+    labels, scores = found.part("test")
+    broken = metrics.check_bounds(
+        metrics.max_balanced_accuracy(labels, scores), metrics.auroc(labels, scores), 1e-9
+    )
+    if broken:
+        raise ArithmeticError(f"{method}: {broken}")
+    function = getattr(metrics, metric)
+    threshold_free = metric in ("auroc", "average_precision")
+    return _row(method, found, metric, "" if threshold_free else "oracle", function) | more
+
+
+def deployable_row(
+    method: str, found: runs.Run, fpr: float = 0.05, **more: object
+) -> dict[str, object]:
+    """Row of the balanced accuracy at a threshold fixed on the held-out normal images alone.
+
+    Args:
+        method: name in the table.
+        found: the run.
+        fpr: false-positive rate that the threshold has on the validation normals.
+        **more: further columns.
+    """
+    threshold = deployable_threshold(found, fpr)
+
+    def at_threshold(labels: object, scores: object) -> float:
+        return metrics.balanced_accuracy_at(labels, scores, threshold)
+
+    note = f"threshold at {fpr:.0%} false positives on held-out normal images"
+    return (
+        _row(method, found, "balanced_accuracy", "deployable", at_threshold) | {"note": note} | more
+    )
+
+
+def oracle_threshold(found: runs.Run) -> float:
+    """Threshold of the largest balanced accuracy on the test labels."""
+    labels, scores = found.part("test")
+    fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    return float(thresholds[1:][(tpr - fpr)[1:].argmax()])  # the first one is infinite: all normal
+
+
+def deployable_threshold(found: runs.Run, fpr: float = 0.05) -> float:
+    """Threshold with false-positive rate `fpr` on the validation normals of a run."""
+    labels, scores = found.part("validation")
+    return metrics.threshold_at_fpr(scores[labels == 0], fpr)
+
+
+def _row(
+    method: str, found: runs.Run, metric: str, form: str, function: Callable[..., float]
+) -> dict[str, object]:
+    labels, scores = found.part("test")
+    low, high = metrics.bootstrap_interval(labels, scores, function)
+    return {
+        "method": method,
+        "metric": metric,
+        "form": form,
+        "value": function(labels, scores),
+        "low": low,
+        "high": high,
+        "n_normal": int((labels == 0).sum()),
+        "n_abnormal": int((labels == 1).sum()),
+        "protocol": found.record["description"]["protocol"],
+        "run": found.key,
+    }
