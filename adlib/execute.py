@@ -174,20 +174,14 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
 
 
 def describe(executed: Path, began: float) -> dict[str, Any]:
-    """Read from an executed notebook: seconds until its first cell began, and the device it named.
-
-    The device is what follows "device:" in the first printed line that starts so.
-    """
+    """Read from an executed notebook: seconds until its first cell began."""
     if not executed.is_file():
-        return {"startup_s": None, "device": ""}
+        return {"startup_s": None}
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     starts = [c["metadata"].get("papermill", {}).get("start_time") for c in cells]
     first = min(filter(None, starts), default=None)
     seconds = round(datetime.fromisoformat(first).timestamp() - began, 2) if first else None
-    printed = ["".join(o.get("text", "")) for c in cells for o in c.get("outputs", [])]
-    lines = (line for text in printed for line in text.splitlines())
-    device = next((line[7:].strip() for line in lines if line.startswith("device:")), "")
-    return {"startup_s": seconds, "device": device}
+    return {"startup_s": seconds}
 
 
 def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, Any]:

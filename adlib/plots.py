@@ -12,7 +12,6 @@ from sklearn.metrics import roc_curve
 from torch import Tensor
 
 NORMAL, ABNORMAL = "#0173b2", "#d55e00"  # of seaborn's colorblind palette
-DIFFERENCE = {"cmap": "magma", "vmin": 0, "vmax": 255}
 
 
 def style() -> None:
@@ -63,7 +62,7 @@ def gallery(
         axes[0, j].set_title(title)
         for i in range(n):
             ax = axes[i, j]
-            shown = _show(ax, np.asarray(images[i]))
+            _show(ax, np.asarray(images[i]))
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
             if j == 0 and i < len(rows):
@@ -74,22 +73,17 @@ def gallery(
                     Rectangle((x - 1, y - 1), width + 1, height + 1, fill=False, ec="red", lw=1.5)
                 )
     if any(np.asarray(images).ndim == 3 for images in columns.values()):
-        bar = figure.colorbar(
-            shown if shown.get_cmap().name == "magma" else _scale(), ax=axes, shrink=0.6
-        )
-        bar.set_label("absolute difference (grey levels)", fontsize="small")
+        scale = plt.cm.ScalarMappable(plt.Normalize(0, 255), "magma")
+        bar = figure.colorbar(scale, ax=axes, shrink=0.9 if n == 1 else 0.6)
+        bar.set_label("difference\n(grey levels)", fontsize="small")
     return figure
 
 
-def _scale() -> plt.cm.ScalarMappable:
-    return plt.cm.ScalarMappable(plt.Normalize(0, 255), "magma")
-
-
-def _show(ax: plt.Axes, image: np.ndarray) -> object:
+def _show(ax: plt.Axes, image: np.ndarray) -> None:
     if image.ndim == 2:
-        return ax.imshow(image, **DIFFERENCE)
-    image = image.transpose(1, 2, 0)
-    return ax.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(image, cmap="magma", vmin=0, vmax=255)
+    else:
+        ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
 
 
 def score_histograms(
@@ -106,15 +100,17 @@ def score_histograms(
         test = table.query("split == 'test'")
         kinds = test.label.map({0: "normal", 1: "abnormal"})
         sns.histplot(
-            x=test.score, hue=kinds, hue_order=["normal", "abnormal"], ax=ax, bins=25,
-            stat="density", common_norm=False, element="step", palette=[NORMAL, ABNORMAL], alpha=0.35,
+            x=test.score, hue=kinds, hue_order=["normal", "abnormal"], palette=[NORMAL, ABNORMAL],
+            ax=ax, bins=25, stat="density", common_norm=False, element="step", alpha=0.35,
         )  # fmt: skip
         for value, line in zip(thresholds[method], ("-", "--"), strict=True):
             ax.axvline(value, color="black", ls=line, lw=1.2)
         ax.set(title=method, xlabel="anomaly score", ylabel="density" if ax is axes[0, 0] else "")
-        ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4))
+        ax.set_yticks([])
         if ax.get_legend():
             ax.get_legend().set_title(None)
+            if ax is not axes[0, 0]:
+                ax.get_legend().remove()
     return figure
 
 

@@ -35,7 +35,7 @@ def _file() -> dict[str, Any]:
 
 def names() -> list[str]:
     """Names of the profiles."""
-    return [name for name in _file() if name != "methods"]
+    return [name for name in _file() if name not in ("papers", "methods")]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -43,6 +43,11 @@ def load(name: str) -> dict[str, Any]:
     if name not in names():
         raise ValueError(f"no profile {name!r}; there are {', '.join(names())}")
     return _file()[name]
+
+
+def datasets_of(paper: str) -> list[str]:
+    """Names of the data sets whose numbers a paper prints."""
+    return list(_file()["papers"][paper])
 
 
 def methods(paper: str) -> list[str]:

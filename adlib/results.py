@@ -31,11 +31,10 @@ def run(cell: Cell, method: str, split: data.Split) -> runs.Run:
 def comparable(cell: Cell, images: data.ImageSet) -> str:
     """Why numbers on `images` cannot be held against the paper's; "" where they can."""
     reasons = [load] if (load := profiles.load(cell.profile)["departs"]) else []
-    expected = data.info(images.name).expected.get(images.category)
-    if expected is None:
+    if images.name not in profiles.datasets_of(cell.paper):
         reasons.insert(0, f"{images.name} is not a data set of the paper")
     else:
-        counts = images.counts()
+        expected, counts = data.info(images.name).expected[images.category], images.counts()
         reasons += [
             f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
             for key, n in expected.items()

@@ -75,12 +75,13 @@ class Cell:
         return self._file(".ipynb")
 
     @cached_property
-    def pictures(self) -> list[tuple[Path, str]]:
-        """Pictures with their captions, which travel in the PNG's text chunk "Description"."""
+    def pictures(self) -> list[tuple[Path, str, bool]]:
+        """Pictures, their captions (PNG text chunk "Description"), and whether they are wide."""
         found = []
         for path in sorted(self.folder.glob(f"{self.name}__*.png")):
             with Image.open(path) as image:
-                found.append((path, image.text.get("Description", "")))
+                wide = image.width > 2 * image.height
+                found.append((path, image.text.get("Description", ""), wide))
         return found
 
     @property

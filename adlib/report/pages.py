@@ -1,5 +1,6 @@
 """The site: an index, a page per paper table or figure, a page per executed notebook, files."""
 
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -96,10 +97,15 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
         "alone": _beside(here[here["ours"].isna()]),
         "counts": Counter(here["verdict"]),
         "pictures": [
-            {"path": _place(cell, path.name), "caption": caption, "cell": cell.name}
+            {
+                "path": _place(cell, path.name),
+                "caption": caption,
+                "cell": cell.name,
+                "wide": wide,
+            }
             for cell in cells
             if not cell.failed
-            for path, caption in cell.pictures
+            for path, caption, wide in cell.pictures
         ],
         "runs": [
             {"hash": run, "files": [f"files/{name}/runs/{path.name}" for path in paths]}
@@ -149,13 +155,24 @@ def _facts(study: Study, name: str) -> dict:
         "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
         "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
         "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
-        "devices": sorted({str(r["device"]) for r in records if r.get("device")}),
+        "devices": _devices(study, name),
         "from": started[0][:16].replace("T", " ") if started else "",
         "to": started[-1][:16].replace("T", " ") if started else "",
         "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
         "commits": sorted(commits),
         "versions": list(dict.fromkeys(versions)),
     }
+
+
+def _devices(study: Study, name: str) -> list[str]:
+    """Where the runs of a profile were trained, as their records say."""
+    found = set()
+    for record, *_ in runs_of(study.results, name).values():
+        run = json.loads(record.read_text(encoding="utf-8"))
+        machine = run["machine"]
+        where = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
+        found.add(f"{where}, {run['precision']}")
+    return sorted(found)
 
 
 def _totals(compared: pd.DataFrame) -> dict:
@@ -223,7 +240,6 @@ def _cell_links(cell: Cell) -> dict:
         "status": "failed" if cell.failed else "done",
         "error": cell.error,
         "seconds": cell.record.get("duration_s"),
-        "device": cell.record.get("device") or "",
         "started": str(cell.record.get("started") or "")[:16].replace("T", " "),
         "commit": str(cell.record.get("commit") or "")[:10],
         "dirty": bool(cell.record.get("dirty")),
@@ -238,7 +254,7 @@ def _copy(study: Study, cell: Cell, site: Path) -> None:
     """Files of a cell, and its executed notebook as a page."""
     kept = [cell.executed, cell.record and cell.folder / f"{cell.name}.json"]
     if not cell.failed:
-        kept += [cell.csv, *(path for path, _ in cell.pictures)]
+        kept += [cell.csv, *(path for path, *_ in cell.pictures)]
     for path in filter(None, kept):
         _copy_file(path, site / _place(cell, path.name))
     if cell.executed:

@@ -1,0 +1,53 @@
+# `make study` runs the study and builds its report, `make test` runs the tests; both install first.
+PYTHON  ?= python3
+PROFILE ?= quick
+CORES   ?= all
+GPUS    ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
+# Several GPUs: one cell on each. ADLIB_GPU_SLOTS=0,0,1 names them by hand, two cells on the first.
+ifeq ($(CUDA_VISIBLE_DEVICES)$(filter 0 1,$(GPUS)),)
+export ADLIB_GPU_SLOTS ?= $(shell $(PYTHON) -c "print(*range($(GPUS)), sep=',')")
+endif
+
+ENV       := .venv
+BIN       := $(ENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+INSTALLED := $(ENV)/.installed
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --config profile=$(PROFILE) --quiet rules host
+REPORT    := $(SNAKEMAKE) --nolock --allowed-rules report -- report \
+	&& echo "Report: $(abspath $(or $(ADLIB_RESULTS),results))/report/index.html"
+
+.PHONY: study report test lint lab bench clean
+
+# Cells keep going after another has failed; the report is built all the same and shows which did.
+# Without Snakemake's lock a study that was killed just goes on: runs have their own locks.
+study: $(INSTALLED)
+	@failed=0; \
+	$(SNAKEMAKE) --resources gpu=$(GPUS) --keep-going --rerun-incomplete --nolock $(SNAKEFLAGS) \
+	    || failed=$$?; \
+	$(REPORT) && exit $$failed
+
+report: $(INSTALLED)
+	@$(REPORT)
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	@$(BIN)/python -m ruff check .
+
+lab: $(INSTALLED)
+	@$(BIN)/python -m jupyter lab notebooks
+
+bench: $(INSTALLED)
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Keeps data/, trained runs/ and the tables of results/.
+clean:
+	rm -rf $(ENV) .cache .snakemake .pytest_cache .ruff_cache adlib.egg-info results/report
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	    'adlib needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Name another: make study PYTHON=python3.12' % v)"
+	@echo "Installing into $(ENV) (once: some minutes, up to 6 GB on Linux)"
+	@$(PYTHON) -m venv $(ENV) || { echo "No virtual environment: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet -r requirements.txt -e .
+	@touch $@

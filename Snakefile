@@ -1,0 +1,94 @@
+# The grid of notebooks: `snakemake --cores 2 --config profile=quick`.
+#
+# One job is one cell of the profile: a notebook run for one data set, category and seed. A cell is
+# stale when its notebook or a source of adlib has changed in content, not when it was only touched.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from adlib import paths, profiles
+
+PROFILE = config.get("profile", "quick")
+PYTHON = sys.executable
+RESULTS = paths.results_root()
+if RESULTS.is_relative_to(Path.cwd()):
+    RESULTS = RESULTS.relative_to(Path.cwd())
+RESULTS = RESULTS.as_posix()
+OUT = f"{RESULTS}/{PROFILE}"
+
+
+def files(folder, *patterns):
+    found = (path for pattern in patterns for path in Path(folder).glob(pattern))
+    return sorted(path.as_posix() for path in found if path.is_file())
+
+
+def name(cell):
+    return f"{cell.paper}/{cell.notebook}/{cell.id}"
+
+
+CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
+MISSING = ", ".join(profiles.missing(PROFILE))
+
+REPORT = files("adlib/report", "**/*.py", "templates/**/*")
+# How a notebook is started and how results are shown does not change a number.
+SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, "adlib/execute.py"}]
+
+
+onstart:
+    if MISSING:
+        print(f"Left out, not in {paths.data_root()}: {MISSING}", file=sys.stderr)
+
+
+def whole_study(_):
+    if not CELLS:
+        raise WorkflowError(f"Nothing to run for {PROFILE}: {paths.data_root()} lacks {MISSING}")
+    return [f"{OUT}/{cell}.done" for cell in CELLS]
+
+
+rule study:
+    input:
+        whole_study,
+
+
+rule cell:
+    input:
+        notebook=lambda w: f"notebooks/{CELLS[w.cell].paper}/{CELLS[w.cell].notebook}.ipynb",
+        sources=SOURCES,
+        after=lambda w: [f"{OUT}/{name(cell)}.csv" for cell in CELLS[w.cell].after],
+    output:
+        csv=OUT + "/{cell}.csv",
+        # Not in git: a fresh clone runs the study although it holds the tables of an earlier run.
+        done=touch(OUT + "/{cell}.done"),
+    params:
+        # Neither output nor log: Snakemake would delete those before a second attempt.
+        executed=OUT + "/{cell}.ipynb",
+        values=lambda w: [
+            word
+            for key in ("profile", "dataset", "category", "seed")
+            for word in ("-p", key, str(getattr(CELLS[w.cell], key)))
+        ],
+    threads: max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
+    resources:
+        gpu=int(profiles.load(PROFILE).get("gpu", False)),
+        attempt=lambda w, attempt: attempt,
+    retries: 1  # does something only after a dead kernel or a killed process
+    shell:
+        "{PYTHON:q} -m adlib.execute {input.notebook:q} {params.executed:q} {params.values:q}"
+        " --attempt {resources.attempt}"
+
+
+# Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
+rule report:
+    input:
+        [
+            file
+            for file in files(RESULTS, "*.csv", "*/*/*/*.csv", "*/*/*/*.json")
+            if not file.startswith(f"{RESULTS}/report/")
+        ],
+        files("notebooks", "*/*.ipynb"),  # their titles
+        REPORT,
+    output:
+        RESULTS + "/report/index.html",
+    shell:
+        "{PYTHON:q} -m adlib.report --profile {PROFILE:q}"

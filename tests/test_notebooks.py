@@ -1,0 +1,90 @@
+"""The whole study at profile `smoke`: engine, every notebook over every cell, and its report."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from adlib import paths, profiles
+from adlib.report import pages
+
+CELLS = profiles.cells("smoke")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Run Snakemake over the profile in folders of its own; its output and the results folder."""
+    root = tmp_path_factory.mktemp("study")
+    places = {"ADLIB_RUNS": str(root / "runs"), "ADLIB_RESULTS": str(root / "results")}
+    command = "-m snakemake --cores 2 --keep-going --nolock --config profile=smoke"
+    done = subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=paths.home(),
+        env=os.environ | places,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, root / "results"
+
+
+@pytest.fixture
+def cell(request, study, monkeypatch):
+    """One cell of the profile, its files in the study's results folder."""
+    monkeypatch.setenv("ADLIB_RESULTS", str(study[1]))
+    return request.param
+
+
+def test_the_study_runs_to_its_end(study):
+    """Would catch a notebook that fails, and a failure that the exit code does not tell."""
+    done, _ = study
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("cell", CELLS, indirect=True, ids=lambda c: f"{c.notebook}-{c.category}")
+def test_every_cell_leaves_rows_a_record_and_pictures(cell):
+    """Would catch a notebook without rows, values that are no numbers, or an empty picture."""
+    rows = pd.read_csv(cell.file(".csv"), keep_default_na=False)
+    assert len(rows) and (pd.to_numeric(rows["value"]) >= 0).all()
+    assert set(rows["category"]) == {cell.category}
+    assert (rows["comparable"] != "").all()  # generated images are never the paper's
+    assert json.loads(cell.file(".json").read_text(encoding="utf-8"))["status"] == "done"
+    pictures = list(cell.folder.glob(f"{cell.id}__*.png"))
+    assert pictures
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.text["Description"]
+            assert len(image.convert("L").getcolors(256)) > 2
+
+
+def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
+    """Would catch tables of different trainings, and a method that is left out in silence."""
+    _, results = study
+    tables = [
+        pd.concat(map(pd.read_csv, sorted((results / "smoke" / "cbigan" / name).glob("*.csv"))))
+        for name in ("table2_balanced_accuracy", "table3_auroc")
+    ]
+    for table in tables:
+        assert set(table["method"]) == set(profiles.methods("cbigan"))
+        assert table["value"].between(0, 1).all()
+        # Percentiles of resamples may differ from the value in the last bit.
+        assert (table["low"] <= table["value"] + 1e-9).all()
+        assert (table["value"] <= table["high"] + 1e-9).all()
+    assert set(tables[0]["run"]) == set(tables[1]["run"])
+    for run in set(tables[0]["run"]):
+        assert (results / "smoke" / "runs" / f"{run}.json").is_file()
+        assert (results / "smoke" / "runs" / f"{run}_scores.csv").is_file()
+
+
+def test_the_report_shows_every_notebook(study):
+    """Would catch a report that cannot read what the notebooks really write."""
+    _, results = study
+    index = pages.build(results, paths.home() / "notebooks", "smoke")
+    text = index.read_text(encoding="utf-8")
+    for name in {cell.notebook for cell in CELLS}:
+        assert f"cbigan/{name}.html" in text
+        assert (index.parent / "cbigan" / f"{name}.html").is_file()

@@ -1,0 +1,118 @@
+"""Profiles, cells and what a cell writes."""
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from adlib import data, models, paths, profiles, results
+from adlib.profiles import Cell
+from adlib.training import Budget
+
+CELL = Cell("smoke", "cbigan", "table2_balanced_accuracy", "synthetic", "object", 0)
+
+
+def test_unknown_names_are_errors():
+    """Would catch a mistyped profile or method that runs something else."""
+    with pytest.raises(ValueError, match="no profile 'quik'; there are smoke, quick, cpu, paper"):
+        profiles.load("quik")
+    with pytest.raises(ValueError, match="did you mean CBiGAN"):
+        profiles.method("quick", "cbigan", "CBiGAM", "mono", "object")
+
+
+@pytest.mark.parametrize("profile", profiles.names())
+def test_every_method_of_every_profile_can_be_built(profile):
+    """Would catch a setting or a size in profiles.toml that no detector takes."""
+    for method in profiles.methods("cbigan"):
+        for category, mode in (("screw", "object"), ("grid", "texture")):
+            name, settings, budget = profiles.method(profile, "cbigan", method, category, mode)
+            models.build(name, **settings)
+            Budget(**budget)
+
+
+def test_paper_profile_has_the_papers_sizes():
+    """Would catch image sizes, rotation or alpha that differ from section V-B of the paper."""
+    _, screw, _ = profiles.method("paper", "cbigan", "CBiGAN", "screw", "object")
+    assert (screw["side"], screw["rotation"], screw["alpha"]) == (128, (-45.0, 45.0), 1e-4)
+    _, pill, _ = profiles.method("paper", "cbigan", "EGBAD", "pill", "object")
+    assert (pill["rotation"], pill["alpha"]) == ((0.0, 0.0), 0.0)
+    _, grid, _ = profiles.method("paper", "cbigan", "DoubleAE", "grid", "texture")
+    assert (grid["side"], grid["patch"], grid["rotation"]) == (512, 64, (0.0, 45.0))
+    assert grid["alpha"] == 1.0
+
+
+def test_alpha_keeps_the_weight_of_a_pixel():
+    """Would catch a profile that shrinks images and forgets that the consistency loss is a sum."""
+    for profile in ("quick", "cpu"):
+        _, small, _ = profiles.method(profile, "cbigan", "CBiGAN", "pill", "object")
+        values = small["side"] ** 2 * small.get("channels", 3)
+        assert small["alpha"] * values == pytest.approx(1e-4 * 128 * 128 * 3)
+
+
+def test_cells_are_those_whose_data_are_at_hand(tmp_path, monkeypatch):
+    """Would catch a planned cell without images, and one that is left out without being named."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    assert profiles.cells("cpu") == []
+    assert "mvtec_ad/screw" in profiles.missing("cpu") and len(profiles.missing("cpu")) == 17
+    (tmp_path / "mvtec_ad" / "screw").mkdir(parents=True)
+    made = profiles.cells("cpu")
+    assert {cell.category for cell in made} == {"screw"}
+    assert "mvtec_ad/screw" not in profiles.missing("cpu")
+    (table3,) = (cell for cell in made if cell.notebook == "table3_auroc")
+    assert [cell.notebook for cell in table3.after] == ["table2_balanced_accuracy"]
+
+
+def test_names_of_files_are_safe():
+    """Would catch a category that is a path, or holds characters that Windows refuses."""
+    cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
+    assert cell.id == "folder-C__a_b_c-s3"
+    assert cell.file(".csv").parent == paths.results_root() / "quick" / "beyond" / "x"
+
+
+def test_rows_are_checked_and_filled_in():
+    """Would catch a mistyped column, a row without value, and a CSV without its origin."""
+    with pytest.raises(ValueError, match="no such column: valeu; there are paper"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "valeu": 1}])
+    with pytest.raises(ValueError, match="rows without value"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": float("nan")}])
+    assert not CELL.file(".csv").exists()
+    results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 0.5}])
+    (row,) = pd.read_csv(CELL.file(".csv")).to_dict("records")
+    assert list(row) == results.COLUMNS
+    filled = (row["paper"], row["category"], row["seed"], row["profile"])
+    assert filled == ("cbigan", "object", 0, "smoke")
+
+
+def test_pictures_carry_their_caption():
+    """Would catch a caption that is lost between notebook and report."""
+    figure, _ = plt.subplots(figsize=(1, 1))
+    results.save_picture(CELL, figure, "p", "What it shows.")
+    with Image.open(CELL.file("__p.png")) as image:
+        assert image.text["Description"] == "What it shows."
+
+
+def test_rows_of_a_run():
+    """Would catch a deployable number that looks at test labels."""
+    split = data.one_class(data.load("synthetic", "object"), seed=0)
+    run = results.run(CELL, "AE-L2", split)
+    oracle = results.metric_row("AE-L2", run, "max_balanced_accuracy")
+    deployable = results.deployable_row("AE-L2", run)
+    assert (oracle["form"], deployable["form"]) == ("oracle", "deployable")
+    assert oracle["value"] >= deployable["value"]
+    assert oracle["low"] <= oracle["value"] <= oracle["high"]
+    labels, scores = run.part("validation")
+    assert (labels == 0).all()
+    assert (scores >= results.deployable_threshold(run, fpr=0.0)).sum() == 0
+    labels, scores = run.part("test")
+    above = scores >= results.oracle_threshold(run)
+    balanced = (above[labels == 1].mean() + 1 - above[labels == 0].mean()) / 2
+    assert balanced == pytest.approx(oracle["value"])
+    record = paths.results_root() / "smoke" / "runs" / f"{run.key}.json"
+    assert record.is_file()
+
+
+def test_reasons_against_a_comparison():
+    """Would catch numbers of other data, counts or budgets set against the paper's."""
+    images = data.load("synthetic", "object")
+    reason = results.comparable(CELL, images)
+    assert reason.startswith("synthetic is not a data set of the paper; generated images")

@@ -1,0 +1,218 @@
+"""What the engine plans and runs, with a copy of the package and three tiny cells."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+HOME = Path(__file__).resolve().parents[1]
+FIRST = {"toy/first/synthetic-one-s0", "toy/first/synthetic-two-s0"}
+SECOND = {"toy/second/synthetic-one-s0"}
+PROFILES = """
+[methods.toy]
+[quick]
+seeds = [0]
+[quick.toy]
+sets = {synthetic = ["one", "two"], absent_set = ["three"]}
+"""
+WRITE = """
+from adlib import profiles
+cell = profiles.Cell(profile, 'toy', NAME, dataset, category, seed)
+with open(f'{NAME}-{category}.runs', 'a') as file:
+    file.write('x')
+cell.file('.csv').write_text(category)
+"""
+
+
+def write_notebook(project, name, before="", **grid):
+    """Write notebook `name`: a cell of it notes that it ran and writes its CSV."""
+    parameters = "profile = ''\ndataset = ''\ncategory = ''\nseed = 0"
+    sources = [parameters, before, f"NAME = {name!r}{WRITE}"]
+    cells = [
+        {"id": f"c{i}", "cell_type": "code", "source": source, "outputs": []}
+        | {"metadata": {"tags": [] if i else ["parameters"]}, "execution_count": None}
+        for i, source in enumerate(sources)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {"nbformat": 4, "nbformat_minor": 5, "cells": cells}
+    content["metadata"] = {"kernelspec": kernel, "adlib": grid}
+    folder = project / "notebooks" / "toy"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.ipynb").write_text(json.dumps(content), encoding="utf-8")
+
+
+def command(*arguments):
+    """Call of Snakemake with the options that the Makefile gives."""
+    makefile = (HOME / "Makefile").read_text(encoding="utf-8")
+    options = ["--keep-going", "--rerun-incomplete", "--nolock"]
+    assert " ".join(options) in makefile
+    return [sys.executable, "-m", "snakemake", "--cores", "2", *options, *arguments]
+
+
+def environment(project):
+    """Environment in which `adlib` is the copy and all folders are the copy's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ADLIB_")}
+    return kept | {"PYTHONPATH": str(project)}
+
+
+def snakemake(project, *arguments):
+    """Run Snakemake in the project; returns the exit code and what it printed."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def planned(project):
+    """Cells that the next run would execute."""
+    code, text = snakemake(project, "--dry-run")
+    assert code == 0, text
+    return set(re.findall(r"^ +output: results/quick/(\S+)\.csv", text, re.M))
+
+
+def finished(project):
+    """Cells that have a table."""
+    results = project / "results" / "quick"
+    return {p.relative_to(results).with_suffix("").as_posix() for p in results.rglob("*.csv")}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Project in which nothing has run."""
+    project = tmp_path_factory.mktemp("engine") / "fresh"
+    shutil.copytree(HOME / "adlib", project / "adlib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "pyproject.toml"):
+        shutil.copy(HOME / name, project / name)
+    (project / "adlib" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    write_notebook(project, "first", grid="categories")
+    write_notebook(project, "second", grid="once", after="first")
+    return project
+
+
+@pytest.fixture(scope="module")
+def studied(fresh):
+    """Project in which the study has run."""
+    project = shutil.copytree(fresh, fresh.parent / "studied")
+    code, text = snakemake(project)
+    assert code == 0, text
+    assert "absent_set/three" in text, "data that is left out is not named"
+    assert finished(project) == FIRST | SECOND
+    return project
+
+
+@pytest.fixture
+def project(studied, tmp_path):
+    """Copy of the studied project, to be changed."""
+    return shutil.copytree(studied, tmp_path / "project")
+
+
+def test_touched_files_plan_nothing(project):
+    """Catches a study that runs again because a checkout or an editor set new times."""
+    for file in [*project.rglob("*.ipynb"), *project.rglob("*.py"), *project.rglob("*.toml")]:
+        file.touch()
+    assert planned(project) == set()
+
+
+def test_report_and_engine_change_no_number(project):
+    """Catches hours of training after a change of the report's looks."""
+    for name in ("execute.py", "report/pages.py"):
+        with (project / "adlib" / name).open("a") as file:
+            file.write("# changed\n")
+    assert planned(project) == set()
+
+
+def test_edited_notebook(project):
+    """Catches tables that stay as they are although their notebook has changed."""
+    write_notebook(project, "second", "changed = 1", grid="once", after="first")
+    assert planned(project) == SECOND
+
+
+@pytest.mark.parametrize("name", ["losses.py", "models/cbigan.py", "profiles.toml"])
+def test_changed_source(project, name):
+    """Catches tables that stay as they are although a loss, a network or a budget has changed."""
+    with (project / "adlib" / name).open("a") as file:
+        file.write("# changed\n")
+    assert planned(project) == FIRST | SECOND
+
+
+def test_tables_in_git_are_not_a_study(project):
+    """Catches a fresh clone that calls itself up to date because it holds committed tables."""
+    shutil.rmtree(project / ".snakemake")
+    for file in [*project.rglob("*.done"), *(project / "results").rglob("*.ipynb")]:
+        file.unlink()
+    for file in project.rglob("*.csv"):
+        file.touch()
+    assert planned(project) == FIRST | SECOND
+    ignored = (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/results/**/*.done" in ignored
+
+
+def test_failing_cell(project):
+    """Catches a failure that stops other cells, runs twice, leaves no trace or exits with 0."""
+    write_notebook(project, "first", "assert category != 'one', 'no luck'", grid="categories")
+    shutil.rmtree(project / "results")
+    code, text = snakemake(project)
+    assert code != 0
+    assert "no luck" in text
+    assert finished(project) == {"toy/first/synthetic-two-s0"}
+    failed = project / "results" / "quick" / "toy" / "first" / "synthetic-one-s0.json"
+    assert json.loads(failed.read_text(encoding="utf-8"))["status"] == "failed"
+    assert "no luck" in failed.with_suffix(".ipynb").read_text(encoding="utf-8")
+    assert text.count("AssertionError in cell") == 1
+    assert planned(project) == {"toy/first/synthetic-one-s0"} | SECOND
+
+
+def test_report_is_made_of_what_is_there(project):
+    """Catches a report that waits for failed or stale cells, or is made anew without a reason."""
+    stub = "from adlib import paths\n(paths.results_root() / 'report/index.html').touch()\n"
+    (project / "adlib" / "report" / "__main__.py").write_text(stub, encoding="utf-8")
+    write_notebook(project, "second", "changed = 1", grid="once", after="first")
+    (project / "results/quick/toy/second/synthetic-one-s0.csv").unlink()
+    arguments = ["--allowed-rules", "report", "--", "report"]
+    code, text = snakemake(project, *arguments)
+    assert code == 0, text
+    assert (project / "results" / "report" / "index.html").is_file()
+    assert not (project / "results/quick/toy/second/synthetic-one-s0.csv").is_file()
+    assert "Nothing to be done" in snakemake(project, *arguments)[1]
+    (project / "results/quick/toy/first/synthetic-one-s0.csv").write_text("other")
+    assert "Nothing to be done" not in snakemake(project, *arguments)[1]
+
+
+def test_killed_study_goes_on(fresh, tmp_path):
+    """Catches a study that starts from the beginning, or refuses to start, after a power cut."""
+    project = shutil.copytree(fresh, tmp_path / "project")
+    write_notebook(project, "second", "import time\ntime.sleep(600)", grid="once", after="first")
+    started = subprocess.Popen(
+        command(),
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    running = project / "results" / "quick" / "toy" / "second" / ".synthetic-one-s0.part.ipynb"
+    while not running.is_file():
+        assert started.poll() is None, "the study ended before it could be killed"
+        time.sleep(0.1)
+    main = psutil.Process(started.pid)
+    for process in [main, *main.children(recursive=True)]:
+        process.kill()
+    started.wait()
+    assert planned(project) == SECOND
+    write_notebook(project, "second", grid="once", after="first")
+    code, text = snakemake(project)
+    assert code == 0, text
+    assert finished(project) == FIRST | SECOND
+    runs = {p.name: p.read_text() for p in (project / "notebooks" / "toy").glob("*.runs")}
+    assert runs == {"first-one.runs": "x", "first-two.runs": "x", "second-one.runs": "x"}
