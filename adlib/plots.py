@@ -149,6 +149,7 @@ def curves(history: pd.DataFrame, groups: dict[str, list[str]], smooth: int = 15
         for name in names:
             mean = history[name].rolling(smooth, min_periods=1).mean()
             ax.plot(history["step"], mean, label=name.replace("_", " "))
+        ax.set_yscale("symlog", linthresh=1)  # losses of either sign over orders of magnitude
         ax.set(title=title, xlabel="training step")
         ax.legend(fontsize="small")
     return figure

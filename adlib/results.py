@@ -34,12 +34,15 @@ def comparable(cell: Cell, images: data.ImageSet) -> str:
     if images.name not in profiles.datasets_of(cell.paper):
         reasons.insert(0, f"{images.name} is not a data set of the paper")
     else:
-        expected, counts = data.info(images.name).expected[images.category], images.counts()
+        about, counts = data.info(images.name), images.counts()
+        expected = about.expected[images.category]
         reasons += [
             f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
             for key, n in expected.items()
             if counts[key] != n
         ]
+        side, (_, longest) = about.sides[images.category], images.sides()
+        reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
     return "; ".join(reasons)
 
 
@@ -118,7 +121,8 @@ def deployable_row(
     def at_threshold(labels: object, scores: object) -> float:
         return metrics.balanced_accuracy_at(labels, scores, threshold)
 
-    note = f"threshold at {fpr:.0%} false positives on held-out normal images"
+    n = int((found.part("validation")[0] == 0).sum())
+    note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
     return (
         _row(method, found, "balanced_accuracy", "deployable", at_threshold) | {"note": note} | more
     )

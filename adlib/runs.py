@@ -57,8 +57,9 @@ class Run:
         """One row per training step: step and every logged loss."""
         return pd.read_csv(self._checked("history.csv"))
 
-    def detector(self, device: str | torch.device = "cpu") -> models.Detector:
-        """The detector with the scored weights."""
+    def detector(self, device: str | torch.device | None = None) -> models.Detector:
+        """The detector with the scored weights, on CUDA where there is one by default."""
+        device = device or training.default_device()
         return models.load(self._checked("weights.safetensors"), device)
 
     def snapshots(self) -> dict[int, Path]:

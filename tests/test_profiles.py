@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from data_trees import mvtec_tree
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -116,3 +117,13 @@ def test_reasons_against_a_comparison():
     images = data.load("synthetic", "object")
     reason = results.comparable(CELL, images)
     assert reason.startswith("synthetic is not a data set of the paper; generated images")
+
+
+def test_a_smaller_copy_is_not_the_papers_data(tmp_path, monkeypatch):
+    """Would catch MVTec AD with other counts or another resolution taken for the paper's."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    mvtec_tree(tmp_path / "mvtec_ad" / "screw")
+    cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", "screw", 0)
+    reason = results.comparable(cell, data.load("mvtec_ad", "screw"))
+    assert "train normal images" in reason and "instead of 320" in reason
+    assert "px instead of 1024 px" in reason

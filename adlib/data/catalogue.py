@@ -34,6 +34,7 @@ class Dataset:
         modes: "object" or "texture" of each category.
         lister: makes the `ImageSet` of a category under a data root.
         expected: counts of each category where they are published (`n_train_normal`, ...).
+        sides: side of each category's images in pixels, where it is published.
         note: what a reader of a table should know.
         archive: where `adlib.data.download` gets it; None where it does not.
     """
@@ -47,6 +48,7 @@ class Dataset:
     lister: Callable[["Dataset", str, Path, bool], ImageSet] = field(repr=False)
     expected: dict[str, dict[str, int]] = field(default_factory=dict)
     note: str = ""
+    sides: dict[str, int] = field(default_factory=dict)
     archive: Archive | None = None
 
 
@@ -132,13 +134,15 @@ def _folder(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
     return _image_set(dataset, category, root, layouts.user(folder, root), convert=convert)
 
 
-# Images per category: training normal, test normal, test abnormal (Carrara et al. 2020, Table I).
+# Images per category: training normal, test normal, test abnormal; side in pixels (Carrara et al.
+# 2020, Table I).
 _MVTEC = {
-    "carpet": (280, 28, 89), "grid": (264, 21, 57), "leather": (245, 32, 92), "tile": (230, 33, 84),
-    "wood": (247, 19, 60), "bottle": (209, 20, 63), "cable": (224, 58, 92),
-    "capsule": (219, 23, 109), "hazelnut": (391, 40, 70), "metal_nut": (220, 22, 93),
-    "pill": (267, 26, 141), "screw": (320, 41, 119), "toothbrush": (60, 12, 30),
-    "transistor": (213, 60, 40), "zipper": (240, 32, 119),
+    "carpet": (280, 28, 89, 1024), "grid": (264, 21, 57, 1024), "leather": (245, 32, 92, 1024),
+    "tile": (230, 33, 84, 840), "wood": (247, 19, 60, 1024), "bottle": (209, 20, 63, 900),
+    "cable": (224, 58, 92, 1024), "capsule": (219, 23, 109, 1000), "hazelnut": (391, 40, 70, 1024),
+    "metal_nut": (220, 22, 93, 700), "pill": (267, 26, 141, 800), "screw": (320, 41, 119, 1024),
+    "toothbrush": (60, 12, 30, 1024), "transistor": (213, 60, 40, 1024),
+    "zipper": (240, 32, 119, 1024),
 }  # fmt: skip
 _TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
@@ -198,8 +202,9 @@ _ALL = [
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
         {name: "texture" if name in _TEXTURES else "object" for name in _MVTEC},
         _on_disk(layouts.mvtec, nested=True),
-        {name: _counts(*counts) for name, counts in _MVTEC.items()},
+        {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
+        {name: side for name, (*_, side) in _MVTEC.items()},
         _MVTEC_ARCHIVE,
     ),
     Dataset(
