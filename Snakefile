@@ -1,8 +1,10 @@
 # The grid of notebooks: `snakemake --cores 2 --config profile=quick`.
 #
 # One job is one cell of the profile: a notebook run for one data set, category and seed. A cell is
-# stale when its notebook or a source of adlib has changed in content, not when it was only touched.
+# stale when its notebook or a source of adlib has changed in content, not when it was only touched,
+# or when an image of its category has come, gone or been written anew.
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -27,6 +29,7 @@ def name(cell):
     return f"{cell.paper}/{cell.notebook}/{cell.id}"
 
 
+stamp = cache(profiles.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
@@ -63,6 +66,7 @@ rule cell:
     params:
         # Neither output nor log: Snakemake would delete those before a second attempt.
         executed=OUT + "/{cell}.ipynb",
+        images=lambda w: stamp(CELLS[w.cell].dataset, CELLS[w.cell].category),
         values=lambda w: [
             word
             for key in ("profile", "dataset", "category", "seed")

@@ -5,7 +5,9 @@ time.
 """
 
 import difflib
+import hashlib
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +37,7 @@ def _file() -> dict[str, Any]:
 
 def names() -> list[str]:
     """Names of the profiles."""
-    return [name for name in _file() if name not in ("papers", "methods")]
+    return [name for name in _file() if name not in ("papers", "methods", "published")]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -53,6 +55,11 @@ def datasets_of(paper: str) -> list[str]:
 def methods(paper: str) -> list[str]:
     """Names of the methods whose rows a paper's tables get from own runs."""
     return list(_file()["methods"][paper])
+
+
+def published(paper: str) -> dict[str, dict[str, list]]:
+    """Settings of a paper or its authors' code: detector -> setting -> [value, source]."""
+    return _file()["published"].get(paper, {})
 
 
 def method(
@@ -154,12 +161,31 @@ def sets(profile: str, paper: str) -> list[tuple[str, str]]:
     return [(s, c) for s, named in chosen.items() for c in (ALL[s] if named == "*" else named)]
 
 
+def _folder(dataset: str, category: str) -> Path:
+    folder = paths.data_root() / dataset
+    return folder / category if dataset == "mvtec_ad" else folder
+
+
 def at_hand(dataset: str, category: str) -> bool:
     """Whether the images can be loaded without a download."""
-    folder = paths.data_root() / dataset
-    if dataset == "mvtec_ad":
-        folder /= category
-    return dataset in IN_PACKAGES or folder.is_dir()
+    return dataset in IN_PACKAGES or _folder(dataset, category).is_dir()
+
+
+def stamp(dataset: str, category: str) -> str:
+    """Hash of names, sizes and times of a category's files; "" for sets that come in packages.
+
+    No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
+    """
+    if dataset in IN_PACKAGES:
+        return ""
+    lines = []
+    for where, folders, files in os.walk(folder := _folder(dataset, category)):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in (Path(where, name) for name in files if not name.startswith(".")):
+            found = file.stat()
+            name = file.relative_to(folder).as_posix()
+            lines.append(f"{name} {found.st_size} {found.st_mtime_ns}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def cells(profile: str, paper: str | None = None) -> list[Cell]:

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,8 +64,8 @@ class Run:
 
     def snapshots(self) -> dict[int, Path]:
         """Weights kept on the way: step to file, for `adlib.models.load`."""
-        files = sorted((self.folder / "snapshots").glob("step*.safetensors"))
-        return {int(file.stem.removeprefix("step")): file for file in files}
+        kept = sorted(name for name in self.record["files"] if name.startswith("snapshots/"))
+        return {int(Path(n).stem.removeprefix("step")): self._checked(n) for n in kept}
 
     def part(self, name: str) -> tuple:
         """Labels and scores of the `validation` or `test` images as two arrays."""
@@ -75,16 +75,16 @@ class Run:
     def export(self, folder: Path) -> None:
         """Copy record and scores to `folder` as `<key>.json` and `<key>_scores.csv`."""
         for source, name in (
-            ("record.json", f"{self.key}.json"),
-            ("scores.csv", f"{self.key}_scores.csv"),
+            (self.folder / "record.json", f"{self.key}.json"),
+            (self._checked("scores.csv"), f"{self.key}_scores.csv"),
         ):
             with atomic(Path(folder) / name) as temporary:
-                shutil.copyfile(self._checked(source), temporary)
+                shutil.copyfile(source, temporary)
 
     def _checked(self, name: str) -> Path:
         path = self.folder / name
-        wanted = self.record["files"].get(name)
-        if wanted is not None and (not path.is_file() or sha256_file(path) != wanted):
+        wanted = self.record["files"].get(name, "not in the record")
+        if not path.is_file() or sha256_file(path) != wanted:
             raise RunError(
                 f"{path} is missing or not what record.json says (SHA-256 {wanted[:12]}...); "
                 f"remove {self.folder} to train the run again"
@@ -139,6 +139,10 @@ def get(
         TrainingDivergedError: it failed now; the run is marked failed.
     """
     detector = models.build(name, **settings)
+    device = torch.device(device) if device else training.default_device()
+    # Another precision is another run, also when a killed one goes on elsewhere.
+    precision = training.resolve_precision(budget.precision, device)
+    budget = replace(budget, precision=precision)
     description = describe(detector, split, budget, seed)
     folder = paths.runs_root() / _digest(description)
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,10 +162,9 @@ def _train(
     description: dict,
     budget: training.Budget,
     seed: int,
-    device: str | torch.device | None,
+    device: torch.device,
 ) -> None:
     """Train, score, and write the record last, so that a folder with a record is complete."""
-    device = torch.device(device) if device else training.default_device()
     started = time.perf_counter()
     record = {
         "description": description,
@@ -172,18 +175,18 @@ def _train(
         "device": str(device),
         "pid": os.getpid(),
         "machine": provenance.machine(),
-        "precision": training.resolve_precision(budget.precision, device),
+        "precision": budget.precision,
         "parameters": detector.parameter_counts(),
         "counts": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
     }
     try:
         history = detector.fit(split, budget, seed, device=device, folder=folder)
+        trained = time.perf_counter()
+        scores = training.score_parts(detector, split)
     except training.TrainingDivergedError as error:
         record |= {"status": "failed", "error": str(error), "files": {}}
         write_text(folder / "record.json", json.dumps(record, indent=1))
         raise
-    trained = time.perf_counter()
-    scores = score_parts(detector, split)
     detector.save(folder / "weights.safetensors")
     _write_table(history, folder / "history.csv")
     _write_table(scores, folder / "scores.csv")
@@ -192,7 +195,10 @@ def _train(
         "train_s": round(trained - started, 2),
         "score_s": round(time.perf_counter() - trained, 2),
         "peak_memory_mb": provenance.peak_memory_mb(),
-        "files": {name: sha256_file(folder / name) for name in FILES},
+        "files": {
+            path.relative_to(folder).as_posix(): sha256_file(path)
+            for path in (*map(folder.joinpath, FILES), *folder.glob("snapshots/*"))
+        },
     }
     write_text(folder / "record.json", json.dumps(record, indent=1))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -201,17 +207,3 @@ def _train(
 def _write_table(table: pd.DataFrame, path: Path) -> None:
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def score_parts(detector: models.Detector, split: Split) -> pd.DataFrame:
-    """Score the validation and test images of a split: path, label, kind, split, score."""
-    side, channels = detector.settings.side, detector.settings.channels
-    tables = []
-    for part in ("validation", "test"):
-        if len(getattr(split, part)) == 0:
-            continue
-        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
-        table["split"] = part
-        table["score"] = detector.score(split.pixels(part, side, channels))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)

@@ -6,7 +6,7 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from adlib import augment
+from adlib.data.protocols import Split
 from adlib.files import atomic
 from adlib.models.base import Detector
 
@@ -240,8 +241,7 @@ def _steps(
         range(state.step + 1, budget.steps + 1), desc=name, mininterval=2, leave=False
     ):
         seed_step(rng, seed, step)
-        context = torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
-        with context:
+        with _precision(device, mixed):
             logged = detector.training_step(draw, state.optimizers, rng)
         state.average.update(step)
         state.step, state.names = step, list(logged)
@@ -254,6 +254,46 @@ def _steps(
             _snapshot(state, checkpoint.parent / "snapshots" / f"step{step:07d}.safetensors")
         if save:
             state.save(checkpoint)
+
+
+@contextlib.contextmanager
+def _precision(device: torch.device, mixed: bool) -> Iterator[None]:
+    """Mixed precision, or plain float32 without TF32.
+
+    Autocast keeps casts of weights until its block ends, so after an optimiser's step later
+    forward passes of the block would see the old weights: hence no cache.
+    """
+    if mixed:
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            yield
+    else:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+
+
+def score_parts(detector: Detector, split: Split) -> pd.DataFrame:
+    """Score the validation and test images of a split: path, label, kind, split, score.
+
+    Raises:
+        TrainingDivergedError: a score is not finite.
+    """
+    side, channels = detector.settings.side, detector.settings.channels
+    tables = []
+    for part in ("validation", "test"):
+        if len(split.rows(part)) == 0:
+            continue
+        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
+        table["split"] = part
+        table["score"] = detector.score(split.pixels(part, side, channels))
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    bad = table[~np.isfinite(table["score"])]
+    if len(bad):
+        raise TrainingDivergedError(
+            f"{type(detector).__name__} gives {bad['score'].iloc[0]} for {bad['path'].iloc[0]} "
+            f"and {len(bad)} of {len(table)} images; settings {detector.settings}"
+        )
+    return table
 
 
 def _snapshot(state: _State, path: Path) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from adlib import profiles
 from adlib.report import assemble
 
 PAPER = "CBiGAN (Carrara et al., ICPR 2020)"
@@ -61,11 +62,28 @@ def cell(root, rows, table="table2_x", dataset="mvtec_ad", category="screw", see
     Image.new("L", (4, 4)).save(folder / f"{stem}__examples.png", pnginfo=info)
 
 
-def publish(root, *rows):
+def run(root, name="r1", profile="study", category="screw", processor="Some CPU", **settings):
+    """Write the record of a run that does as the paper and its code do, but for `settings`."""
+    detector = settings.pop("detector", "CBiGAN")
+    values = {key: value for key, (value, _) in profiles.published("cbigan")["CBiGAN"].items()}
+    values |= {"patch": 0, **profiles.geometry(category, "object"), "ema": 0.0, **settings}
+    budget = {key: values.pop(key) for key in ("steps", "batch")}
+    description = {"detector": detector, "category": category, "settings": values, "budget": budget}
+    record = {
+        "description": description, "counts": {"train": 90, "validation": 10, "test": 30},
+        "machine": {"processor": processor, "cores": 2}, "precision": "float32",
+    }  # fmt: skip
+    folder = root / profile / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / f"{name}_scores.csv").write_text("path,score\n", encoding="utf-8")
+
+
+def publish(root, *rows, note="own run"):
     columns = ["category", "method", "value", "table", "metric"]
     filled = [(*values, "Table II", METRIC)[:5] for values in rows]
     made = pd.DataFrame(filled, columns=columns)
-    made = made.assign(paper=PAPER, dataset="MVTec AD", source="paper text", note="own run")
+    made = made.assign(paper=PAPER, dataset="MVTec AD", source="paper text", note=note)
     made[assemble.PUBLISHED].to_csv(root / "published.csv", index=False)
 
 
@@ -84,10 +102,7 @@ def made_tree(root):
     counts = [row("-", 320, metric="n_train_normal", form="", run="")]
     cell(root, [*counts, row("-", 119, metric="n_test_abnormal", form="", run="")], "table1_z")
     cell(root, [row("CBiGAN", 0.61, 0.5, 0.7)], dataset="elpv", category="mono", profile="other")
-    for name in ("r1.json", "r1_scores.csv"):
-        (root / "study" / "runs").mkdir(exist_ok=True)
-        record = {"machine": {"processor": "Some CPU", "cores": 2}, "precision": "float32"}
-        (root / "study" / "runs" / name).write_text(json.dumps(record), encoding="utf-8")
+    run(root, width=16)
     publish(
         root, ("screw", "CBiGAN", "0.75"), ("screw", "EGBAD", "0.99"), ("bottle", "CBiGAN", "0.84"),
         ("screw", "AnoGAN", "0.35"), ("hazelnut", "CBiGAN", "0.80"), ("pill", "CBiGAN", "0.8"),

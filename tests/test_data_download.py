@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from data_trees import mvtec_tree
@@ -16,14 +17,32 @@ from adlib.data import download as downloads
 from adlib.data.catalogue import Archive
 
 COUNTS = (60, 12, 30)  # toothbrush, the smallest category of MVTec AD
+CUT = 10000  # bytes after which a connection breaks off, about half an archive
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder and counts what is asked for."""
+    """Serves a folder, from the middle of a file too, and notes what is asked for."""
 
     def do_GET(self):
+        wanted = self.headers.get("Range", "")
         self.server.asked.append(self.path)
-        super().do_GET()
+        self.server.ranges.append(wanted)
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return super().do_GET()
+        content = path.read_bytes()
+        start = int(wanted.removeprefix("bytes=")[:-1]) if wanted and self.server.resumes else 0
+        if start >= len(content):
+            return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        sent, self.server.cut = content[start:][: self.server.cut], None
+        self.wfile.write(sent)
+        self.server.sent.append(len(sent))
+        return None
 
     def log_message(self, *_):
         pass
@@ -36,11 +55,16 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(tmp_path):
-    """A server on loopback: `.folder` is served, `.asked` lists the requests."""
+    """A server on loopback: `.folder` is served, `.asked` lists the requests.
+
+    `.ranges` and `.sent` list what part of a file was asked for and how many bytes went out. The
+    next transfer breaks off after `.cut` bytes; without `.resumes` a file always comes whole.
+    """
     folder = tmp_path / "served"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    server.folder, server.asked = folder, []
+    server.folder, server.asked, server.ranges, server.sent = folder, [], [], []
+    server.cut, server.resumes = None, True
     server.url = f"http://127.0.0.1:{server.server_port}/"
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     yield server
@@ -129,6 +153,95 @@ def test_truncated_archive(server, toothbrush, tmp_path):
         downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
     assert not files(tmp_path)
     assert not (tmp_path / "mvtec_ad" / ".unpacking").exists()
+
+
+@pytest.fixture
+def broken_off(server, toothbrush, tmp_path):
+    """A transfer that broke off half-way: the call to repeat, archive and its part file."""
+    url, sha256 = pack(server, toothbrush)
+    server.cut = CUT
+    get = partial(downloads.download, "mvtec_ad", "toothbrush", tmp_path, [url])
+    with pytest.raises(ConnectionError, match="Call again: the transfer goes on"):
+        get(sha256=sha256)
+    (part,) = (tmp_path / "mvtec_ad" / ".archive").glob("*.part")
+    assert CUT - 2**13 < part.stat().st_size <= CUT
+    return partial(get, sha256=sha256), server.folder / "archive.tar.xz", part
+
+
+def installed(root):
+    """Whether the category is there and nothing but the archive beside it."""
+    left = [path.name for path in (root / "mvtec_ad" / ".archive").iterdir()]
+    return files(root) == [root / "mvtec_ad" / "toothbrush"] and left == ["archive.tar.xz"]
+
+
+def test_broken_transfer_goes_on(server, broken_off, tmp_path, capsys):
+    """Catches gigabytes fetched once more after a broken connection, and a lost progress bar."""
+    get, archive, part = broken_off
+    have, size = part.stat().st_size, archive.stat().st_size
+    get()
+    assert server.ranges == ["", f"bytes={have}-"]
+    assert server.sent == [CUT, size - have]
+    assert installed(tmp_path)
+    assert "100%" in capsys.readouterr().err
+
+
+def test_broken_transfer_goes_on_at_the_next_address(server, toothbrush, tmp_path):
+    """Catches addresses that each begin anew, or a refusal (404) that throws away what has come."""
+    url, sha256 = pack(server, toothbrush)
+    server.cut = CUT
+    urls = [url, server.url + "nowhere/archive.tar.xz", url]
+    downloads.download("mvtec_ad", "toothbrush", tmp_path, urls, sha256)
+    first, second, third = server.ranges
+    assert first == "" and second == third != ""
+    assert installed(tmp_path)
+
+
+def test_server_that_cannot_go_on(server, broken_off, tmp_path):
+    """Catches a whole file appended to the part that was there."""
+    get, archive, _ = broken_off
+    server.resumes = False
+    get()
+    assert len(server.ranges) == 2  # the second answer is the whole file: no third request
+    assert server.sent == [CUT, archive.stat().st_size]
+    assert installed(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [5000, None])
+def test_file_of_another_size(server, broken_off, tmp_path, kept):
+    """Catches the halves of two files put together; the new file may end before the part does."""
+    get, archive, _ = broken_off
+    content = archive.read_bytes()
+    archive.write_bytes(content[:kept] + (b"" if kept else b"more"))
+    with pytest.raises(ConnectionError, match="hash"):
+        get()  # the archive that is wanted is no longer there
+    assert [bool(wanted) for wanted in server.ranges] == [False, True, False]
+    assert server.sent[-1] == archive.stat().st_size
+    archive.write_bytes(content)
+    get()
+    assert server.ranges[3:] == [""]
+    assert installed(tmp_path)
+
+
+def test_wrong_part_is_thrown_away(server, broken_off, tmp_path):
+    """Catches damaged bytes that every later call goes on from, so that none ever succeeds."""
+    get, _, part = broken_off
+    part.write_bytes(b"?" * part.stat().st_size)
+    with pytest.raises(ConnectionError, match="hash") as error:
+        get()
+    assert "Call again" not in str(error.value)
+    assert not part.exists()
+    get()
+    assert [bool(wanted) for wanted in server.ranges] == [False, True, False]
+    assert installed(tmp_path)
+
+
+def test_whole_part_is_not_fetched_again(server, broken_off, tmp_path):
+    """Catches a file that came whole just before a kill and is asked for once more."""
+    get, archive, part = broken_off
+    part.write_bytes(archive.read_bytes())
+    get()
+    assert len(server.asked) == 1
+    assert installed(tmp_path)
 
 
 def member(name, kind=tarfile.REGTYPE, target=""):

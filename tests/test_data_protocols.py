@@ -83,6 +83,14 @@ def test_pixels_masks_and_table_of_a_part():
         split.rows("tests")
 
 
+def test_all_seeds_are_tested_on_the_same_images():
+    """Catches test images that change with the seed: seeds differ in training, not in the test."""
+    images = data.load("elpv", "mono")
+    first, second = (data.one_class(images, seed) for seed in (0, 1))
+    assert first.lists()["test"] == second.lists()["test"]
+    assert first.lists()["validation"] != second.lists()["validation"]
+
+
 def test_seed():
     """Catches a split that changes between runs, or that does not depend on its seed."""
     images = data.load("digits", "0")

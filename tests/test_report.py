@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from report_tree import made_tree, notebook
+from report_tree import made_tree, notebook, publish, run
 
 from adlib.paths import home
 from adlib.report import notebooks
@@ -106,6 +106,46 @@ def test_a_failed_cell_shows_no_stale_number(site):
     page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
     assert "0.123" not in page
     assert "mvtec_ad-pill-s0" in page
+
+
+def test_an_unfinished_cell_shows_no_number(tree, tmp_path):
+    """Catches rows and pictures of a study that was killed before it wrote the cell's record."""
+    (tree / "study/cbigan/table2_x/mvtec_ad-bottle-s0.json").unlink()
+    site = build(tree, tmp_path).parent
+    page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
+    assert "unfinished" in page and "0.900" not in page
+    assert "mvtec_ad-bottle-s0__examples.png" not in page
+    assert "mvtec_ad-bottle-s0.html" in page  # the notebook as far as it came
+    assert "1 unfinished" in (site / "index.html").read_text(encoding="utf-8")
+    assert "unfinished" not in (site / "cbigan/table3_y.html").read_text(encoding="utf-8")
+
+
+def test_run_records_that_no_row_names_stay_out(tree, tmp_path):
+    """Catches devices and files of earlier settings in the report of the present ones."""
+    run(tree, "r0", processor="Another CPU")
+    (tree / "study/runs/r9.json").write_text("not even JSON", encoding="utf-8")
+    site = build(tree, tmp_path).parent
+    assert {p.name for p in site.glob("files/study/runs/*")} == {"r1.json", "r1_scores.csv"}
+    index = (site / "index.html").read_text(encoding="utf-8")
+    assert "Some CPU" in index and "Another CPU" not in index
+
+
+def test_a_profile_without_counterpart_has_one_sentence(tree, tmp_path):
+    """Catches five zeros, and a list of facts that ends in a colon and a full stop."""
+    publish(tree, ("screw", "CBiGAN", "0.75"))
+    text = build(tree, tmp_path).read_text(encoding="utf-8")
+    other = text[text.index('id="scoreboard-other"') : text.index('id="scoreboard-study"')]
+    assert "No result of this profile stands beside a published value." in other
+    assert "tally" not in other
+    assert "Facts about the data" not in text
+
+
+def test_departures_are_in_the_report(site):
+    """Catches a departure from the authors' code that no page names."""
+    text = (site / "index.html").read_text(encoding="utf-8")
+    part = text[text.index('id="departures"') : text.index('id="bounds"')]
+    assert 'width</th><td>16</td><td>3</td><td class="text">authors&#39; code; 16 is' in part
+    assert "beta2" not in part  # alike
 
 
 def test_executed_notebook_hides_code_and_keeps_equations(site):

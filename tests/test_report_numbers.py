@@ -1,17 +1,19 @@
 """The report's numbers: means, intervals, verdicts, bounds, and rows that are not valid."""
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_tree import METRIC, cell, made_tree, publish, row
+from report_tree import METRIC, cell, made_tree, publish, row, run
 
-from adlib import data
+from adlib import data, profiles
 from adlib.metrics import interval_over_seeds
+from adlib.models.cbigan import CBiGANSettings
 from adlib.paths import home
-from adlib.report import assemble, tables, verdicts
+from adlib.report import assemble, facts, tables, verdicts
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +95,109 @@ def test_verdicts_follow_their_rule(made):
     assert found["screw", "-", "n_test_abnormal"] == ("not reproduced", "")
     other = verdicts_of(made, "other")
     assert other["screw", "CBiGAN", METRIC] == ("not run", "not in this profile")
+
+
+def test_a_published_value_that_is_no_target_is_not_comparable(tmp_path):
+    """Catches verdicts on values that no scores can give, or that are not the authors' own."""
+    cell(tmp_path, [row("EGBAD", 0.5, 0.4, 0.9)])
+    cell(tmp_path, [row("EGBAD", 0.5, 0.4, 0.9, "auroc", "")], "table3_y")
+    area = ("screw", "EGBAD", "0.54", "Table III", "auroc")
+    for printed, note, broken, judged in [
+        ("0.60", "own run", "", {METRIC, "auroc"}),
+        ("0.48", "own run", "is below 0.5", {"auroc"}),  # the auROC alone can be
+        ("0.50", "own run", "no scores give the published values", set()),
+        ("0.60", "quoted by the paper from others", "from another work", set()),
+    ]:
+        publish(tmp_path, ("screw", "EGBAD", printed), area, note=note)
+        for metric in (METRIC, "auroc"):
+            verdict, reason = verdicts_of(tmp_path)["screw", "EGBAD", metric]
+            if metric in judged:
+                assert verdict == "reproduced"
+            else:
+                assert verdict == "not comparable" and broken in reason
+
+
+def test_a_cell_without_record_is_unfinished(tree):
+    """Catches rows of a cell that was cut off before its record, counted as done."""
+    (tree / "study/cbigan/table2_x/mvtec_ad-bottle-s0.json").unlink()
+    expected = ("not run", "mvtec_ad-bottle-s0 was not finished")
+    assert verdicts_of(tree)["bottle", "CBiGAN", METRIC] == expected
+    assert "bottle" not in set(assemble.read(tree).rows["category"])
+
+
+def departures_of(tree):
+    """{setting: (here, published)} of the profile `study`, and detectors without settings."""
+    (part,) = facts.departures(assemble.read(tree), "study")
+    return {r["setting"]: (r["here"], r["published"]) for r in part["rows"]}, part["unknown"]
+
+
+def test_departures_are_computed_from_the_run_records(tmp_path):
+    """Catches a departure that goes unsaid, one that is none, and runs that no row names."""
+    cell(tmp_path, [row("CBiGAN", 0.7), row("EGBAD", 0.7, run="r2"), row("AE-L2", 0.7, run="r3")])
+    always = {"antialiasing": ("yes", "no"), "held_out_normals": ("10 %", "0 %")}
+    run(tmp_path, "r1", ema=0.999)
+    run(tmp_path, "r2", alpha=0.0, ema=0.999)  # another method, not another alpha
+    run(tmp_path, "r3", detector="AutoEncoder", width=99)
+    run(tmp_path, "stale", width=99)
+    assert departures_of(tmp_path) == (always | {"ema_warm_up": ("yes", "no")}, ["AutoEncoder"])
+    run(tmp_path, "r1", ema=0.999, width=16, alpha=4e-4, side=64, rotation=[0.0, 0.0])
+    run(tmp_path, "r2", ema=0.999, width=8, steps=10, penalty="joint")
+    found, _ = departures_of(tmp_path)
+    assert list(found) == [
+        "side", "rotation", "width", "alpha", "steps", "penalty",
+        "ema_warm_up", "antialiasing", "held_out_normals",
+    ]  # fmt: skip
+    assert found["side"] == ("64", "128")
+    assert found["rotation"] == ("0 to 0", "−45 to 45")
+    assert found["width"] == ("16, 8", "3")
+    assert found["alpha"] == ("0.0004", "0.0001")
+
+
+def test_sizes_of_textures_are_held_against_the_papers_textures(tmp_path):
+    """Catches textures compared with objects, also where a texture is shown whole."""
+    cell(tmp_path, [row("CBiGAN", 0.7)], category="grid")
+    run(tmp_path, category="grid", side=512, patch=64, rotation=[0.0, 45.0])
+    assert not {"side", "patch", "rotation"} & set(departures_of(tmp_path)[0])
+    run(tmp_path, category="grid")
+    assert departures_of(tmp_path)[0]["patch"] == ("0", "64")
+
+
+def test_published_settings_have_names_that_runs_record():
+    """Catches a mistyped setting in profiles.toml, and one of the method that has no entry."""
+    stated = {"antialiasing", "held_out_normals", "ema_warm_up"}
+    known = {field.name for field in fields(CBiGANSettings)} - set(facts.SIZES)
+    listed = set(profiles.published("cbigan")["CBiGAN"])
+    assert listed == known | {"steps", "batch"} | stated
+
+
+def test_notes_are_sentences():
+    """Catches notes without capital or full stop, and file names that get a capital."""
+    for note, wanted in [
+        ("threshold at 5% false positives", "Threshold at 5% false positives."),
+        ("one. Two.", "One. Two."),
+        ("images/cell7.png (defective)", "images/cell7.png (defective)."),
+        ("auROC of it", "auROC of it."),
+        ("", ""),
+    ]:
+        assert tables.sentence(note) == wanted
+
+
+def test_a_note_of_one_value_says_whose_it_is(tmp_path):
+    """Catches a list of bare file names under a table; a note of all rows is said once."""
+    cell(tmp_path, [row("A", 0.7, note="a.png"), row("B", 0.6, note="b.png")])
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert table.notes[-1] == "A on screw: a.png; B on screw: b.png."
+    cell(tmp_path, [row("A", 0.7, note="threshold at 5%"), row("B", 0.6, note="threshold at 5%")])
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert table.notes[1:] == ["Threshold at 5%."]
+
+
+def test_counts_are_whole(tmp_path):
+    """Catches 0.000 copies."""
+    cell(tmp_path, [row("-", 0, metric="n_copies_dropped", form="", run="")], "table1_z")
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert table.columns == ["copies dropped"]
+    assert table.lines[0][1][0].text == "0"
 
 
 def test_rounding_of_the_printed_value_is_allowed_for(tree):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from adlib import data, models, paths, provenance, runs
+from adlib import data, models, paths, provenance, runs, training
 from adlib.runs import RunError
 from adlib.training import Budget, TrainingDivergedError
 
@@ -90,6 +90,37 @@ def test_a_diverged_run_is_marked_failed(split):
     assert json.loads(record.read_text())["status"] == "failed"
     with pytest.raises(RunError, match="diverged at step .*; remove .* to try again"):
         ask(split, learning_rate=float("inf"))
+
+
+def test_scores_that_are_not_numbers_fail_the_run(split):
+    """Would catch a last step that ruins the weights after the last look at the losses."""
+    with pytest.raises(TrainingDivergedError, match="AutoEncoder gives nan for .* 54 images"):
+        runs.get(
+            "AutoEncoder", split, Budget(1, 4, "float32"), 0, "cpu", side=32, learning_rate=1e38
+        )
+    (record,) = paths.runs_root().glob("*/record.json")
+    assert json.loads(record.read_text())["status"] == "failed"
+
+
+def test_changed_snapshots_are_refused(split):
+    """Would catch training curves drawn from weights that are not the run's."""
+    run = ask(split)
+    (snapshot,) = run.snapshots().values()
+    snapshot.write_bytes(snapshot.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError, match="not what record.json says"):
+        run.snapshots()
+
+
+def test_auto_precision_is_resolved_before_the_run_is_named(split, monkeypatch):
+    """Would catch a run that goes on in another precision on another machine."""
+    keys = []
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(training, "resolve_precision", lambda *_, p=precision: p)
+        run = runs.get("CBiGAN", split, Budget(2, 4, "auto"), 0, "cpu", **SETTINGS)
+        assert run.record["precision"] == precision
+        assert run.record["description"]["budget"]["precision"] == precision
+        keys.append(run.key)
+    assert keys[0] != keys[1]
 
 
 def test_two_processes_train_one_run_once(tmp_path):

@@ -12,15 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from adlib import profiles
+
 HOME = Path(__file__).resolve().parents[1]
-FIRST = {"toy/first/synthetic-one-s0", "toy/first/synthetic-two-s0"}
+FIRST = {"toy/first/synthetic-one-s0", "toy/first/mvtec_ad-two-s0"}
 SECOND = {"toy/second/synthetic-one-s0"}
 PROFILES = """
 [methods.toy]
 [quick]
 seeds = [0]
 [quick.toy]
-sets = {synthetic = ["one", "two"], absent_set = ["three"]}
+sets = {synthetic = ["one"], mvtec_ad = ["two"], absent_set = ["three"]}
 """
 WRITE = """
 from adlib import profiles
@@ -96,6 +98,9 @@ def fresh(tmp_path_factory):
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(HOME / name, project / name)
     (project / "adlib" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    image = project / "data" / "mvtec_ad" / "two" / "good" / "0.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"image")
     write_notebook(project, "first", grid="categories")
     write_notebook(project, "second", grid="once", after="first")
     return project
@@ -116,6 +121,60 @@ def studied(fresh):
 def project(studied, tmp_path):
     """Copy of the studied project, to be changed."""
     return shutil.copytree(studied, tmp_path / "project")
+
+
+def test_changed_images(project):
+    """Catches tables that stay as they are although images of their category were replaced."""
+    (project / "data" / "mvtec_ad" / "two" / "good" / "0.png").write_bytes(b"other")
+    assert planned(project) == {"toy/first/mvtec_ad-two-s0"}
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        pytest.param(
+            lambda folder: (folder / "good" / "0.png").write_bytes(b"longer"), True, id="rewritten"
+        ),
+        pytest.param(lambda folder: (folder / "good" / "1.png").write_bytes(b""), True, id="added"),
+        pytest.param(lambda folder: (folder / "good" / "0.png").unlink(), True, id="removed"),
+        pytest.param(
+            lambda folder: (folder / "good" / "0.png").rename(folder / "0.png"), True, id="moved"
+        ),
+        pytest.param(lambda folder: os.utime(folder / "good" / "0.png", (1, 1)), True, id="newer"),
+        pytest.param(
+            lambda folder: (folder / "good").rename(folder / "bad").rename(folder / "good"),
+            False,
+            id="same",
+        ),
+        pytest.param(lambda folder: (folder / ".DS_Store").write_bytes(b"x"), False, id="hidden"),
+        pytest.param(lambda folder: (folder.parent / ".download.lock").touch(), False, id="beside"),
+        pytest.param(
+            lambda folder: shutil.copytree(folder, folder.parent / "two"), False, id="copied"
+        ),
+    ],
+)
+def test_stamp_of_images(tmp_path, monkeypatch, change, stale):
+    """Catches a change of a category's files that is not seen, and one that is none but counts."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    folder = tmp_path / "mvtec_ad" / "one"
+    (folder / "good").mkdir(parents=True)
+    (folder / "good" / "0.png").write_bytes(b"image")
+    before = profiles.stamp("mvtec_ad", "one")
+    assert before != profiles.stamp("mvtec_ad", "two")
+    change(folder)
+    assert (profiles.stamp("mvtec_ad", "one") != before) == stale
+
+
+def test_stamp_of_other_sets(tmp_path, monkeypatch):
+    """Catches a set in one folder that is looked for below its category, and a package's stamp."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    before = profiles.stamp("magnetic_tile", "tile")
+    (tmp_path / "magnetic_tile" / "MT_Blowhole").mkdir(parents=True)
+    (tmp_path / "magnetic_tile" / "MT_Blowhole" / "0.jpg").touch()
+    assert profiles.stamp("magnetic_tile", "tile") != before
+    (tmp_path / "elpv").mkdir()
+    (tmp_path / "elpv" / "0.png").touch()
+    assert profiles.stamp("elpv", "mono") == ""
 
 
 def test_touched_files_plan_nothing(project):
@@ -166,7 +225,7 @@ def test_failing_cell(project):
     code, text = snakemake(project)
     assert code != 0
     assert "no luck" in text
-    assert finished(project) == {"toy/first/synthetic-two-s0"}
+    assert finished(project) == {"toy/first/mvtec_ad-two-s0"}
     failed = project / "results" / "quick" / "toy" / "first" / "synthetic-one-s0.json"
     assert json.loads(failed.read_text(encoding="utf-8"))["status"] == "failed"
     assert "no luck" in failed.with_suffix(".ipynb").read_text(encoding="utf-8")

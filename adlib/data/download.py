@@ -1,8 +1,9 @@
 """Download of MVTec AD: `python -m adlib.data.download mvtec_ad [category]`.
 
 The archive is fetched once, checked against its SHA-256, and kept beside the data, so that another
-category costs no second download; it may be deleted when all is unpacked. A category is unpacked
-into a temporary folder, counted, and renamed, so a folder of its name is always whole.
+category costs no second download; it may be deleted when all is unpacked. A transfer that broke off
+goes on where it stopped. A category is unpacked into a temporary folder, counted, and renamed, so a
+folder of its name is always whole.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pooch
+import requests
 from filelock import FileLock
+from tqdm.auto import tqdm
 
 from adlib.data import layouts
 from adlib.data.catalogue import CATALOGUE, Dataset, info, require_category
@@ -80,17 +83,60 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
                 known_hash=f"sha256:{sha256}",
                 fname=PurePosixPath(url).name,
                 path=folder / ".archive",
-                downloader=pooch.HTTPDownloader(progressbar=True, timeout=60),
+                downloader=_transfer,
             )
         except (OSError, ValueError) as error:
             failures.append(f"{url}: {error}")
         else:
             return Path(found)
+    kept = any((folder / ".archive").glob("*.part"))
     raise ConnectionError(
         f"{dataset.title} could not be downloaded.\n"
         + "\n".join(failures)
+        + ("\nCall again: the transfer goes on where it broke off." if kept else "")
         + f"\n{_by_hand(dataset, folder)}"
     )
+
+
+def _transfer(url: str, output: str | Path, _: object = None) -> None:
+    """Downloader for pooch that goes on where an earlier transfer of the same file broke off.
+
+    What has come so far stands beside the archive in `<name>.<size of the whole file>.part`. It is
+    thrown away when the server does not send exactly the rest of a file of that size. A whole file
+    is handed over to pooch, which checks its hash.
+
+    Raises:
+        OSError: no answer, an error status, or the transfer broke off; what has come is kept.
+    """
+    folder, name = Path(output).parent, PurePosixPath(url).name
+    part = next(folder.glob(f"{name}.*.part"), None)
+    have, size = (part.stat().st_size, int(part.suffixes[-2][1:])) if part else (0, 0)
+    if not size or have < size:  # else the last call was killed just before it handed the file over
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=60) as response:
+            goes_on = response.headers.get("Content-Range") == f"bytes {have}-{size - 1}/{size}"
+            if part and not goes_on and response.status_code in (206, 416):
+                part.unlink()
+                return _transfer(url, output)
+            response.raise_for_status()
+            if not goes_on:  # the whole file comes, from its start
+                if part:
+                    part.unlink()
+                have, size = 0, int(response.headers.get("Content-Length", 0))
+                part = folder / f"{name}.{size}.part"
+            _write(response, part, have, size)
+    part.replace(output)
+    return None
+
+
+def _write(response: requests.Response, part: Path, have: int, size: int) -> None:
+    """Append the body of a response to `part`, which holds `have` of `size` bytes (0: unknown)."""
+    bar = tqdm(total=size or None, initial=have, unit="B", unit_scale=True)
+    with part.open("ab") as file, bar:
+        for chunk in response.iter_content(2**13):  # a chunk that does not come whole is lost
+            bar.update(file.write(chunk))
+    if size and part.stat().st_size != size:
+        raise OSError(f"the transfer broke off after {part.stat().st_size} of {size} bytes")
 
 
 def _safe(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:

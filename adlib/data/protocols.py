@@ -122,18 +122,16 @@ def one_class(
     """Train on normal images only; test on held-out normal images and all abnormal ones.
 
     Where the set has official parts they are kept and only the validation images are drawn. Else
-    `test_share` of the normal images is drawn for the test. Byte-identical copies never stand on
-    two
-    sides: of a training image that is also a test (or validation) image the training copy is
-        dropped,
-    and an image that occurs as normal and as abnormal is dropped altogether.
+    `test_share` of the normal images is drawn for the test, the same ones for every seed, so that
+    seeds differ in training and not in what they are tested on. Byte-identical copies never stand
+    on two sides: of a training image that is also a test (or validation) image the training copy
+    is dropped, and an image that occurs as normal and as abnormal is dropped altogether.
 
     Args:
         images: the set; its labels are the protocol's.
-        seed: seed of the draws. They also depend on the names of set and category.
+        seed: of the validation images. Draws also depend on the names of set and category.
         validation: share of the training images held out, 0 for none.
-        test_share: share of the normal images drawn for the test, where there are no official
-            parts.
+        test_share: share of the normal images drawn for the test, where there are no parts.
 
     Raises:
         ValueError: a share outside [0, 1), or too few normal images.
@@ -143,7 +141,7 @@ def one_class(
             raise ValueError(f"{name} must be at least 0 and below 1, not {share}.")
     labels = images.table["label"].to_numpy(copy=True)
     part = images.table["part"].to_numpy()
-    rng = generator(seed, images.name, Path(images.category).name, "one_class")
+    names = images.name, Path(images.category).name, "one_class"
     contradictory, dropped = _contradictions(images, labels)
     usable = np.setdiff1d(np.arange(len(images)), contradictory)
     if (part != "").any():
@@ -151,11 +149,11 @@ def one_class(
         test = usable[part[usable] == "test"]
     else:
         normal = usable[labels[usable] == 0]
-        pool, test_normal = _held_out(images, normal, test_share, rng, "the test")
+        pool, test_normal = _held_out(images, normal, test_share, generator(0, *names), "the test")
         test = np.union1d(test_normal, usable[labels[usable] == 1])
     pool, copies = _drop(images, pool, test, "test")
     dropped += copies
-    train, held = _held_out(images, pool, validation, rng, "validation")
+    train, held = _held_out(images, pool, validation, generator(seed, *names), "validation")
     train, copies = _drop(images, train, held, "validation")
     if len(train) == 0:
         raise ValueError(

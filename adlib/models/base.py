@@ -187,12 +187,13 @@ class Detector(ABC):
         per_image = (s.side // s.input_side) ** 2
         chunk = max(1, batch // per_image)
         results = []
-        for part in images.split(chunk):
-            tiles = augment.tile(part, s.input_side)
-            for piece in tiles.split(batch):  # one image alone may hold more than `batch` patches
-                x = augment.to_float(piece.to(self.device))
-                results.append(function(x).float().cpu())
-        return torch.cat(results)
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            for part in images.split(chunk):
+                tiles = augment.tile(part, s.input_side)
+                for piece in tiles.split(batch):  # one image may hold more than `batch` patches
+                    x = augment.to_float(piece.to(self.device))
+                    results.append(function(x).float())
+        return torch.cat(results).cpu()  # one transfer: the host does not wait for every batch
 
     def check_images(self, images: Tensor) -> None:
         """Raise ValueError unless `images` is uint8 `(N, C, side, side)` as the settings say."""
@@ -220,7 +221,10 @@ class Detector(ABC):
         return Path(path)
 
     def load_weights(self, path: str | Path) -> "Detector":
-        """Take the weights of a file that `save` wrote for the same detector and settings."""
+        """Take the weights of a file that `save` wrote.
+
+        The caller sees to it that detector and settings are those of the file, as `load` does.
+        """
         self.networks.load_state_dict(load_file(path))
         return self
 

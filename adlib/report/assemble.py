@@ -22,6 +22,7 @@ PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
 # what one number stands for; its rows differ in the seed alone
 KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
 COUNT = "-"  # the method of rows that describe data, not a detector
+DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
 # groups of categories that the papers average, by the names of the published rows
 GROUPS = {
     "mvtec_ad": {
@@ -49,9 +50,18 @@ class Cell:
     record: dict
 
     @property
+    def status(self) -> str:
+        """`DONE`, or else rows and pictures are not shown: `FAILED`, or `UNFINISHED`.
+
+        The record is written last, so files without one are of an execution that was cut off.
+        """
+        status = self.record.get("status")
+        return status if status in (DONE, FAILED) else UNFINISHED
+
+    @property
     def failed(self) -> bool:
-        """Whether the execution ended with an error; what it wrote before is then not shown."""
-        return self.record.get("status") == "failed"
+        """Whether the execution ended with an error."""
+        return self.status == FAILED
 
     @property
     def error(self) -> str:
@@ -66,8 +76,8 @@ class Cell:
 
     @property
     def csv(self) -> Path | None:
-        """Its tidy rows."""
-        return self._file(".csv")
+        """Its tidy rows, if it is done."""
+        return self._file(".csv") if self.status == DONE else None
 
     @property
     def executed(self) -> Path | None:
@@ -76,7 +86,9 @@ class Cell:
 
     @cached_property
     def pictures(self) -> list[tuple[Path, str, bool]]:
-        """Pictures, their captions (PNG text chunk "Description"), and whether they are wide."""
+        """Pictures, captions (PNG text chunk "Description"), whether wide; none if not done."""
+        if self.status != DONE:
+            return []
         found = []
         for path in sorted(self.folder.glob(f"{self.name}__*.png")):
             with Image.open(path) as image:
@@ -119,6 +131,23 @@ class Study:
         """One row a number: mean over seeds with its interval, then means over categories."""
         return summarise(self.rows)
 
+    def runs(self, profile: str) -> dict[str, list[Path]]:
+        """Record and scores, where they are there, of the runs that the profile's rows name.
+
+        Other records in the folder are left over from earlier settings and of no concern here.
+        """
+        named = set(self.rows.loc[self.rows["profile"] == profile, "run"]) - {""}
+        folder = self.results / profile / "runs"
+        return {
+            run: [p for p in (folder / f"{run}.json", folder / f"{run}_scores.csv") if p.is_file()]
+            for run in sorted(named)
+        }
+
+    def records(self, profile: str) -> dict[str, dict]:
+        """Content of those records by the hash of the run."""
+        files = self.runs(profile).items()
+        return {run: _json(p) for run, paths in files for p in paths if p.suffix == ".json"}
+
 
 def read(results: Path) -> Study:
     """Read ``results/<profile>/<paper>/<notebook>/`` and ``results/published.csv``.
@@ -135,7 +164,7 @@ def read(results: Path) -> Study:
         if folder.is_dir() and folder.parts[-3] != "report" and folder.parts[-2] != "runs"
         for cell in _cells(folder)
     ]
-    frames = [_rows(cell) for cell in cells if cell.csv and not cell.failed]
+    frames = [_rows(cell) for cell in cells if cell.csv]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
     _refuse_repeats(rows)
     path = results / "published.csv"
@@ -164,28 +193,21 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made, columns=columns)
 
 
-def runs_of(results: Path, profile: str) -> dict[str, list[Path]]:
-    """Files of the profile's run records by hash: the record first, then its scores."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted((results / profile / "runs").glob("*"), key=lambda p: p.suffix != ".json"):
-        found.setdefault(path.stem.removesuffix("_scores"), []).append(path)
-    return found
-
-
 def _cells(folder: Path) -> list[Cell]:
     files = [p for p in folder.iterdir() if p.suffix in (".csv", ".json", ".ipynb")]
     cells = []
     for name in sorted({p.stem for p in files if not p.name.startswith(".")}):
         record = folder / f"{name}.json"
-        if record.is_file():
-            try:
-                content = json.loads(record.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{record}: not JSON ({error}). Run the cell again.") from error
-        else:
-            content = {}
+        content = _json(record) if record.is_file() else {}
         cells.append(Cell(*folder.parts[-3:], name, folder, content))
     return cells
+
+
+def _json(record: Path) -> dict:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{record}: not JSON ({error}). Run its cell again.") from error
 
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """The site: an index, a page per paper table or figure, a page per executed notebook, files."""
 
-import json
 import shutil
 import tempfile
 from collections import Counter
@@ -13,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adlib import files, profiles
-from adlib.report import notebooks, tables, verdicts
-from adlib.report.assemble import COUNT, MEANS, Cell, Study, read, runs_of
+from adlib.report import facts, notebooks, tables, verdicts
+from adlib.report.assemble import COUNT, MEANS, Cell, Study, read
 
 
 def build(results: Path, sources: Path, profile: str | None = None) -> Path:
@@ -61,7 +60,7 @@ def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
     for cell in study.cells:
         _copy(study, cell, site)
     for name in order:
-        for path in (path for found in runs_of(study.results, name).values() for path in found):
+        for path in (path for found in study.runs(name).values() for path in found):
             _copy_file(path, site / "files" / name / "runs" / path.name)
     for page in pages:
         sections = [_section(study, name, page, compared[name], site) for name in order]
@@ -104,12 +103,11 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
                 "wide": wide,
             }
             for cell in cells
-            if not cell.failed
             for path, caption, wide in cell.pictures
         ],
         "runs": [
             {"hash": run, "files": [f"files/{name}/runs/{path.name}" for path in paths]}
-            for run, paths in runs_of(study.results, name).items()
+            for run, paths in study.runs(name).items()
             if run in set(rows["run"])
         ],
     }
@@ -120,8 +118,9 @@ def _index(study: Study, order: list[str], compared: dict[str, pd.DataFrame]) ->
     ours_broken, ours_checked = verdicts.bounds_of_ours(study)
     counts = {name: _counts_by_table(rows) for name, rows in compared.items()}
     return {
-        "profiles": [_profile(name) | _facts(study, name) for name in order],
+        "profiles": [_profile(name) | facts.of(study, name) for name in order],
         "failed": [_cell_links(cell) for cell in study.cells if cell.failed],
+        "departures": {name: facts.departures(study, name) for name in order},
         "counts": counts,
         "totals": {name: _totals(rows) for name, rows in compared.items()},
         "beside": {
@@ -134,45 +133,6 @@ def _index(study: Study, order: list[str], compared: dict[str, pd.DataFrame]) ->
         "ours_checked": ours_checked,
         "rule": verdicts.RULE,
     }
-
-
-def _facts(study: Study, name: str) -> dict:
-    """What was run under one profile: how much, on what, when, from which code."""
-    cells = [cell for cell in study.cells if cell.profile == name]
-    records = [cell.record for cell in cells if cell.record]
-    started = sorted(filter(None, (record.get("started") for record in records)))
-    versions = [f"{k} {v}" for record in records for k, v in record.get("versions", {}).items()]
-    commits = {(r["commit"][:10], bool(r.get("dirty"))) for r in records if r.get("commit")}
-    planned, missing = set(), set()
-    if name in profiles.names():
-        planned = {(cell.paper, cell.notebook, cell.id) for cell in profiles.cells(name)}
-        missing = set(profiles.missing(name))
-    return {
-        "unfinished": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
-        "missing": sorted(missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}),
-        "done": sum(not cell.failed for cell in cells),
-        "failed": sum(cell.failed for cell in cells),
-        "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
-        "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
-        "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
-        "devices": _devices(study, name),
-        "from": started[0][:16].replace("T", " ") if started else "",
-        "to": started[-1][:16].replace("T", " ") if started else "",
-        "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
-        "commits": sorted(commits),
-        "versions": list(dict.fromkeys(versions)),
-    }
-
-
-def _devices(study: Study, name: str) -> list[str]:
-    """Where the runs of a profile were trained, as their records say."""
-    found = set()
-    for record, *_ in runs_of(study.results, name).values():
-        run = json.loads(record.read_text(encoding="utf-8"))
-        machine = run["machine"]
-        where = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
-        found.add(f"{where}, {run['precision']}")
-    return sorted(found)
 
 
 def _totals(compared: pd.DataFrame) -> dict:
@@ -231,13 +191,11 @@ def _cell_links(cell: Cell) -> dict:
     made["notebook"] = cell.executed and f"notebooks/{cell.folder_name}/{cell.name}.html"
     made["ipynb"] = cell.executed and _place(cell, cell.executed.name)
     made["record"] = bool(cell.record) and _place(cell, f"{cell.name}.json")
-    if cell.failed:
-        made["csv"] = None
     return made | {
         "name": cell.name,
         "profile": cell.profile,
         "title": f"{cell.paper}/{cell.notebook}",
-        "status": "failed" if cell.failed else "done",
+        "status": cell.status,
         "error": cell.error,
         "seconds": cell.record.get("duration_s"),
         "started": str(cell.record.get("started") or "")[:16].replace("T", " "),
@@ -252,9 +210,8 @@ def _place(cell: Cell, name: str) -> str:
 
 def _copy(study: Study, cell: Cell, site: Path) -> None:
     """Files of a cell, and its executed notebook as a page."""
-    kept = [cell.executed, cell.record and cell.folder / f"{cell.name}.json"]
-    if not cell.failed:
-        kept += [cell.csv, *(path for path, *_ in cell.pictures)]
+    kept = [cell.executed, cell.record and cell.folder / f"{cell.name}.json", cell.csv]
+    kept += [path for path, *_ in cell.pictures]
     for path in filter(None, kept):
         _copy_file(path, site / _place(cell, path.name))
     if cell.executed:
@@ -294,4 +251,5 @@ def _environment() -> Environment:
         "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
         "paper_titles": {folder: title for title, folder in verdicts.PAPERS.items()},
     }
+    environment.filters["sentence"] = tables.sentence
     return environment

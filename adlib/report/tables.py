@@ -80,11 +80,21 @@ def in_words(metric: str) -> str:
     return metric.replace("auroc", "auROC").replace("aupro", "AUPRO").replace("_", " ")
 
 
+def sentence(text: str) -> str:
+    """A note with a capital and a full stop; a first word that is no plain word stays as it is."""
+    first = text.partition(" ")[0].rstrip(",;:.")
+    if first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
+    return text and text.rstrip(".") + "."
+
+
 def _value(row) -> Value:
     if pd.isna(row.value):
         return Value(flag=row.note or "no value")
     flag = "below chance" if below_chance(row.metric, row.value) else ""
-    return Value(number(row.value), row.value, interval(row.low, row.high), flag)
+    counted = row.method == COUNT and float(row.value).is_integer()
+    text = f"{row.value:.0f}" if counted else number(row.value)  # no copies are 0, not 0.000
+    return Value(text, row.value, interval(row.low, row.high), flag)
 
 
 def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix:
@@ -125,16 +135,23 @@ def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
         (category or dataset, [cells.get((category, metric), Value()) for metric in metrics])
         for category in dict.fromkeys(rows["category"])
     ]
-    columns = [in_words(metric) for metric in metrics]
-    return Matrix(f"data, {dataset}", "", "category", columns, lines, _notes(rows))
+    columns = [in_words(metric.removeprefix("n_")) for metric in metrics]
+    return Matrix(f"images, {dataset}", "", "category", columns, lines, _notes(rows))
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
     reasons = dict.fromkeys(filter(None, rows["comparable"]))
-    notes = [f"Not comparable with the paper: {reason}." for reason in reasons]
+    notes = [sentence(f"not comparable with the paper: {reason}") for reason in reasons]
     tested = rows[["category", "n_normal", "n_abnormal"]].dropna().drop_duplicates()
     if len(tested):
         images = (f"{r[1]} {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())
         notes.append(f"Test images, normal + abnormal: {', '.join(images)}.")
-    return notes + [f"{note.rstrip('.')}." for note in dict.fromkeys(filter(None, rows["note"]))]
+    noted = rows[rows["note"] != ""].groupby("note", sort=False)
+    single = []
+    for note, group in noted:
+        if len(group) == 1 < len(noted):  # then it tells this value from the others
+            single.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
+        else:
+            notes.append(sentence(note))
+    return notes + ([sentence("; ".join(single))] if single else [])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from adlib import profiles
 from adlib.metrics import check_bounds
-from adlib.report.assemble import COUNT, GROUPS, Study
+from adlib.report.assemble import COUNT, DONE, GROUPS, Study
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -21,11 +21,12 @@ RULE = {
     REPRODUCED: "the published value, give or take half a unit of its last printed place, meets "
     "our 95 % interval.",
     NOT_REPRODUCED: "it does not. Where no interval is known, our value itself has to agree.",
-    NOT_COMPARABLE: "we have a number, but for another setting than the paper's; the reason is "
-    "given. A mean over fewer categories than the paper's is one of them.",
+    NOT_COMPARABLE: "we have a number, but for another setting than the paper's, a mean over fewer "
+    "categories among them, or the published value is no target: the paper quotes it from "
+    "elsewhere, or no scores can give it. The reason is given.",
     NO_DATA: "no number of ours, and the data set is not on the machine.",
     NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
-    "study or of the profile, or its cell failed.",
+    "study or of the profile, or its cell failed or was not finished.",
 }
 
 PAPERS = {
@@ -76,7 +77,8 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     """Every published row with our value of one profile, the difference and the verdict.
 
     Returns:
-        Columns of `published` plus ours, low, high, seeds, difference, verdict, reason, runs.
+        Columns of `published` plus ours, low, high, seeds, difference, doubt (why the published
+        value is no target), verdict, reason, runs.
     """
     ours = study.summary
     ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")].copy()
@@ -86,14 +88,15 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
         ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
     )
     rows["difference"] = rows["ours"] - rows["value"]
-    failed = {
+    rows["doubt"] = _doubts(study, rows)
+    lost = {
         (cell.paper, cell.notebook, cell.parameters["dataset"], cell.parameters["category"]): cell
         for cell in study.cells
-        if cell.profile == profile and cell.failed
+        if cell.profile == profile and cell.status != DONE
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
-    judged = [_verdict(row, failed, methods, at_hand) for row in rows.itertuples()]
+    judged = [_verdict(row, lost, methods, at_hand) for row in rows.itertuples()]
     rows["verdict"], rows["reason"] = zip(*judged, strict=True) if judged else ([], [])
     # our methods first, in the order of our tables
     order = {method: place for place, method in enumerate(dict.fromkeys(study.rows["method"]))}
@@ -158,11 +161,29 @@ def _short(title: str) -> str:
     return found[1].lower() + _ROMAN.get(found[2], found[2]) if found else title
 
 
-def _verdict(row, failed: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
+    """Why a published value is no target, or "": quoted from elsewhere, or impossible."""
+    impossible = {}
+    for pair in bounds_of_published(study)[0].itertuples():
+        key, why = (pair.paper, pair.dataset, pair.category, pair.method), pair.broken.rstrip(".")
+        impossible[*key, "max_balanced_accuracy"] = why
+        if pair.value + pair.half_unit >= 0.5:  # else the auROC has no part in it
+            impossible[*key, "auroc"] = why
+    doubts = []
+    for row in rows.itertuples():
+        why = impossible.get((row.paper, row.dataset, row.category, row.method, row.metric))
+        reasons = [f"no scores give the published values: {why}"] if why else []
+        if "quoted by the paper" in row.note:
+            reasons.append("the paper quotes its value from another work, not from an own run")
+        doubts.append("; ".join(reasons))
+    return doubts
+
+
+def _verdict(row, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
     if np.isfinite(row.ours):
         wanted = len(GROUPS.get(row.dataset, {}).get(row.category, "1"))
-        reasons = [row.comparable] if row.comparable else []
+        reasons = [reason for reason in (row.comparable, row.doubt) if reason]
         if row.categories < wanted:
             reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
         if reasons:
@@ -179,8 +200,8 @@ def _verdict(row, failed: dict, methods: dict, at_hand: Callable) -> tuple[str, 
     known = methods.get((row.paper, row.table))
     if known and row.method not in known:
         return NOT_RUN, "not a method of this study"
-    if cell := failed.get((row.paper, row.table, row.dataset, row.category)):
-        return NOT_RUN, f"{cell.name} failed"
+    if cell := lost.get((row.paper, row.table, row.dataset, row.category)):
+        return NOT_RUN, f"{cell.name} failed" if cell.failed else f"{cell.name} was not finished"
     if not at_hand(row.dataset, row.category):
         return NO_DATA, ""
     return NOT_RUN, "not in this profile" if known else "no notebook has made this table"
