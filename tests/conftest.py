@@ -1,7 +1,9 @@
 """Every test works in its own folders, on one thread, without a display and without a network."""
 
 import os
+import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,23 @@ def no_network():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """A data root without data sets."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A made-up results tree, to read."""
+    from report_tree import made_tree
+
+    return made_tree(tmp_path_factory.mktemp("made") / "results")
+
+
+@pytest.fixture
+def tree(made, tmp_path):
+    """A copy of it to change."""
+    return Path(shutil.copytree(made, tmp_path / "results", ignore=lambda *_: ["report"]))

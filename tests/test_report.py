@@ -1,7 +1,6 @@
 """The report's pages: complete, self-contained, without a dead link, honest about failures."""
 
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,30 +9,14 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from report_tree import made_tree, notebook, publish, run
+from report_tree import notebook, publish, run
 
 from adlib.paths import home
 from adlib.report import notebooks
 from adlib.report.__main__ import main
 from adlib.report.pages import build
 
-
-@pytest.fixture(autouse=True)
-def no_data(tmp_path, monkeypatch):
-    """A data root without data sets."""
-    monkeypatch.setenv("ADLIB_DATA", str(tmp_path / "data"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The tree, to read."""
-    return made_tree(tmp_path_factory.mktemp("made") / "results")
-
-
-@pytest.fixture
-def tree(made, tmp_path):
-    """A copy to change."""
-    return Path(shutil.copytree(made, tmp_path / "results", ignore=lambda *_: ["report"]))
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 @pytest.fixture(scope="module")

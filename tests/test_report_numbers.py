@@ -1,13 +1,11 @@
 """The report's numbers: means, intervals, verdicts, bounds, and rows that are not valid."""
 
-import shutil
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_tree import METRIC, cell, made_tree, publish, row, run
+from report_tree import METRIC, cell, publish, row, run
 
 from adlib import data, profiles
 from adlib.metrics import interval_over_seeds
@@ -15,23 +13,7 @@ from adlib.models.cbigan import CBiGANSettings
 from adlib.paths import home
 from adlib.report import assemble, facts, tables, verdicts
 
-
-@pytest.fixture(autouse=True)
-def no_data(tmp_path, monkeypatch):
-    """A data root without data sets."""
-    monkeypatch.setenv("ADLIB_DATA", str(tmp_path / "data"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The tree, to read."""
-    return made_tree(tmp_path_factory.mktemp("made") / "results")
-
-
-@pytest.fixture
-def tree(made, tmp_path):
-    """A copy to change."""
-    return Path(shutil.copytree(made, tmp_path / "results", ignore=lambda *_: ["report"]))
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 def verdicts_of(tree, profile="study"):
