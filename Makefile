@@ -37,6 +37,7 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)
 	@$(BIN)/python -m jupyter lab notebooks
 
+bench: export TQDM_DISABLE := 1
 bench: $(INSTALLED)
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
