@@ -30,7 +30,8 @@ def run(cell: Cell, method: str, split: data.Split) -> runs.Run:
 
 def comparable(cell: Cell, images: data.ImageSet) -> str:
     """Why numbers on `images` cannot be held against the paper's; "" where they can."""
-    reasons = [load] if (load := profiles.load(cell.profile)["departs"]) else []
+    departs = profiles.load(cell.profile)["departs"]
+    reasons = [departs] if departs else []
     if images.name not in profiles.datasets_of(cell.paper):
         reasons.insert(0, f"{images.name} is not a data set of the paper")
     else:
@@ -56,7 +57,8 @@ def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
         rows: each names at least `method`, `metric` and `value`.
 
     Raises:
-        ValueError: a column that does not exist, or a row without method, metric or value.
+        ValueError: a column that does not exist, a row without method, metric or value, or two
+            rows for one number.
     """
     table = pd.DataFrame(rows)
     unknown = sorted(set(table.columns) - set(COLUMNS))
@@ -65,6 +67,9 @@ def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
     if lacking:
         raise ValueError(f"rows without {', '.join(lacking)}")
+    key = [c for c in ("method", "metric", "form") if c in table]
+    if (twice := table.duplicated(key)).any():
+        raise ValueError(f"two rows for {', '.join(map(str, table.loc[twice, key].iloc[0]))}")
     same = {
         "paper": cell.paper,
         "table": cell.notebook,

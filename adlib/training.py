@@ -6,7 +6,7 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,7 +181,6 @@ def train(
     seed: int = 0,
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
-    transform: Callable[[Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
     """Train `detector` in place from fresh weights, or go on from the checkpoint in `folder`.
 
@@ -193,7 +192,6 @@ def train(
         seed: of the initial weights and of every step's draws.
         device: where to train; CUDA where there is one by default.
         folder: for `checkpoint.pt` and `snapshots/`; nothing is written without it.
-        transform: applied to every float batch on the device after cropping and rotation.
 
     Returns:
         One row per step: `step` and every logged loss.
@@ -210,7 +208,7 @@ def train(
     if checkpoint and checkpoint.is_file():
         state.restore(checkpoint)
     try:
-        _steps(state, pixels.to(device), budget, seed, checkpoint, transform)
+        _steps(state, pixels.to(device), budget, seed, checkpoint)
     finally:
         state.average.apply(detector.networks)
         detector.networks.requires_grad_(True).eval()
@@ -223,7 +221,6 @@ def _steps(
     budget: Budget,
     seed: int,
     checkpoint: Path | None,
-    transform: Callable[[Tensor], Tensor] | None,
 ) -> None:
     """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
     detector, device = state.detector, pixels.device
@@ -231,8 +228,7 @@ def _steps(
     mixed = resolve_precision(budget.precision, device) == "bfloat16"
 
     def draw() -> Tensor:
-        batch = augment.draw_batch(pixels, budget.batch, settings.patch, settings.rotation, rng)
-        return transform(batch) if transform else batch
+        return augment.draw_batch(pixels, budget.batch, settings.patch, settings.rotation, rng)
 
     pending: list[Tensor] = []
     snapshots = set(budget.snapshot_steps()) if checkpoint else set()

@@ -63,6 +63,12 @@ def test_cells_are_those_whose_data_are_at_hand(tmp_path, monkeypatch):
     assert [cell.notebook for cell in table3.after] == ["table2_balanced_accuracy"]
 
 
+def test_stars_stand_for_the_catalogues_categories():
+    """Would catch a category that the catalogue has and the grid of a profile forgets."""
+    for dataset, categories in profiles.ALL.items():
+        assert sorted(categories) == sorted(data.categories(dataset))
+
+
 def test_names_of_files_are_safe():
     """Would catch a category that is a path, or holds characters that Windows refuses."""
     cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
@@ -76,6 +82,8 @@ def test_rows_are_checked_and_filled_in():
         results.write_rows(CELL, [{"method": "A", "metric": "auroc", "valeu": 1}])
     with pytest.raises(ValueError, match="rows without value"):
         results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": float("nan")}])
+    with pytest.raises(ValueError, match="two rows for A, auroc"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 1}] * 2)
     assert not CELL.file(".csv").exists()
     results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 0.5}])
     (row,) = pd.read_csv(CELL.file(".csv")).to_dict("records")

@@ -26,6 +26,12 @@ def weights(detector):
     return torch.cat([v.flatten() for v in detector.networks.state_dict().values()])
 
 
+def change_batches(monkeypatch, change):
+    """Let `change` see, and replace, every training batch."""
+    draw = augment.draw_batch
+    monkeypatch.setattr(augment, "draw_batch", lambda *arguments: change(draw(*arguments)))
+
+
 def test_budget_refuses_nonsense():
     """Would catch a mistyped precision or an empty budget that trains nothing in silence."""
     with pytest.raises(ValueError, match="allowed are auto, float32, bfloat16"):
@@ -49,7 +55,7 @@ def test_history_has_a_row_for_every_step(pixels):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision):
+def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision, monkeypatch):
     """Would catch optimiser, average, step or random state that a checkpoint forgets."""
     budget = Budget(12, 4, precision, checkpoint_every=5, snapshots=3)
     whole = models.CBiGAN(**SETTINGS)
@@ -67,8 +73,9 @@ def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision
         return batch
 
     broken = models.CBiGAN(**SETTINGS)
-    with pytest.raises(Killed):
-        train(broken, pixels, budget, 3, "cpu", tmp_path / "broken", transform=killer)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        change_batches(patch, killer)
+        train(broken, pixels, budget, 3, "cpu", tmp_path / "broken")
     again = models.CBiGAN(**SETTINGS)
     resumed = train(again, pixels, budget, 3, "cpu", tmp_path / "broken")
     assert torch.equal(weights(again), weights(whole))
@@ -111,7 +118,7 @@ def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
     assert len(history) == step + 2
 
 
-def test_divergence_stops_with_step_losses_and_settings(pixels):
+def test_divergence_stops_with_step_losses_and_settings(pixels, monkeypatch):
     """Would catch NaN weights that are scored as if nothing had happened."""
     calls = []
 
@@ -119,16 +126,10 @@ def test_divergence_stops_with_step_losses_and_settings(pixels):
         calls.append(1)
         return batch * float("nan") if len(calls) > 6 else batch
 
-    with pytest.raises(
-        TrainingDivergedError, match=r"step 4: critic=nan.*settings CBiGANSettings\(side=32"
-    ):
-        train(
-            models.CBiGAN(**SETTINGS),
-            pixels,
-            Budget(9, 2, "float32"),
-            device="cpu",
-            transform=poison,
-        )
+    change_batches(monkeypatch, poison)
+    message = r"step 4: critic=nan.*settings CBiGANSettings\(side=32"
+    with pytest.raises(TrainingDivergedError, match=message):
+        train(models.CBiGAN(**SETTINGS), pixels, Budget(9, 2, "float32"), device="cpu")
 
 
 def test_average_follows_its_formula():

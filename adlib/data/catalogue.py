@@ -11,6 +11,7 @@ import pandas as pd
 from adlib.data import layouts, synthetic
 from adlib.data.images import ImageSet
 from adlib.paths import data_root
+from adlib.profiles import MVTEC_TEXTURES
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,6 @@ _MVTEC = {
     "toothbrush": (60, 12, 30, 1024), "transistor": (213, 60, 40, 1024),
     "zipper": (240, 32, 119, 1024),
 }  # fmt: skip
-_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
 # Addresses and SHA-256 as anomalib publishes them over its versions (its data module for MVTec AD);
 # all lead to the same archive of 5,264,982,680 bytes.
@@ -200,7 +200,7 @@ _ALL = [
         "Bergmann et al., MVTec AD: A Comprehensive Real-World Dataset for Unsupervised Anomaly "
         "Detection, CVPR 2019",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
-        {name: "texture" if name in _TEXTURES else "object" for name in _MVTEC},
+        {name: "texture" if name in MVTEC_TEXTURES else "object" for name in _MVTEC},
         _on_disk(layouts.mvtec, nested=True),
         {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
