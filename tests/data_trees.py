@@ -1,11 +1,20 @@
 """Small generated data sets on disk, in the layouts that the real ones have."""
 
+import gzip
+import hashlib
+import pickle
+import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from adlib.data import synthetic
+
+CIFAR_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 
 
 def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
@@ -56,4 +65,84 @@ def magnetic_tile_tree(folder: Path, n_normal: int = 10, n_abnormal: int = 4) ->
         path = folder / kinds[kind] / "Imgs" / f"exp1_num_{Path(name).name}"
         save(path.with_suffix(".jpg"), image[:rows_kept, :, 0], quality=95)
         save(path.with_suffix(".png"), mask[:rows_kept])
+    return folder
+
+
+def noise(n: int, *shape: int, seed: int = 0) -> np.ndarray:
+    """Distinct pictures, uint8 (n, *shape)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
+
+
+def mnist_tree(
+    root: Path, per_class: tuple[int, int] = (6, 3), packed: bool = False, order: int = 0
+) -> Path:
+    """MNIST's four files under `root`: images of each digit in the training and the test part.
+
+    The first pixel is the digit. `order` is the seed of the images' order in their files.
+    """
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, n in zip(("train", "t10k"), per_class, strict=True):
+        targets = np.repeat(np.arange(10, dtype=np.uint8), n)
+        images = noise(10 * n, 28, 28, seed=n)
+        images[:, 0, 0] = targets
+        shuffled = np.random.default_rng(order).permutation(10 * n)
+        for name, content in [("images", images[shuffled]), ("labels", targets[shuffled])]:
+            head = bytes([0, 0, 8, content.ndim]) + struct.pack(f">{content.ndim}I", *content.shape)
+            path = folder / f"{part}-{name}-idx{content.ndim}-ubyte"
+            if packed:
+                path.with_name(path.name + ".gz").write_bytes(
+                    gzip.compress(head + content.tobytes())
+                )
+            else:
+                path.write_bytes(head + content.tobytes())
+    return folder
+
+
+def cifar_batches(root: Path, monkeypatch: object) -> Path:
+    """CIFAR-10's six pickles of ten images each; torchvision is told their MD5."""
+    from torchvision.datasets import CIFAR10
+
+    folder = root / CIFAR10.base_folder
+    folder.mkdir(parents=True)
+    known = {}
+    for i, name in enumerate([f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]):
+        images = noise(10, 3072, seed=i)
+        images[:, 0] = np.arange(10)  # red of the first pixel is the class
+        known[name] = pickle.dumps({"data": images, "labels": list(range(10))})
+    known["batches.meta"] = pickle.dumps({"label_names": list(CIFAR_NAMES)})
+    for name, content in known.items():
+        (folder / name).write_bytes(content)
+    md5 = {name: hashlib.md5(content).hexdigest() for name, content in known.items()}
+    for attribute, start in [("train_list", "data_batch"), ("test_list", "test_batch")]:
+        files = [[name, md5[name]] for name in known if name.startswith(start)]
+        monkeypatch.setattr(CIFAR10, attribute, files)
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5["batches.meta"]})
+    return folder
+
+
+def cifar_tree(folder: Path, per_class: tuple[int, int] = (2, 1), suffix: str = ".jpg") -> Path:
+    """`{train,test}/<class>/*` with flat 32 px pictures: the grey level is 20 times the class."""
+    for part, n in zip(("train", "test"), per_class, strict=True):
+        for digit, name in enumerate(CIFAR_NAMES):
+            for i in range(n):
+                flat = np.full((32, 32, 3), 20 * digit + i, np.uint8)
+                save(folder / part / name / f"{i:04d}{suffix}", flat)
+    return folder
+
+
+def cifar_archive(root: Path, **options) -> Path:
+    """`cifar10_jpg.tar.xz` with `cifar_tree` in it, which does not stay beside it."""
+    folder = cifar_tree(root / "tree" / "cifar10", **options)
+    archive = root / "cifar10_jpg.tar.xz"
+    with tarfile.open(archive, "w:xz") as packed:
+        packed.add(folder, "cifar10")
+    return archive
+
+
+def caltech_tree(folder: Path, counts: dict[str, int], side: int = 12) -> Path:
+    """`<class>/*.jpg`; the first image of each class is grey, the others are in colour."""
+    for i, (name, n) in enumerate(counts.items()):
+        for j, image in enumerate(noise(n, side, side, 3, seed=i)):
+            save(folder / name / f"{j:04d}.jpg", image if j else image[..., 0])
     return folder

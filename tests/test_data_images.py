@@ -150,6 +150,8 @@ def test_exif_rotation(tmp_path):
     turned = data.load("folder", tmp_path, convert=True).pixels([1], side=8, channels=1)[0, 0]
     assert turned[:3].min() > 150
     assert turned[5:].max() < 50
+    assert decode.image_size(path) == (16, 8)
+    assert decode.image_size(path, convert=True) == (8, 16)
 
 
 def test_check_names_every_bad_file(tmp_path):

@@ -7,9 +7,18 @@ torch.Size([48, 3, 64, 64])
 """
 
 from adlib.data.catalogue import Dataset, categories, info, load, names
+from adlib.data.class_protocols import (
+    inliers_against_clutter,
+    one_class_anomalous,
+    one_class_normal,
+    with_labelled,
+)
 from adlib.data.images import ImageSet
-from adlib.data.protocols import Split, one_class
+from adlib.data.mosaics import cell_truth
+from adlib.data.protocols import PARTS, Split, contaminated, one_class
 
 __all__ = [
-    "Dataset", "ImageSet", "Split", "categories", "info", "load", "names", "one_class",
+    "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
+    "inliers_against_clutter", "info", "load", "names", "one_class", "one_class_anomalous",
+    "one_class_normal", "with_labelled",
 ]  # fmt: skip

@@ -36,6 +36,11 @@ def stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def file(name: str, key: str) -> Path:
+    """Where the cache keeps the rows of a name and key."""
+    return cache_root() / "images" / f"{name}-{key[:20]}.npy"
+
+
 def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.ndarray]) -> Path:
     """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, made if it is not there.
 
@@ -49,22 +54,33 @@ def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.
         shape: (rows, *shape of one row).
         make: makes row i as uint8 of shape[1:].
     """
-    path = cache_root() / "images" / f"{name}-{key[:20]}.npy"
+    path = file(name, key)
     if path.is_file():
         return path
     block = max(WORKERS, _BLOCK // max(1, int(np.prod(shape[1:]))))
+    task = min(
+        64, block // WORKERS
+    )  # rows a thread makes at once: small ones cost less than a call
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+
+    def rows(start: int, stop: int) -> list[np.ndarray]:
+        return [np.ascontiguousarray(make(i), np.uint8) for i in range(start, stop)]
+
     with (
         atomic(path) as temporary,
-        temporary.open("wb") as file,
+        temporary.open("wb") as out,
         ThreadPoolExecutor(WORKERS) as pool,
         tqdm(total=shape[0], desc=f"decoding {name}", unit="image", delay=1, leave=False) as bar,
     ):
-        np.lib.format.write_array_header_1_0(file, header)
+        np.lib.format.write_array_header_1_0(out, header)
         for start in range(0, shape[0], block):
-            for row in pool.map(make, range(start, min(start + block, shape[0]))):
-                file.write(np.ascontiguousarray(row, np.uint8))
-                bar.update()
+            edges = [
+                *range(start, min(start + block, shape[0]), task),
+                min(start + block, shape[0]),
+            ]
+            for made in pool.map(rows, edges[:-1], edges[1:]):
+                out.writelines(made)
+                bar.update(len(made))
     return path
 
 

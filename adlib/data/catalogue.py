@@ -1,139 +1,12 @@
 """The data sets: what each is, where it comes from, and how it is listed."""
 
-import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from adlib.data import layouts, synthetic
+from adlib.data import classes, layouts, listers, mosaics
+from adlib.data.dataset import Archive, Dataset
 from adlib.data.images import ImageSet
 from adlib.paths import data_root
-from adlib.profiles import MVTEC_TEXTURES
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One file that holds a whole data set: addresses tried in turn, and what it must hash to."""
-
-    urls: tuple[str, ...]
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What is known of a data set before any of it is opened.
-
-    Attributes:
-        name: name in the catalogue.
-        title: name in words.
-        licence: licence as its page or package states it.
-        citation: whom to cite.
-        homepage: page where to get it by hand; empty where nothing is to be got.
-        modes: "object" or "texture" of each category.
-        lister: makes the `ImageSet` of a category under a data root.
-        expected: counts of each category where they are published (`n_train_normal`, ...).
-        sides: side of each category's images in pixels, where it is published.
-        note: what a reader of a table should know.
-        archive: where `adlib.data.download` gets it; None where it does not.
-    """
-
-    name: str
-    title: str
-    licence: str
-    citation: str
-    homepage: str
-    modes: dict[str, str]
-    lister: Callable[["Dataset", str, Path, bool], ImageSet] = field(repr=False)
-    expected: dict[str, dict[str, int]] = field(default_factory=dict)
-    note: str = ""
-    sides: dict[str, int] = field(default_factory=dict)
-    archive: Archive | None = None
-
-
-def _image_set(
-    dataset: Dataset, category: str, root: Path, table: pd.DataFrame, **more
-) -> ImageSet:
-    mode = dataset.modes.get(category, "object")
-    return ImageSet(dataset.name, category, root, table, mode, **more)
-
-
-def _elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-    """Read the package's labels.csv; its images are opened where they are."""
-    spec = importlib.util.find_spec("elpv_dataset")
-    if spec is None:
-        raise ModuleNotFoundError(
-            "The data set elpv comes with the package elpv-dataset: pip install elpv-dataset."
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    rows = pd.read_csv(
-        folder / "labels.csv",
-        sep=r"\s+",
-        names=["path", "probability", "type"],
-        dtype={"type": str},
-    )
-    rows = rows[rows["type"] == category]
-    clear = rows[rows["probability"].isin([0.0, 1.0])]
-    made = layouts.table(
-        (path, int(p), "defective" if p else "good", "", "")
-        for path, p in zip(clear["path"], clear["probability"], strict=True)
-    )
-    return _image_set(
-        dataset, category, folder, made, n_left_out=len(rows) - len(clear), convert=convert
-    )
-
-
-def _digits(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-    """scikit-learn's digits: grey levels 0 to 16 become 0 to 255."""
-    # Imported here: it takes seconds that the other sets do not need.
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    made = layouts.table(
-        (f"digits/{i:04d}", int(str(digit) != category), str(digit), "", "")
-        for i, digit in enumerate(source.target)
-    )
-    arrays = np.round(source.images * (255 / 16)).astype(np.uint8)
-    return _image_set(dataset, category, root, made, arrays=arrays)
-
-
-def _synthetic(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-    arrays, masks, rows = synthetic.generate(category)
-    made = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
-    return _image_set(dataset, category, root, made, arrays=arrays, mask_arrays=masks)
-
-
-def _on_disk(layout: Callable[[Path, Path], pd.DataFrame], nested: bool = False) -> Callable:
-    """Lister of a set in `<root>/<name>`, or `<root>/<name>/<category>` where it is nested."""
-
-    def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-        folder = root / dataset.name / category if nested else root / dataset.name
-        if not folder.is_dir():
-            command = f"python -m adlib.data.download {dataset.name} {category}"
-            by_program = f" (or run: {command})" if dataset.archive else ""
-            raise FileNotFoundError(
-                f"{folder}: no such folder. Get {dataset.title} from {dataset.homepage} and unpack "
-                f"it there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds "
-                f"{dataset.name}{'/' + category if nested else ''}."
-            )
-        return _image_set(dataset, category, root, layout(folder, root), convert=convert)
-
-    return lister
-
-
-def _folder(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-    folder = (root / Path(category).expanduser()).absolute()
-    if not folder.is_dir():
-        beside = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-        raise FileNotFoundError(
-            f"{folder}: no such folder. The category of 'folder' is a path, absolute or under "
-            f"{root}. " + layouts.nearest(folder.name, beside)
-        )
-    root = folder if Path(category).expanduser().is_absolute() else root
-    return _image_set(dataset, category, root, layouts.user(folder, root), convert=convert)
-
+from adlib.profiles import CIFAR, DIGITS, INLIERS, MVTEC_TEXTURES
 
 # Images per category: training normal, test normal, test abnormal; side in pixels (Carrara et al.
 # 2020, Table I).
@@ -165,6 +38,22 @@ def _counts(train: int, good: int, bad: int) -> dict[str, int]:
     return {"n_train_normal": train, "n_test_normal": good, "n_test_abnormal": bad}
 
 
+def _objects(*categories: str) -> dict[str, str]:
+    return dict.fromkeys(categories, "object")
+
+
+# Images of each digit in the official parts.
+_MNIST_TRAIN = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+_MNIST_TEST = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
+
+_SINGLED_OUT = (
+    "The category is the class singled out (label 0); the protocol says which side is normal."
+)
+_CALTECH = (
+    "Sizes vary, so images are squeezed to a square; grey images get three equal channels. No "
+    "official parts."
+)
+
 _ALL = [
     Dataset(
         "elpv",
@@ -174,7 +63,7 @@ _ALL = [
         "Deitsch et al., Machine Vision and Applications 32, 2021",
         "https://github.com/zae-bayern/elpv-dataset",
         {"mono": "object", "poly": "object"},
-        _elpv,
+        listers.elpv,
         {
             "mono": {"n_normal": 588, "n_abnormal": 313, "n_left_out": 173},
             "poly": {"n_normal": 920, "n_abnormal": 402, "n_left_out": 228},
@@ -189,9 +78,89 @@ _ALL = [
         "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
         "Repository, 1998",
         "https://archive.ics.uci.edu/dataset/80",
-        {str(digit): "object" for digit in range(10)},
-        _digits,
-        note="Comes with scikit-learn: 1,797 images of 8 x 8 pixels. The category is normal.",
+        _objects(*DIGITS, "all", *INLIERS),
+        classes.digits,
+        note=f"Comes with scikit-learn: 1,797 images of 8 x 8 pixels. {_SINGLED_OUT} No official "
+        "parts.",
+    ),
+    Dataset(
+        "mnist",
+        "MNIST handwritten digits",
+        "CC BY-SA 3.0",
+        "LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document "
+        "recognition, Proceedings of the IEEE 86, 1998",
+        "https://yann.lecun.com/exdb/mnist/",
+        _objects(*DIGITS, "all"),
+        classes.mnist,
+        {
+            digit: {"n_images": 70_000, "n_train_normal": train, "n_test_normal": test}
+            for digit, train, test in zip(DIGITS, _MNIST_TRAIN, _MNIST_TEST, strict=True)
+        }
+        | {"all": {"n_images": 70_000, "n_train_normal": 60_000, "n_test_normal": 10_000}},
+        f"70,000 grey images of 28 x 28 pixels. {_SINGLED_OUT}",
+        dict.fromkeys([*DIGITS, "all"], 28),
+    ),
+    Dataset(
+        "ir_mnist",
+        "IR-MNIST: mosaics of digits",
+        "that of the digits: CC BY-SA 3.0 (all), CC BY 4.0 (digits)",
+        "Kimura and Yanagihara, Anomaly Detection Using GANs for Visual Inspection in Noisy "
+        "Training Data, ACCV Workshops 2018; digits: see mnist and digits",
+        "https://yann.lecun.com/exdb/mnist/",
+        _objects(*mosaics.RULES),
+        mosaics.ir_mnist,
+        {
+            name: {"n_train_normal": rule.train[0], "n_train_abnormal": rule.train[1]}
+            | {"n_test_normal": rule.test[0], "n_test_abnormal": rule.test[1]}
+            for name, rule in mosaics.RULES.items()
+        },
+        "Made again by the paper's rule, with draws of its own: abnormal mosaics hold at least one "
+        "3, normal ones none. all: 11 x 11 digits of MNIST. digits: 4 x 4 digits of scikit-learn, "
+        "not in the paper. Test mosaics are made of digits that training mosaics do not hold. "
+        "Masks mark the cells with a 3.",
+        {"all": 308, "digits": 32},
+    ),
+    Dataset(
+        "cifar10",
+        "CIFAR-10",
+        "research use",
+        "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, "
+        "University of Toronto, 2009",
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        _objects(*CIFAR, "all"),
+        classes.cifar10,
+        {
+            name: {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000}
+            for name in CIFAR
+        }
+        | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
+        f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
+        dict.fromkeys([*CIFAR, "all"], 32),
+    ),
+    Dataset(
+        "caltech256",
+        "Caltech-256",
+        "CC BY 4.0",
+        "Griffin, Holub and Perona, Caltech-256 Object Category Dataset, California Institute of "
+        "Technology, 2007",
+        "https://doi.org/10.22002/D1.20087",
+        _objects("all", *INLIERS),
+        classes.caltech,
+        {name: {"n_images": 30_607} for name in ("all", *INLIERS)},
+        f"256 classes and clutter. {_CALTECH}",
+    ),
+    Dataset(
+        "caltech101",
+        "Caltech-101",
+        "CC BY 4.0",
+        "Li, Andreeto, Ranzato and Perona, Caltech 101, California Institute of Technology, 2022; "
+        "Fei-Fei, Fergus and Perona, CVPR Workshops 2004",
+        "https://doi.org/10.22002/D1.20086",
+        _objects("all", *INLIERS),
+        classes.caltech,
+        {name: {"n_images": 9_144} for name in ("all", *INLIERS)},
+        "101 classes and clutter (BACKGROUND_Google); the classes Faces and Faces_easy show the "
+        f"same pictures, cut differently. {_CALTECH}",
     ),
     Dataset(
         "mvtec_ad",
@@ -201,7 +170,7 @@ _ALL = [
         "Detection, CVPR 2019",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
         {name: "texture" if name in MVTEC_TEXTURES else "object" for name in _MVTEC},
-        _on_disk(layouts.mvtec, nested=True),
+        listers.on_disk(layouts.mvtec, nested=True),
         {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
         {name: side for name, (*_, side) in _MVTEC.items()},
@@ -215,7 +184,7 @@ _ALL = [
         "2020",
         "https://github.com/abin24/Magnetic-tile-defect-datasets.",
         {"tile": "texture"},
-        _on_disk(layouts.magnetic_tile),
+        listers.on_disk(layouts.magnetic_tile),
         {"tile": {"n_normal": 952, "n_abnormal": 392}},
         "Grey; sizes vary, so images are squeezed to a square. No official parts. Four images of "
         "the kind uneven come with an empty mask. Tiles were photographed at several exposures "
@@ -229,7 +198,7 @@ _ALL = [
         "automated vision-based quality control processes, F1000Research 10:581, 2022",
         "https://doi.org/10.12688/f1000research.52903",
         {"wood": "texture"},
-        _on_disk(layouts.mvtec),
+        listers.on_disk(layouts.mvtec),
         note="A selection in MVTec layout with masks; not the category wood of MVTec AD. Normal "
         "test images 71 and 83 are re-encoded copies of training images.",
     ),
@@ -240,7 +209,7 @@ _ALL = [
         "",
         "",
         {},
-        _folder,
+        listers.users_folder,
         note="The category is a folder: normal/ and abnormal/ (with or without a folder for each "
         "kind), or MVTec layout.",
     ),
@@ -251,7 +220,7 @@ _ALL = [
         "",
         "",
         {"texture": "texture", "object": "object"},
-        _synthetic,
+        listers.generated,
         {name: _counts(64, 24, 24) for name in ("texture", "object")},
         "Generated in memory, for tests and a first look; its numbers mean nothing beyond that.",
     ),

@@ -25,6 +25,7 @@ RULE = (
     "bilinear-antialiased-1"  # part of the cache key: change it with any change of the rules here
 )
 _ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 _ODD_MODES = {
     "1": "1-bit", "P": "palette", "PA": "palette", "RGBA": "RGBA", "RGBa": "RGBA", "LA": "grey "
     "with alpha",
@@ -53,9 +54,11 @@ def _load(image: Image.Image, path: Path) -> int:
         image.load()
         return image.getexif().get(_ORIENTATION, 1)
     except _UNREADABLE as error:
-        raise ValueError(
-            f"{path}: damaged or truncated image ({error}). Get it again or remove it."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: damaged or truncated image ({error}). Get it again or remove it.")
 
 
 def _oddity(image: Image.Image) -> str:
@@ -123,10 +126,15 @@ def open_image(path: Path, convert: bool = False) -> Image.Image:
 
 def image_size(path: Path, convert: bool = False) -> tuple[int, int]:
     """Width and height in pixels: as stored, or with `convert` after any EXIF rotation."""
-    if convert:
-        return open_image(path, convert).size
     with _opened(path) as image:
-        return image.size
+        if not convert:
+            return image.size
+        # Most formats tell without decoding, which a set of thousands of files would feel.
+        try:
+            turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        except _UNREADABLE as error:
+            raise _damaged(path, error) from error
+        return image.size[::-1] if turned else image.size
 
 
 def open_mask(path: Path, image_path: Path, convert: bool = False) -> np.ndarray:

@@ -1,6 +1,5 @@
 """A set of images of one category: its table, its pixels and masks, its digests."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import torch
 from PIL import Image
 
 from adlib.data import cache, decode
+from adlib.data.tiles import Mosaics, array_digests
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
 Index = Sequence[int] | np.ndarray | torch.Tensor | slice | None
@@ -34,8 +34,10 @@ class ImageSet:
         mode: "object" or "texture".
         n_left_out: images of the source that the set leaves out on purpose.
         convert: convert what is not plain 8-bit grey or RGB (rules in `adlib.data.decode`).
-        arrays: for sets without files the images, uint8 (N, H, W) or (N, H, W, 3).
-        mask_arrays: for sets without files the masks, bool (N, H, W).
+        arrays: for sets without files the images, uint8 (N, H, W) or (N, H, W, 3), or mosaics
+            that are put together when they are read.
+        mask_arrays: for sets without files the masks, bool (N, H, W), or mosaics of them.
+        note: what sets these images apart from the official ones, for tables; mostly empty.
     """
 
     name: str
@@ -45,8 +47,9 @@ class ImageSet:
     mode: str
     n_left_out: int = 0
     convert: bool = False
-    arrays: np.ndarray | None = None
-    mask_arrays: np.ndarray | None = None
+    arrays: np.ndarray | Mosaics | None = None
+    mask_arrays: np.ndarray | Mosaics | None = None
+    note: str = ""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -83,8 +86,9 @@ class ImageSet:
         """Pixels of the images `index` (all by default): uint8 (N, channels, side, side), 0 to 255.
 
         Resized with an antialiased bilinear filter; an image that is not square is squeezed into
-        the square. Decoded once for the whole set and kept in the cache. Grey images get three
-        equal channels; with `channels=1` colour becomes ITU-R 601 luma.
+        the square. Done once for the whole set and kept in the cache, which categories that show
+        the same images share. Grey images get three equal channels; with `channels=1` colour
+        becomes ITU-R 601 luma.
 
         Args:
             index: rows of the table.
@@ -98,13 +102,8 @@ class ImageSet:
             raise ValueError(f"channels must be 1 or 3, not {channels}.")
         side = self._side(side)
         rows = self._rows(index)
-        if self.arrays is not None:
-            pixels = np.empty((len(rows), channels, side, side), np.uint8)
-            for out, row in zip(pixels, rows, strict=True):
-                out[:] = decode.resized(Image.fromarray(self.arrays[row]), side, channels)
-            return torch.from_numpy(pixels)
         path = cache.build(
-            self._slug(side, channels),
+            f"{self.name}-{side}-{channels}",
             self._key(side, channels),
             (len(self), channels, side, side),
             lambda row: decode.resized(self._opened(row), side, channels),
@@ -128,13 +127,9 @@ class ImageSet:
         side = self._side(side)
         rows = self._rows(index)
         masks = np.zeros((len(rows), side, side), bool)
-        if self.mask_arrays is not None:
-            for out, row in zip(masks, rows, strict=True):
-                out[:] = decode.resized_mask(self.mask_arrays[row], side)
-            return torch.from_numpy(masks)
         masked = np.flatnonzero(self.table["mask"] != "")
         path = cache.build(
-            self._slug(side, "mask"),
+            f"{self.name}-{side}-mask",
             self._key(side, "mask"),
             (len(masked), side, side),
             lambda i: decode.resized_mask(self._opened_mask(masked[i]), side),
@@ -144,7 +139,7 @@ class ImageSet:
         return torch.from_numpy(masks)
 
     def digests(self) -> list[str]:
-        """SHA-256 of each image's bytes, in the table's order."""
+        """SHA-256 of each image's bytes (of a mosaic: of its tiles' digests), in table order."""
         return self._digests
 
     def fingerprint(self) -> str:
@@ -184,27 +179,29 @@ class ImageSet:
     @cached_property
     def _digests(self) -> list[str]:
         if self.arrays is not None:
-            return [hashlib.sha256(array.tobytes()).hexdigest() for array in self.arrays]
+            return array_digests(self.arrays)
         return cache.digests(self._slug("images"), self.root, list(self.table["path"]))
 
     @cached_property
     def _mask_digests(self) -> list[str]:
         if self.mask_arrays is not None:
-            return [hashlib.sha256(mask.tobytes()).hexdigest() for mask in self.mask_arrays]
+            return array_digests(self.mask_arrays)
         paths = [path for path in self.table["mask"] if path]
         found = dict(zip(paths, cache.digests(self._slug("masks"), self.root, paths), strict=True))
         return [found.get(path, "") for path in self.table["mask"]]
 
-    def _slug(self, *parts: object) -> str:
-        name = "-".join(map(str, [self.name, Path(self.category).name, *parts]))
-        return re.sub(r"[^\w.-]+", "_", name)
+    def _slug(self, what: str) -> str:
+        return re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")
 
     def _key(self, side: int, what: object) -> str:
         """Hash of all that the cached pixels (or masks) depend on."""
-        column = "mask" if what == "mask" else "path"
-        files = [path for path in self.table[column] if path]
-        stamps = [(path, *cache.stamp(self.root / path)) for path in files]
-        return cache.hashed([decode.RULE, self.convert, side, what, *stamps])
+        is_mask = what == "mask"
+        if self.arrays is not None:
+            content = self._mask_digests if is_mask else self._digests
+        else:
+            files = [path for path in self.table["mask" if is_mask else "path"] if path]
+            content = [self.root, *((path, *cache.stamp(self.root / path)) for path in files)]
+        return cache.hashed([decode.RULE, self.convert, side, what, *content])
 
     def _rows(self, index: Index) -> np.ndarray:
         rows = np.arange(len(self))
@@ -221,6 +218,8 @@ class ImageSet:
         return decode.open_image(self._path(0), self.convert).mode
 
     def _opened(self, row: int) -> Image.Image:
+        if self.arrays is not None:
+            return Image.fromarray(self.arrays[row])
         image = decode.open_image(self._path(row), self.convert)
         if not self.convert and image.mode != self._first_mode:
             names = {"L": "grey", "RGB": "colour"}
@@ -232,6 +231,8 @@ class ImageSet:
         return image
 
     def _opened_mask(self, row: int) -> np.ndarray:
+        if self.mask_arrays is not None:
+            return self.mask_arrays[row]
         return decode.open_mask(self._path(row, "mask"), self._path(row), self.convert)
 
     def _seen(self, row: int) -> tuple[str, str, str]:

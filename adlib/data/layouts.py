@@ -5,7 +5,8 @@ and returns a table with the columns of `images.COLUMNS`, sorted by path, paths 
 """
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from adlib.data.decode import SUFFIXES
 from adlib.data.images import COLUMNS
 
 _OTHERS = {"thumbs.db", "desktop.ini"}  # left by file managers, as are names that start with a dot
+CLUTTER = "clutter"  # kind of images that show none of a set's classes
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -65,8 +67,10 @@ def folders(folder: Path, root: Path) -> list[Path]:
     return [entry for entry in _entries(folder, root) if entry.is_dir()]
 
 
-def files(folder: Path, root: Path, what: str = "images") -> list[Path]:
-    """Image files of `folder`, sorted by name.
+def files(
+    folder: Path, root: Path, what: str = "images", strays: Container[str] = ()
+) -> list[Path]:
+    """Image files of `folder`, sorted by name, without what is named in `strays`.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -74,7 +78,7 @@ def files(folder: Path, root: Path, what: str = "images") -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {what} are expected there.")
-    found = _entries(folder, root)
+    found = [entry for entry in _entries(folder, root) if entry.name not in strays]
     if not found:
         raise ValueError(f"{folder}: the folder is empty; {what} are expected there.")
     for path in found:
@@ -144,6 +148,34 @@ def mvtec(folder: Path, root: Path) -> pd.DataFrame:
         masks = _masks_of(images, truth / kind.name, root) if truth.is_dir() else {}
         rows += [(path, 1, kind.name, "test", masks.get(path, "")) for path in images]
     return table(rows, root)
+
+
+def class_name(folder: str) -> str:
+    """Name of a class by its folder's: without a number in front; "clutter" for the clutter class.
+
+    Caltech-256 calls it `257.clutter`, Caltech-101 `BACKGROUND_Google`.
+    """
+    return CLUTTER if folder == "BACKGROUND_Google" else re.sub(r"^\d+\.", "", folder)
+
+
+def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFrame:
+    """`<class>/*` with images of each class; all labels are 0, no parts, no masks.
+
+    Args:
+        folder: holds a folder for each class.
+        root: folder that the paths are told from.
+        strays: names of files and folders that are known to lie among the images by mistake.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; one for each class is expected there.")
+    return table(
+        (
+            (path, 0, class_name(of_class.name), "", "")
+            for of_class in folders(folder, root)
+            for path in files(of_class, root, strays=strays)
+        ),
+        root,
+    )
 
 
 def two_folders(folder: Path, root: Path) -> pd.DataFrame:

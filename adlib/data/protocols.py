@@ -1,7 +1,7 @@
 """Protocols: how a set of images is split. Labels belong to the split, not to the images."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from adlib.data.images import ImageSet
 
-PARTS = ("train", "validation", "test")
+PARTS = ("train", "abnormal", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +22,12 @@ class Split:
         protocol: the protocol's name.
         seed: seed of what was drawn.
         labels: (N,) over all images, 0 normal and 1 abnormal in this protocol.
-        train: rows of `images.table` to train on.
-        validation: rows held out of the training images; for one-class protocols all normal.
+        train: rows of `images.table` that a detector takes for normal when it trains. Those of
+            label 1 among them contaminate the training; a detector is not told.
+        validation: rows held out of the training images, all normal.
         test: rows to test on.
         dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
+        abnormal: rows of training images that are known to be abnormal; mostly none.
     """
 
     images: ImageSet
@@ -36,6 +38,7 @@ class Split:
     validation: np.ndarray
     test: np.ndarray
     dropped: list[dict[str, str]] = field(default_factory=list)
+    abnormal: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def rows(self, part: str) -> np.ndarray:
         """Rows of `images.table` that make up a part."""
@@ -67,6 +70,30 @@ class Split:
             "dropped": [dict(item) for item in self.dropped]
         }
 
+    def subsample(self, n: int) -> "Split":
+        """Split whose validation and test hold at most `n` images of either label.
+
+        What a test keeps does not depend on the seed, as the test itself, and more `n` only adds
+        images. The protocol's name says that the test is a part of the whole.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}.")
+        names = self.images.name, Path(self.images.category).name, "subsample"
+
+        def some(part: str) -> np.ndarray:
+            rows, labels = self.rows(part), self.labels_of(part)
+            rng = generator(0, *names, part)
+            return np.sort(
+                np.concatenate([rng.permutation(rows[labels == label])[:n] for label in (0, 1)])
+            )
+
+        return replace(
+            self,
+            protocol=f"{self.protocol}; test on at most {n} images of either label",
+            validation=some("validation"),
+            test=some("test"),
+        )
+
 
 def generator(seed: int, *names: str) -> np.random.Generator:
     """Random generator of a seed and of names, so that sets do not share their draws."""
@@ -75,32 +102,34 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *words.tolist()]))
 
 
-def _drop(
+def drop(
     images: ImageSet, candidates: np.ndarray, kept: np.ndarray, where: str
 ) -> tuple[np.ndarray, list[dict[str, str]]]:
     """Candidates without those whose bytes are among `kept`, and a note on each one left out."""
     digests, paths = images.digests(), images.table["path"]
-    first = {digests[row]: paths.iat[row] for row in kept[::-1]}
+    first = {digests[row]: row for row in kept[::-1]}
     copies = np.array([digests[row] in first for row in candidates], bool)
     notes = [
-        {"path": paths.iat[row], "reason": f"same bytes as the {where} image {first[digests[row]]}"}
+        {
+            "path": paths.iat[row],
+            "reason": f"same bytes as the {where} image {paths.iat[first[digests[row]]]}",
+        }
         for row in candidates[copies]
     ]
     return candidates[~copies], notes
 
 
-def _contradictions(
-    images: ImageSet, labels: np.ndarray
-) -> tuple[np.ndarray, list[dict[str, str]]]:
-    """Rows whose bytes occur under both labels, and a note on each."""
+def usable(images: ImageSet, labels: np.ndarray) -> tuple[np.ndarray, list[dict[str, str]]]:
+    """Rows whose bytes do not occur under both labels, and a note on each of the others."""
     digests = np.array(images.digests())
     both = np.intersect1d(digests[labels == 0], digests[labels == 1])
-    rows = np.flatnonzero(np.isin(digests, both))
+    bad = np.isin(digests, both)
     reason = "the same bytes occur as normal and as abnormal"
-    return rows, [{"path": images.table["path"].iat[row], "reason": reason} for row in rows]
+    notes = [{"path": path, "reason": reason} for path in images.table["path"][bad]]
+    return np.flatnonzero(~bad), notes
 
 
-def _held_out(
+def held_out(
     images: ImageSet, pool: np.ndarray, share: float, rng: np.random.Generator, what: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw `share` of the pool (at least one): the rest and what was drawn, both in table order."""
@@ -114,6 +143,61 @@ def _held_out(
         )
     drawn = rng.permutation(len(pool))[:n]
     return np.delete(pool, drawn), np.sort(pool[drawn])
+
+
+def check_shares(**shares: float) -> None:
+    """Raise a ValueError for a share outside [0, 1), with its name."""
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, not {share}.")
+
+
+def draw_names(images: ImageSet, protocol: str) -> tuple[str, str, str]:
+    """What the draws of a protocol depend on beside the seed."""
+    return images.name, Path(images.category).name, protocol
+
+
+def assembled(
+    images: ImageSet,
+    protocol: str,
+    seed: int,
+    labels: np.ndarray,
+    pool: np.ndarray,
+    test: np.ndarray,
+    validation: float,
+    rng: np.random.Generator,
+    dropped: list[dict[str, str]],
+    abnormal: np.ndarray | None = None,
+) -> Split:
+    """Split of a pool of normal training images and a test: what all protocols end with.
+
+    Validation images are drawn from the pool. Of byte-identical copies the test keeps its own, then
+    the validation.
+
+    Args:
+        images: the whole set.
+        protocol: name of the protocol.
+        seed: that the split is to name.
+        labels: (N,), 0 normal and 1 abnormal.
+        pool: rows of normal images for training and validation.
+        test: rows to test on.
+        validation: share of the pool.
+        rng: draws the validation images.
+        dropped: notes on what was left out before.
+        abnormal: rows of labelled abnormal training images.
+    """
+    abnormal = test[:0] if abnormal is None else abnormal
+    pool, copies = drop(images, pool, test, "test")
+    abnormal, abnormal_copies = drop(images, abnormal, test, "test")
+    train, held = held_out(images, pool, validation, rng, "validation")
+    train, train_copies = drop(images, train, held, "validation")
+    if len(train) == 0:
+        raise ValueError(
+            f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
+            "images or lower the shares held out."
+        )
+    dropped = dropped + copies + abnormal_copies + train_copies
+    return Split(images, protocol, seed, labels, train, held, test, dropped, abnormal)
 
 
 def one_class(
@@ -136,28 +220,63 @@ def one_class(
     Raises:
         ValueError: a share outside [0, 1), or too few normal images.
     """
-    for name, share in [("validation", validation), ("test_share", test_share)]:
-        if not 0 <= share < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1, not {share}.")
+    check_shares(validation=validation, test_share=test_share)
     labels = images.table["label"].to_numpy(copy=True)
-    part = images.table["part"].to_numpy()
-    names = images.name, Path(images.category).name, "one_class"
-    contradictory, dropped = _contradictions(images, labels)
-    usable = np.setdiff1d(np.arange(len(images)), contradictory)
+    part, names = images.table["part"].to_numpy(), draw_names(images, "one_class")
+    rows, dropped = usable(images, labels)
     if (part != "").any():
-        pool = usable[(part[usable] == "train") & (labels[usable] == 0)]
-        test = usable[part[usable] == "test"]
+        pool = rows[(part[rows] == "train") & (labels[rows] == 0)]
+        test = rows[part[rows] == "test"]
     else:
-        normal = usable[labels[usable] == 0]
-        pool, test_normal = _held_out(images, normal, test_share, generator(0, *names), "the test")
-        test = np.union1d(test_normal, usable[labels[usable] == 1])
-    pool, copies = _drop(images, pool, test, "test")
-    dropped += copies
-    train, held = _held_out(images, pool, validation, generator(seed, *names), "validation")
-    train, copies = _drop(images, train, held, "validation")
-    if len(train) == 0:
+        normal = rows[labels[rows] == 0]
+        pool, test_normal = held_out(images, normal, test_share, generator(0, *names), "the test")
+        test = np.union1d(test_normal, rows[labels[rows] == 1])
+    rng = generator(seed, *names)
+    return assembled(images, "one_class", seed, labels, pool, test, validation, rng, dropped)
+
+
+def contaminated(split: Split, share: float, reserve: float = 0.1) -> Split:
+    """Put unlabelled abnormal images among the training ones, as many as make up `share` of them.
+
+    They come out of the test. As many as `reserve` would need leave the test for every share, and
+    do not depend on the seed, so that different shares and seeds are tested on the same images;
+    which of these are trained on is drawn by the split's seed, and a larger share only adds images.
+    An image whose copy stays in the test is never taken.
+
+    Args:
+        split: any split; its validation stays clean.
+        share: of the training images, 0 for the clean split with the same test.
+        reserve: the largest share that is to be compared.
+
+    Raises:
+        ValueError: a share outside [0, reserve], or too few abnormal test images.
+    """
+    if not 0 <= reserve < 1:
+        raise ValueError(f"reserve must be at least 0 and below 1, not {reserve}.")
+    if not 0 <= share <= reserve:
         raise ValueError(
-            f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
-            "images or lower the shares held out."
+            f"share must be at least 0 and at most reserve = {reserve:g}, not {share}. Raise "
+            "reserve for all shares that are to be compared."
         )
-    return Split(images, "one_class", seed, labels, train, held, test, dropped + copies)
+    images, clean = split.images, len(split.train)
+    needed, n = (round(part * clean / (1 - part)) for part in (reserve, share))
+    abnormal = split.test[split.labels_of("test") == 1]
+    digests = pd.Series(images.digests()).iloc[split.test]
+    once = abnormal[~digests.duplicated(keep=False).loc[abnormal].to_numpy()]
+    if needed > len(once) or needed >= len(abnormal):
+        most = max(0, min(len(once), len(abnormal) - 1))
+        raise ValueError(
+            f"{images.name}/{images.category}: a share of {reserve:g} of the training images takes "
+            f"{needed} abnormal images out of the test, which can spare {most} of {len(abnormal)}. "
+            f"Lower reserve to at most {int(1000 * most / (most + clean)) / 1000:g}."
+        )
+    names = draw_names(images, "contaminated")
+    reserved = generator(0, *names).permutation(once)[:needed]
+    added = generator(split.seed, *names, "added").permutation(np.sort(reserved))[:n]
+    name = f"{100 * share:g} % unlabelled abnormal images among the training images"
+    return replace(
+        split,
+        protocol=f"{split.protocol}, {name}",
+        train=np.sort(np.concatenate([split.train, added])),
+        test=np.setdiff1d(split.test, reserved),
+    )

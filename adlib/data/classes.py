@@ -1,0 +1,213 @@
+"""Sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and Caltech-256.
+
+The table's `kind` is the class. For a category that is a class the label is 0 for that class and 1
+for all others (a protocol may turn it round); for any other category ("all", "3_inlier_categories",
+...) it is 0 everywhere, and the protocol says what is normal.
+"""
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from adlib.data import cache, layouts
+from adlib.data.dataset import Dataset
+from adlib.data.images import ImageSet
+from adlib.files import write_text
+from adlib.profiles import CIFAR
+
+COPY = "from a lossy JPEG copy"
+_ALIASES = {"airplane": "plane", "automobile": "car"}
+_IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
+_RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache key
+_STRAYS = ("greg", "RENAME2")  # a folder and a program left in the official Caltech-256 archive
+
+
+def _labelled(table: pd.DataFrame, category: str) -> pd.DataFrame:
+    """`table` with the labels of a category: 0 for that class, 1 for all others."""
+    is_class = (table["kind"] == category).any()
+    return table.assign(label=(table["kind"] != category).astype("int64") if is_class else 0)
+
+
+def _array_set(
+    dataset: Dataset,
+    category: str,
+    root: Path,
+    rows: Iterable[tuple[str, str, str]],
+    arrays: np.ndarray,
+    note: str = "",
+) -> ImageSet:
+    """Make the set of rows (path, class, part) and the images that belong to them."""
+    rows = list(rows)
+    order = sorted(range(len(rows)), key=lambda i: rows[i][0])
+    table = layouts.table((path, 0, kind, part, "") for path, kind, part in rows)
+    if order != list(range(len(rows))):
+        arrays = arrays[order]
+    return dataset.image_set(category, root, _labelled(table, category), arrays=arrays, note=note)
+
+
+def digits(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+    """scikit-learn's digits: grey levels 0 to 16 become 0 to 255."""
+    arrays, targets = digit_arrays()
+    rows = ((f"digits/{i:04d}", str(digit), "") for i, digit in enumerate(targets))
+    return _array_set(dataset, category, root, rows, arrays)
+
+
+def digit_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits, uint8 (1797, 8, 8), and what they show, (1797,)."""
+    # Imported here: it takes seconds that the other sets do not need.
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    return np.round(source.images * (255 / 16)).astype(np.uint8), source.target
+
+
+def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+    """MNIST's own files in `<root>/MNIST/raw`, packed or not, as torchvision lays them out."""
+    rows, arrays = [], []
+    for part in _IDX:
+        images, targets = mnist_arrays(dataset, root, part)
+        arrays.append(images)
+        rows += [(f"{part}/{digit}/{i:05d}", str(digit), part) for i, digit in enumerate(targets)]
+    return _array_set(dataset, category, root, rows, np.concatenate(arrays))
+
+
+def mnist_arrays(dataset: Dataset, root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, 28, 28) of MNIST's part "train" or "test", and what they show, (N,)."""
+    folder = root / "MNIST" / "raw"
+    if not folder.is_dir():
+        raise dataset.not_there(folder)
+    images = _idx(dataset, folder / f"{_IDX[part]}-images-idx3-ubyte", 3)
+    targets = _idx(dataset, folder / f"{_IDX[part]}-labels-idx1-ubyte", 1)
+    if len(images) != len(targets):
+        raise ValueError(f"{folder}: {len(images)} {part} images but {len(targets)} labels.")
+    return images, targets
+
+
+def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
+    """Read a file of MNIST's format IDX: bytes after a header with the shape, big-endian."""
+    packed = path.with_name(path.name + ".gz")
+    if not path.is_file() and not packed.is_file():
+        raise dataset.not_there(path, packed)
+    content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
+    start = 4 + 4 * ndim
+    shape = struct.unpack(f">{ndim}I", content[4:start]) if len(content) >= start else (-1,)
+    if content[:4] != bytes([0, 0, 8, ndim]) or len(content) != start + np.prod(shape):
+        raise ValueError(f"{path}: not a whole IDX file of bytes in {ndim} dimensions. Get it "
+                         f"again from {dataset.homepage}.")  # fmt: skip
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+    """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
+    batches, folder = root / "cifar-10-batches-py", root / "cifar10"
+    archive = root / "cifar10_jpg.tar.xz"
+    if batches.is_dir():
+        rows, arrays = _cifar_batches(dataset, root)
+        return _array_set(dataset, category, root, rows, arrays)
+    if folder.is_dir():
+        parts = [folder / part for part in ("train", "test")]
+        table = pd.concat([layouts.classes(part, root) for part in parts], ignore_index=True)
+        table = table.sort_values("path", ignore_index=True)
+        where = [_cifar_place(path, folder) for path in table["path"]]
+        table["kind"], table["part"] = zip(*where, strict=True)
+        note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
+        table = _labelled(table, category)
+        return dataset.image_set(category, root, table, convert=convert, note=note)
+    if archive.is_file():
+        names, arrays = _archived(archive)
+        rows = [(name, *_cifar_place(name, archive)) for name in names]
+        return _array_set(dataset, category, root, rows, arrays, COPY)
+    raise dataset.not_there(batches, folder, archive)
+
+
+def _cifar_batches(dataset: Dataset, root: Path) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+    """Rows and images of the official files, whose MD5 torchvision checks before it opens them."""
+    from torchvision.datasets import CIFAR10
+
+    rows, arrays = [], []
+    for part in ("train", "test"):
+        try:
+            source = CIFAR10(root, train=part == "train", download=False)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{root / CIFAR10.base_folder}: files are missing or not the official ones "
+                f"({error}). Get {dataset.title} again from {dataset.homepage}."
+            ) from error
+        kinds = [_ALIASES.get(source.classes[i], source.classes[i]) for i in source.targets]
+        rows += [(f"{part}/{kind}/{i:05d}", kind, part) for i, kind in enumerate(kinds)]
+        arrays.append(source.data)
+    return rows, np.concatenate(arrays)
+
+
+def _cifar_place(path: str, source: Path) -> tuple[str, str]:
+    """Class and part of an image by its path `.../<part>/<class>/<name>`."""
+    part, folder = PurePosixPath(path).parts[-3:-1]
+    kind = _ALIASES.get(folder, folder)
+    if part not in ("train", "test") or kind not in CIFAR:
+        raise ValueError(
+            f"{source}: {path} is not in train/ or test/ and a folder of one of the classes "
+            f"{', '.join(CIFAR)}."
+        )
+    return kind, part
+
+
+def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
+    """Names of the images in an archive, sorted, and their pixels, uint8 (N, H, W, 3).
+
+    Nothing is unpacked to disk: the archive is read once and the pixels are kept in the cache, from
+    where they are mapped into memory.
+    """
+    name, key = archive.name.partition(".")[0], cache.hashed([*cache.stamp(archive), _RULE])
+    pixels = cache.file(name, key)
+    index = pixels.with_suffix(".json")
+    if not (pixels.is_file() and index.is_file()):
+        with tarfile.open(archive) as packed:
+            content = {
+                member.name: packed.extractfile(member).read()
+                for member in packed
+                if member.isfile()
+            }
+        names = sorted(path for path in content if not PurePosixPath(path).name.startswith("."))
+        if not names:
+            raise ValueError(f"{archive}: no image in it. Get it again or remove it.")
+        shape = _decoded(archive, names[0], content[names[0]]).shape
+        make = lambda i: _decoded(archive, names[i], content[names[i]], shape)  # noqa: E731
+        cache.build(name, key, (len(names), *shape), make)
+        write_text(index, json.dumps(names, indent=0))
+    return json.loads(index.read_text(encoding="utf-8")), np.load(pixels, mmap_mode="r")
+
+
+def _decoded(
+    archive: Path, name: str, content: bytes, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Pixels of an image of an archive, uint8 (H, W, 3), all of one shape."""
+    try:
+        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{archive}: {name} in it is not an image that can be read.") from error
+    if shape not in (None, pixels.shape):
+        raise ValueError(f"{archive}: {name} in it is of shape {pixels.shape}, not {shape}.")
+    return pixels
+
+
+def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+    """Caltech-101 or Caltech-256 as torchvision lays them out, or a copy of small images.
+
+    Some of the official images are grey: they get three equal channels without being asked to.
+    """
+    official = root / dataset.name / f"{dataset.name.removeprefix('caltech')}_ObjectCategories"
+    reduced = root / f"{dataset.name}_64"
+    folder = official if official.is_dir() else reduced
+    if not folder.is_dir():
+        raise dataset.not_there(official, reduced)
+    table = layouts.classes(folder, root, _STRAYS)
+    note = f"from a copy of small images ({reduced.name})" if folder == reduced else ""
+    return dataset.image_set(category, root, table, convert=True, note=note)

@@ -1,0 +1,71 @@
+"""What is known of a data set, and what its listers share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from adlib.data.images import ImageSet
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file that holds a whole data set: addresses tried in turn, and what it must hash to."""
+
+    urls: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set before any of it is opened.
+
+    Attributes:
+        name: name in the catalogue.
+        title: name in words.
+        licence: licence as its page or package states it.
+        citation: whom to cite.
+        homepage: page where to get it by hand; empty where nothing is to be got.
+        modes: "object" or "texture" of each category.
+        lister: makes the `ImageSet` of a category under a data root.
+        expected: counts of each category where they are published (`n_train_normal`, ...).
+        sides: side of each category's images in pixels, where it is published.
+        note: what a reader of a table should know.
+        archive: where `adlib.data.download` gets it; None where it does not.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    homepage: str
+    modes: dict[str, str]
+    lister: Callable[["Dataset", str, Path, bool], ImageSet] = field(repr=False)
+    expected: dict[str, dict[str, int]] = field(default_factory=dict)
+    note: str = ""
+    sides: dict[str, int] = field(default_factory=dict)
+    archive: Archive | None = None
+
+    def image_set(self, category: str, root: Path, table: pd.DataFrame, **more) -> ImageSet:
+        """Make the set of a category; `more` are further fields of `ImageSet`."""
+        return ImageSet(
+            self.name, category, root, table, self.modes.get(category, "object"), **more
+        )
+
+    def not_there(self, *places: Path, category: str = "") -> FileNotFoundError:
+        """Make the error for data that are not at hand: where they belong, where to get them.
+
+        Args:
+            *places: folders or files, any of which would do; the first is the official layout.
+            category: the category, where each has a folder of its own.
+        """
+        first, *others = places
+        command = f"python -m adlib.data.download {self.name} {category}".rstrip()
+        by_program = f" (or run: {command})" if self.archive else ""
+        also = f", nor is {' or '.join(map(str, others))}" if others else ""
+        what = f"{self.name}/{category}" if category else self.name
+        return FileNotFoundError(
+            f"{first}: not there{also}. Get {self.title} from {self.homepage} and unpack it "
+            f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what}."
+        )
