@@ -11,6 +11,7 @@ fingerprint and the code it depends on; the hash of that description names its f
     snapshots/           weights on the way, for training curves
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from filelock import FileLock
 
 from adlib import models, paths, provenance, training
 from adlib.data import Split
+from adlib.data.protocols import PARTS
 from adlib.files import atomic, sha256_file, write_text
 
 FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
@@ -73,13 +75,14 @@ class Run:
         return rows.label.to_numpy(), rows.score.to_numpy()
 
     def export(self, folder: Path) -> None:
-        """Copy record and scores to `folder` as `<key>.json` and `<key>_scores.csv`."""
-        for source, name in (
-            (self.folder / "record.json", f"{self.key}.json"),
-            (self._checked("scores.csv"), f"{self.key}_scores.csv"),
-        ):
-            with atomic(Path(folder) / name) as temporary:
-                shutil.copyfile(source, temporary)
+        """Copy record and scores to `folder` as `<key>.json` and `<key>_scores.csv.gz`."""
+        folder = Path(folder)
+        with atomic(folder / f"{self.key}.json") as temporary:
+            shutil.copyfile(self.folder / "record.json", temporary)
+        # Without a time stamp: equal scores are equal bytes.
+        scores = gzip.compress(self._checked("scores.csv").read_bytes(), mtime=0)
+        with atomic(folder / f"{self.key}_scores.csv.gz") as temporary:
+            temporary.write_bytes(scores)
 
     def _checked(self, name: str) -> Path:
         path = self.folder / name
@@ -177,7 +180,7 @@ def _train(
         "machine": provenance.machine(),
         "precision": budget.precision,
         "parameters": detector.parameter_counts(),
-        "counts": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        "counts": {part: len(split.rows(part)) for part in PARTS},
     }
     try:
         history = detector.fit(split, budget, seed, device=device, folder=folder)
@@ -206,4 +209,5 @@ def _train(
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        # Nine digits give back the same float32.
+        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.9g")

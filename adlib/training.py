@@ -181,6 +181,7 @@ def train(
     seed: int = 0,
     device: str | torch.device | None = None,
     folder: str | Path | None = None,
+    abnormal: Tensor | None = None,
 ) -> pd.DataFrame:
     """Train `detector` in place from fresh weights, or go on from the checkpoint in `folder`.
 
@@ -192,6 +193,7 @@ def train(
         seed: of the initial weights and of every step's draws.
         device: where to train; CUDA where there is one by default.
         folder: for `checkpoint.pt` and `snapshots/`; nothing is written without it.
+        abnormal: labelled abnormal images like `pixels`, for detectors that use them.
 
     Returns:
         One row per step: `step` and every logged loss.
@@ -200,7 +202,9 @@ def train(
         TrainingDivergedError: a loss was not finite.
     """
     device = torch.device(device) if device else default_device()
-    detector.check_images(pixels)
+    parts = {"train": pixels} | ({} if abnormal is None else {"abnormal": abnormal})
+    for part in parts.values():
+        detector.check_images(part)
     initialise(detector, seed)
     detector.to(device).networks.train()
     state = _State(detector, detector.optimizers(), _Average(detector))
@@ -208,7 +212,8 @@ def train(
     if checkpoint and checkpoint.is_file():
         state.restore(checkpoint)
     try:
-        _steps(state, pixels.to(device), budget, seed, checkpoint)
+        parts = {name: part.to(device) for name, part in parts.items()}
+        _steps(state, parts, budget, seed, checkpoint)
     finally:
         state.average.apply(detector.networks)
         detector.networks.requires_grad_(True).eval()
@@ -217,18 +222,19 @@ def train(
 
 def _steps(
     state: _State,
-    pixels: Tensor,
+    parts: dict[str, Tensor],
     budget: Budget,
     seed: int,
     checkpoint: Path | None,
 ) -> None:
     """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
-    detector, device = state.detector, pixels.device
+    detector, device = state.detector, parts["train"].device
     settings, rng = detector.settings, torch.Generator(device)
     mixed = resolve_precision(budget.precision, device) == "bfloat16"
 
-    def draw() -> Tensor:
-        return augment.draw_batch(pixels, budget.batch, settings.patch, settings.rotation, rng)
+    def draw(part: str = "train") -> Tensor:
+        images = parts[part]
+        return augment.draw_batch(images, budget.batch, settings.patch, settings.rotation, rng)
 
     pending: list[Tensor] = []
     snapshots = set(budget.snapshot_steps()) if checkpoint else set()
@@ -237,6 +243,7 @@ def _steps(
         range(state.step + 1, budget.steps + 1), desc=name, mininterval=2, leave=False
     ):
         seed_step(rng, seed, step)
+        detector.before_step(step, budget.steps)
         with _precision(device, mixed):
             logged = detector.training_step(draw, state.optimizers, rng)
         state.average.update(step)

@@ -1,5 +1,7 @@
 """Properties that every registered detector has, and the figures the papers' networks must meet."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from adlib.training import Budget
 
 @pytest.fixture(scope="module")
 def split():
-    """Generated objects: 64 training, 48 test images."""
-    return data.one_class(data.load("synthetic", "object"), seed=0)
+    """Generated objects: 64 training images, 8 labelled abnormal ones, 40 test images."""
+    split = data.one_class(data.load("synthetic", "object"), seed=0)
+    labelled = split.test[split.labels_of("test") == 1][::3]
+    return replace(split, abnormal=labelled, test=np.setdiff1d(split.test, labelled))
 
 
 def trained(name, settings, split, seed=0, steps=3):
@@ -56,12 +60,15 @@ def test_shapes_and_ranges(name, settings, split):
     """Would catch wrong shapes, maps that are negative and scores that are not finite."""
     detector = trained(name, settings, split)
     images = pixels(split, detector)
-    scores, maps, again = (
-        f(images) for f in (detector.score, detector.anomaly_map, detector.reconstruct)
-    )
+    scores, maps = detector.score(images), detector.anomaly_map(images)
     assert scores.shape == (7,) and scores.dtype == np.float64 and np.isfinite(scores).all()
     assert maps.shape == (7, *images.shape[2:]) and (maps >= 0).all()
-    assert again.shape == images.shape and again.dtype == torch.uint8
+    if detector.reconstructs:
+        again = detector.reconstruct(images)
+        assert again.shape == images.shape and again.dtype == torch.uint8
+    else:
+        with pytest.raises(NotImplementedError, match=f"{name} makes no reconstructions"):
+            detector.reconstruct(images)
 
 
 @pytest.mark.parametrize(("name", "settings"), EVERY)
@@ -89,8 +96,8 @@ def test_test_labels_and_images_play_no_part_in_training(name, settings, split, 
 
     monkeypatch.setattr(type(split), "pixels", spy)
     detector.fit(split, Budget(3, 4, "float32"), 0, device="cpu")
-    assert asked == ["train"]
-    assert not set(split.train) & {*split.test, *split.validation}
+    assert sorted(asked) == (["abnormal", "train"] if detector.uses_abnormal else ["train"])
+    assert not {*split.train, *split.abnormal} & {*split.test, *split.validation}
     monkeypatch.undo()
     reversed_labels = data.Split(**{**vars(split), "labels": 1 - split.labels})
     other = trained(name, settings, reversed_labels)
@@ -131,6 +138,19 @@ def test_save_and_load_give_equal_scores(name, settings, split, tmp_path):
     loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
     assert loaded.settings == detector.settings
     np.testing.assert_array_equal(loaded.score(images), detector.score(images))
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.items())
+def test_labelled_abnormal_images_are_asked_for(name, settings, split):
+    """Would catch a method that needs abnormal images and trains on something else in silence."""
+    detector = models.build(name, **settings)
+    without = replace(split, abnormal=split.abnormal[:0])
+    if detector.uses_abnormal:
+        with pytest.raises(ValueError, match="protocol 'one_class' gives none"):
+            detector.fit(without, Budget(1, 4, "float32"), device="cpu")
+    else:
+        first, second = trained(name, settings, split), trained(name, settings, without)
+        assert all(torch.equal(v, weights(second)[k]) for k, v in weights(first).items())
 
 
 def test_a_foreign_file_is_refused(tmp_path):

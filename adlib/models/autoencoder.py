@@ -91,7 +91,7 @@ class AutoEncoder(Detector):
         return {"both": torch.optim.Adam(self.networks.parameters(), rate, fused=True)}
 
     def training_step(
-        self, draw: Callable[[], Tensor], optimizers: dict, rng: torch.Generator
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
     ) -> dict[str, Tensor]:
         x = draw()
         loss = self._residual(x, self.reconstruct_inputs(x)).mean()

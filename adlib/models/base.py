@@ -83,6 +83,7 @@ class Detector(ABC):
 
     Settings: ClassVar[type[Settings]] = Settings
     averaged: ClassVar[tuple[str, ...]] = ()
+    reconstructs: ClassVar[bool] = True  # whether the method makes images of its own
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
@@ -108,12 +109,15 @@ class Detector(ABC):
 
     @abstractmethod
     def training_step(
-        self, draw: Callable[[], Tensor], optimizers: dict, rng: torch.Generator
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """Do one update of every network; give the losses as 0-d tensors on the device.
 
+        Every step logs the same names in the same order.
+
         Args:
-            draw: gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1].
+            draw: `draw()` gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1]
+                of the training images, `draw("abnormal")` one of the labelled abnormal ones.
             optimizers: what `optimizers()` made.
             rng: generator on the device for any other random draw of this step.
         """
@@ -126,9 +130,20 @@ class Detector(ABC):
     def map_inputs(self, x: Tensor) -> Tensor:
         """Anomaly maps `(n, input_side, input_side)`, not negative, of network inputs."""
 
-    @abstractmethod
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         """Reconstructions in [-1, 1] of network inputs, same shape."""
+        raise NotImplementedError(f"{type(self).__name__} makes no reconstructions")
+
+    @property
+    def uses_abnormal(self) -> bool:
+        """Whether training needs labelled abnormal images beside those taken for normal."""
+        return False
+
+    def before_step(self, step: int, steps: int) -> None:  # noqa: B027 (most need not prepare)
+        """Prepare training step `step` (from 1) of `steps`, for networks that grow or take turns.
+
+        It must depend on its arguments alone, so that a killed training can go on.
+        """
 
     # ---- what everybody calls --------------------------------------------------------------
 
@@ -149,10 +164,22 @@ class Detector(ABC):
         }
 
     def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
-        """Train on the training part of `split`; see `adlib.training.train`, which this calls."""
+        """Train on the training part of `split`; see `adlib.training.train`, which this calls.
+
+        Raises:
+            ValueError: the method needs labelled abnormal images and the split has none.
+        """
         from adlib import training  # here, because training needs this module
 
-        pixels = split.pixels("train", self.settings.side, self.settings.channels)
+        size = self.settings.side, self.settings.channels
+        if self.uses_abnormal:
+            if len(split.abnormal) == 0:
+                raise ValueError(
+                    f"{type(self).__name__} trains with labelled abnormal images and the protocol "
+                    f"{split.protocol!r} gives none; use data.one_class_normal(images), for example"
+                )
+            options["abnormal"] = split.pixels("abnormal", *size)
+        pixels = split.pixels("train", *size)
         return training.train(self, pixels, budget, seed=seed, **options)
 
     def score(self, images: Tensor, batch: int = 64) -> np.ndarray:

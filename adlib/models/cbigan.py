@@ -231,7 +231,7 @@ class CBiGAN(Detector):
         return made
 
     def training_step(
-        self, draw: Callable[[], Tensor], optimizers: dict, rng: torch.Generator
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
     ) -> dict[str, Tensor]:
         logged = {}
         if "critic" in self.networks:

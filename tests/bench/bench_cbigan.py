@@ -121,7 +121,7 @@ class OurTrainer:
         self.done += 1
         self.state.step = self.done - 1
         budget = Budget(self.done, self.budget.batch)
-        training._steps(self.state, self.pixels, budget, 0, None)
+        training._steps(self.state, {"train": self.pixels}, budget, 0, None)
 
     def score(self, pixels: torch.Tensor) -> np.ndarray:
         return self.detector.score(pixels, SCORED)
