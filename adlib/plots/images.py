@@ -1,0 +1,121 @@
+"""Pictures of images: galleries, 3 x 3 mosaics, differences, diagrams of networks."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+
+def difference(a: Tensor, b: Tensor) -> np.ndarray:
+    """Mean absolute difference over channels of uint8 images, `(N, H, W)`, 0 to 255."""
+    return (a.float() - b.float()).abs().mean(1).numpy()
+
+
+def boxes(masks: Tensor) -> list[tuple[int, int, int, int]]:
+    """Smallest (left, top, width, height) in pixels around each mask `(N, H, W)`."""
+    found = []
+    for mask in masks.numpy():
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        found.append(
+            (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+            if len(rows)
+            else (0, 0, 0, 0)
+        )
+    return found
+
+
+def gallery(
+    columns: dict[str, Tensor | np.ndarray],
+    rows: Sequence[str] = (),
+    marks: Sequence[tuple[int, int, int, int]] = (),
+) -> Figure:
+    """Grid of pictures, one column an entry, one row an image.
+
+    Args:
+        columns: title to uint8 images `(N, C, H, W)`, or to difference maps `(N, H, W)` in 0 to
+            255, drawn in false colours on one scale.
+        rows: label of every row.
+        marks: rectangle in pixels drawn on the first column of every row.
+    """
+    n = len(next(iter(columns.values())))
+    if n == 0:
+        raise ValueError("no images to show")
+    size = 1.7
+    figure, axes = plt.subplots(
+        n, len(columns), figsize=(size * len(columns) + 0.9, size * n + 0.3), squeeze=False
+    )
+    for j, (title, images) in enumerate(columns.items()):
+        axes[0, j].set_title(title)
+        for i in range(n):
+            ax = axes[i, j]
+            _show(ax, np.asarray(images[i]))
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            if j == 0 and i < len(rows):
+                ax.set_ylabel(rows[i], fontsize="small")
+            if j == 0 and i < len(marks):
+                x, y, width, height = marks[i]
+                ax.add_patch(
+                    Rectangle((x - 1, y - 1), width + 1, height + 1, fill=False, ec="red", lw=1.5)
+                )
+    if any(np.asarray(images).ndim == 3 for images in columns.values()):
+        scale = plt.cm.ScalarMappable(plt.Normalize(0, 255), "magma")
+        bar = figure.colorbar(scale, ax=axes, shrink=0.9 if n == 1 else 0.6)
+        bar.set_label("difference\n(grey levels)", fontsize="small")
+    return figure
+
+
+def _show(ax: plt.Axes, image: np.ndarray) -> None:
+    if image.ndim == 2:
+        ax.imshow(image, cmap="magma", vmin=0, vmax=255)
+    else:
+        ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
+
+
+def mosaics(panels: dict[str, Tensor], framed: Sequence[bool] = (), columns: int = 3) -> Figure:
+    """Images in a grid a panel, the panels side by side in the same order of images.
+
+    Args:
+        panels: title to uint8 images `(N, C, H, W)`.
+        framed: which images get a red frame (the abnormal ones).
+        columns: images in a line.
+    """
+    n = len(next(iter(panels.values())))
+    lines = -(-n // columns)
+    figure = plt.figure(figsize=(1.15 * columns * len(panels) + 0.4, 1.15 * lines + 0.5))
+    parts = np.atleast_1d(figure.subfigures(1, len(panels), wspace=0.06))
+    for part, (title, images) in zip(parts, panels.items(), strict=True):
+        part.suptitle(title)
+        for i, ax in enumerate(part.subplots(lines, columns, squeeze=False).flat):
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            marked = i < len(framed) and framed[i]
+            for spine in ax.spines.values():
+                spine.set(visible=bool(marked), color="red", linewidth=2.5)
+            if i < n:
+                _show(ax, np.asarray(images[i]))
+    return figure
+
+
+def layer_diagram(networks: dict[str, list[tuple[str, str]]]) -> Figure:
+    """Draw networks as columns of boxes.
+
+    Args:
+        networks: name to layers from input to output, each (what it is, output shape).
+    """
+    rows = max(len(layers) for layers in networks.values())
+    figure, axes = plt.subplots(1, len(networks), figsize=(3.6 * len(networks), 0.52 * rows + 0.6))
+    for ax, (name, layers) in zip(np.atleast_1d(axes), networks.items(), strict=True):
+        for i, (text, shape) in enumerate(layers):
+            learned = text[:1].isupper()
+            ax.add_patch(
+                Rectangle((0, -i - 0.36), 1, 0.72, fc="#c9d9e8" if learned else "white", ec="0.35")
+            )
+            ax.text(0.03, -i, text, va="center", fontsize=8.5)
+            ax.text(0.97, -i, shape, va="center", ha="right", fontsize=8, color="0.3")
+        ax.set(title=name, xlim=(-0.02, 1.02), ylim=(-rows + 0.4, 0.6))
+        ax.axis("off")
+    return figure

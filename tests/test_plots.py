@@ -1,0 +1,64 @@
+"""Pictures hold what they were given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from adlib import cost, models, plots
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """Close the figures of a test."""
+    yield
+    plt.close("all")
+
+
+def test_frames_mark_the_images_that_are_named():
+    """Would catch a frame around the wrong image, and panels in different orders."""
+    images = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 1, 4, 4)
+    figure = plots.mosaics({"a": images, "b": images}, [False, True, False, False, True])
+    for part in figure.subfigs:
+        shown = [ax for ax in part.axes if ax.images]
+        assert [int(ax.images[0].get_array()[0, 0]) for ax in shown] == [0, 1, 2, 3, 4]
+        framed = [ax.spines["left"].get_visible() for ax in shown]
+        assert framed == [False, True, False, False, True]
+
+
+def test_pixel_differences_are_shares():
+    """Would catch counts drawn as shares, or one group scaled by the size of the other."""
+    figure = plots.pixel_differences({"a": np.zeros((3, 8, 8)), "b": np.full((1, 8, 8), 100.0)})
+    for stairs in figure.axes[0].patches:
+        assert stairs.get_data().values.sum() == pytest.approx(1)
+
+
+def test_sweeps_draw_every_setting_in_order():
+    """Would catch a curve whose points are joined in the order of the runs."""
+    table = pd.DataFrame({
+        "setting": ["latent"] * 3 + ["weight"] * 2, "x": [100, 25, 400, 1.0, 50.0],
+        "value": [0.5, 0.6, 0.7, 0.8, 0.9], "low": 0.4, "high": 0.95,
+    })  # fmt: skip
+    figure = plots.sweeps(table, "auROC")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["latent", "weight"]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 100, 400]
+
+
+def test_planes_and_embedding_show_all_points():
+    """Would catch points left out, and a density taken for points."""
+    figure = plots.embedding(np.random.default_rng(0).normal(size=(10, 3)), np.arange(10) % 2)
+    assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == 10
+    panels = {"density": np.zeros((6, 5)), "points": np.zeros((7, 2))}
+    figure = plots.planes(panels, (-1, 1, -1, 1))
+    assert len(figure.axes[0].images) == 1
+    assert len(figure.axes[1].collections[0].get_offsets()) == 7
+
+
+def test_cost_is_per_image_and_leaves_out_the_warm_up(monkeypatch):
+    """Would catch seconds taken for milliseconds, a batch for an image, or a cold first pass."""
+    clock = iter([0.0, 9.0, 10.0, 10.4, 20.0, 20.2, 30.0, 30.6])
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    detector = models.AutoEncoder(side=32, channels=1, width=4, latent=8)
+    images = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
+    assert cost.milliseconds_per_image(detector, images, 2) == pytest.approx(100)
