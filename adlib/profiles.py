@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,26 @@ MVTEC_OBJECTS = (
     "bottle", "cable", "capsule", "hazelnut", "metal_nut",
     "pill", "screw", "toothbrush", "transistor", "zipper",
 )  # fmt: skip
+DIGITS = tuple("0123456789")
+CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 ALL = {  # what "*" stands for
     "mvtec_ad": [*MVTEC_TEXTURES, *MVTEC_OBJECTS],
     "magnetic_tile": ["tile"],
     "wood_surface": ["wood"],
+    "mnist": list(DIGITS),
+    "cifar10": list(CIFAR),
+    "caltech101": list(INLIERS),
+    "caltech256": list(INLIERS),
 }
 IN_PACKAGES = ("elpv", "digits", "synthetic")  # sets that need no folder
+PLACES = {  # where under the data root a set may lie, if not in a folder of its name
+    "mnist": ("MNIST/raw",),
+    "ir_mnist": ("MNIST/raw",),
+    "cifar10": ("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
+    "caltech101": ("caltech101", "caltech101_64"),
+    "caltech256": ("caltech256", "caltech256_64"),
+}
 BUDGET = ("steps", "batch", "precision", "checkpoint_every", "snapshots")
 
 
@@ -47,9 +61,15 @@ def load(name: str) -> dict[str, Any]:
     return _file()[name]
 
 
-def datasets_of(paper: str) -> list[str]:
-    """Names of the data sets whose numbers a paper prints."""
-    return list(_file()["papers"][paper])
+def datasets_of(paper: str, notebook: str = "*") -> list[str]:
+    """Names of the data sets whose numbers a paper prints, or one of its tables and figures."""
+    named = _file()["papers"][paper]
+    return list(named.get(notebook, named["*"]))
+
+
+def papers() -> list[str]:
+    """Folders of the papers whose methods the study has."""
+    return list(_file()["papers"])
 
 
 def methods(paper: str) -> list[str]:
@@ -63,18 +83,19 @@ def published(paper: str) -> dict[str, dict[str, list]]:
 
 
 def method(
-    profile: str, paper: str, name: str, category: str, mode: str
+    profile: str, paper: str, name: str, dataset: str, category: str, mode: str
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Detector, settings and budget of a method for a category.
 
-    Later ones win: the paper's image sizes and rotation, the profile's for objects or textures,
-    the profile's for the detector, the method's own, the profile's for the method.
+    Later ones win: the CBiGAN paper's image sizes and rotation, the profile's for objects or
+    textures, for the detector, for the data set, the method's own, the profile's for the method.
 
     Args:
         profile: name of the profile.
         paper: folder of the paper.
         name: name of the method in the tables.
-        category: decides the rotation.
+        dataset: name of the data set.
+        category: its category.
         mode: `object` or `texture`.
 
     Raises:
@@ -86,8 +107,9 @@ def method(
         raise ValueError(f"no method {name!r} in {paper}; did you mean {', '.join(near)}?")
     own = known[name] | section.get("methods", {}).get(name, {})
     detector = own.pop("detector")
-    sizes = geometry(category, mode) | section.get(mode, {})
-    values = sizes | section["detectors"].get(detector, {}) | own
+    values = (geometry(category, mode) if paper == "cbigan" else {}) | section.get(mode, {})
+    values |= section["detectors"].get(detector, {})
+    values |= section.get("by_dataset", {}).get(dataset, {}) | own
     budget = {key: values.pop(key) for key in BUDGET if key in values}
     return detector, values, budget
 
@@ -155,20 +177,33 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def sets(profile: str, paper: str) -> list[tuple[str, str]]:
-    """Data sets and categories of a paper's section in a profile, at hand or not."""
-    chosen = load(profile)[paper]["sets"]
+def sets(profile: str, paper: str, notebook: str = "") -> list[tuple[str, str]]:
+    """Data sets and categories of a paper in a profile, or of one notebook, at hand or not."""
+    section = load(profile)[paper]
+    chosen = section.get("notebooks", {}).get(notebook, section["sets"])
     return [(s, c) for s, named in chosen.items() for c in (ALL[s] if named == "*" else named)]
 
 
-def _folder(dataset: str, category: str) -> Path:
-    folder = paths.data_root() / dataset
-    return folder / category if dataset == "mvtec_ad" else folder
+def all_sets(profile: str, paper: str) -> list[tuple[str, str]]:
+    """`sets` of all notebooks of a paper, each pair once."""
+    named = (sets(profile, paper, notebook) for notebook in ("", *notebooks(paper)))
+    return list(dict.fromkeys(pair for pairs in named for pair in pairs))
+
+
+def _in_package(dataset: str, category: str) -> bool:
+    return dataset in IN_PACKAGES or (dataset, category) == ("ir_mnist", "digits")
+
+
+def _place(dataset: str, category: str) -> Path | None:
+    """Folder or archive of a category's images; None where there is none."""
+    own = (f"{dataset}/{category}" if dataset == "mvtec_ad" else dataset,)
+    places = (paths.data_root() / place for place in PLACES.get(dataset, own))
+    return next((place for place in places if place.exists()), None)
 
 
 def at_hand(dataset: str, category: str) -> bool:
     """Whether the images can be loaded without a download."""
-    return dataset in IN_PACKAGES or _folder(dataset, category).is_dir()
+    return _in_package(dataset, category) or _place(dataset, category) is not None
 
 
 def stamp(dataset: str, category: str) -> str:
@@ -176,10 +211,12 @@ def stamp(dataset: str, category: str) -> str:
 
     No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
     """
-    if dataset in IN_PACKAGES:
+    if _in_package(dataset, category) or (folder := _place(dataset, category)) is None:
         return ""
+    if folder.is_file():
+        return f"{folder.stat().st_size} {folder.stat().st_mtime_ns}"
     lines = []
-    for where, folders, files in os.walk(folder := _folder(dataset, category)):
+    for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(where, name) for name in files if not name.startswith(".")):
             found = file.stat()
@@ -195,28 +232,32 @@ def cells(profile: str, paper: str | None = None) -> list[Cell]:
         profile: name of the profile.
         paper: one paper's cells only.
     """
-    settings = load(profile)
-    papers = [paper] if paper else [name for name, v in settings.items() if isinstance(v, dict)]
     made: list[Cell] = []
-    for folder in papers:
-        here = [pair for pair in sets(profile, folder) if at_hand(*pair)]
-        grids = {
-            "seeds": [(d, c, s) for s in settings["seeds"] for d, c in here],
-            "categories": [(d, c, settings["seeds"][0]) for d, c in here],
-            "once": [(d, c, settings["seeds"][0]) for d, c in here[:1]],
-        }
+    for folder in [paper] if paper else papers():
         plan = notebooks(folder)
         for name, what in sorted(plan.items(), key=lambda item: "after" in item[1]):
-            for where in grids[what["grid"]]:
-                first = what.get("after")
+            first = what.get("after")
+            for where in _grid(profile, folder, name, what["grid"]):
                 after = (Cell(profile, folder, first, *where),) if first else ()
                 made.append(Cell(profile, folder, name, *where, after=after))
-    return made
+    known = {cell.file("") for cell in made}  # a cell waits only for cells that the study has
+    return [
+        replace(cell, after=tuple(c for c in cell.after if c.file("") in known)) for cell in made
+    ]
+
+
+def _grid(profile: str, paper: str, notebook: str, grid: str) -> list[tuple[str, str, int]]:
+    """(data set, category, seed) of a notebook's cells: `seeds`, `categories` or `once`."""
+    here = [pair for pair in sets(profile, paper, notebook) if at_hand(*pair)]
+    seeds = load(profile)["seeds"]
+    return [
+        (dataset, category, seed)
+        for seed in (seeds if grid == "seeds" else seeds[:1])
+        for dataset, category in (here[:1] if grid == "once" else here)
+    ]
 
 
 def missing(profile: str) -> list[str]:
     """`dataset/category` of the profile that are not at hand, for the engine to name."""
-    settings = load(profile)
-    papers = [name for name, value in settings.items() if isinstance(value, dict)]
-    pairs = {pair for paper in papers for pair in sets(profile, paper) if not at_hand(*pair)}
-    return sorted("/".join(pair) for pair in pairs)
+    pairs = {pair for paper in papers() for pair in all_sets(profile, paper)}
+    return sorted("/".join(pair) for pair in pairs if not at_hand(*pair))

@@ -17,34 +17,43 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def run(cell: Cell, method: str, split: data.Split) -> runs.Run:
-    """Get a method's run for a cell and keep its record and scores in `results/`."""
+def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
+    """Get a method's run for a cell and keep its record and scores in `results/`.
+
+    Args:
+        cell: gives profile, paper and seed.
+        method: name in the profile.
+        split: images and their parts.
+        **changed: settings other than the profile's, for a sweep.
+    """
     images = split.images
     name, settings, budget = profiles.method(
-        cell.profile, cell.paper, method, images.category, images.mode
+        cell.profile, cell.paper, method, images.name, images.category, images.mode
     )
-    found = runs.get(name, split, Budget(**budget), cell.seed, **settings)
+    found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
     found.export(paths.results_root() / cell.profile / "runs")
     return found
 
 
 def comparable(cell: Cell, images: data.ImageSet) -> str:
     """Why numbers on `images` cannot be held against the paper's; "" where they can."""
-    departs = profiles.load(cell.profile)["departs"]
+    departs = profiles.load(cell.profile)[cell.paper]["departs"]
     reasons = [departs] if departs else []
-    if images.name not in profiles.datasets_of(cell.paper):
-        reasons.insert(0, f"{images.name} is not a data set of the paper")
+    wanted = profiles.datasets_of(cell.paper, cell.notebook)
+    if images.name not in wanted:
+        titles = " or ".join(data.info(name).title for name in wanted)
+        reasons.insert(0, f"{images.name} instead of {titles}")
     else:
         about, counts = data.info(images.name), images.counts()
-        expected = about.expected[images.category]
         reasons += [
             f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
-            for key, n in expected.items()
+            for key, n in about.expected.get(images.category, {}).items()
             if counts[key] != n
         ]
-        side, (_, longest) = about.sides[images.category], images.sides()
-        reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
-    return "; ".join(reasons)
+        if side := about.sides.get(images.category):
+            longest = images.sides()[1]
+            reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
+    return "; ".join([*reasons, *filter(None, [images.note])])
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
@@ -111,26 +120,29 @@ def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dic
 
 
 def deployable_row(
-    method: str, found: runs.Run, fpr: float = 0.05, **more: object
+    method: str,
+    found: runs.Run,
+    fpr: float = 0.05,
+    metric: str = "balanced_accuracy",
+    **more: object,
 ) -> dict[str, object]:
-    """Row of the balanced accuracy at a threshold fixed on the held-out normal images alone.
+    """Row of a metric at a threshold fixed on the held-out normal images alone.
 
     Args:
         method: name in the table.
         found: the run.
         fpr: false-positive rate that the threshold has on the validation normals.
+        metric: `balanced_accuracy` or `f1`.
         **more: further columns.
     """
-    threshold = deployable_threshold(found, fpr)
+    threshold, function = deployable_threshold(found, fpr), getattr(metrics, f"{metric}_at")
 
     def at_threshold(labels: object, scores: object) -> float:
-        return metrics.balanced_accuracy_at(labels, scores, threshold)
+        return function(labels, scores, threshold)
 
     n = int((found.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
-    return (
-        _row(method, found, "balanced_accuracy", "deployable", at_threshold) | {"note": note} | more
-    )
+    return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
 
 
 def oracle_threshold(found: runs.Run) -> float:

@@ -76,7 +76,7 @@ def run(root, name="r1", profile="study", category="screw", processor="Some CPU"
     folder = root / profile / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
-    (folder / f"{name}_scores.csv").write_text("path,score\n", encoding="utf-8")
+    (folder / f"{name}_scores.csv.gz").write_text("path,score\n", encoding="utf-8")
 
 
 def publish(root, *rows, note="own run"):

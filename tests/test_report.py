@@ -108,7 +108,7 @@ def test_run_records_that_no_row_names_stay_out(tree, tmp_path):
     run(tree, "r0", processor="Another CPU")
     (tree / "study/runs/r9.json").write_text("not even JSON", encoding="utf-8")
     site = build(tree, tmp_path).parent
-    assert {p.name for p in site.glob("files/study/runs/*")} == {"r1.json", "r1_scores.csv"}
+    assert {p.name for p in site.glob("files/study/runs/*")} == {"r1.json", "r1_scores.csv.gz"}
     index = (site / "index.html").read_text(encoding="utf-8")
     assert "Some CPU" in index and "Another CPU" not in index
 

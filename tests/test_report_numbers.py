@@ -171,7 +171,7 @@ def test_a_note_of_one_value_says_whose_it_is(tmp_path):
     assert table.notes[-1] == "A on screw: a.png; B on screw: b.png."
     cell(tmp_path, [row("A", 0.7, note="threshold at 5%"), row("B", 0.6, note="threshold at 5%")])
     (table,) = tables.matrices(assemble.read(tmp_path).summary)
-    assert table.notes[1:] == ["Threshold at 5%."]
+    assert [note for note in table.notes if "5%" in note] == ["Threshold at 5%."]
 
 
 def test_counts_are_whole(tmp_path):

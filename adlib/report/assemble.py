@@ -138,8 +138,9 @@ class Study:
         """
         named = set(self.rows.loc[self.rows["profile"] == profile, "run"]) - {""}
         folder = self.results / profile / "runs"
+        files = (".json", "_scores.csv.gz")
         return {
-            run: [p for p in (folder / f"{run}.json", folder / f"{run}_scores.csv") if p.is_file()]
+            run: [p for p in (folder / f"{run}{ending}" for ending in files) if p.is_file()]
             for run in sorted(named)
         }
 
@@ -177,7 +178,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns `KEYS`, value, low, high (NaN where none is known), seeds (how many), n_normal,
-        n_abnormal, comparable, note, runs (tuple of hashes), categories (how many are averaged).
+        n_abnormal, comparable, note, protocol, runs (tuple of hashes), categories (how many are
+        averaged).
     """
     made = []
     for key, group in rows.groupby(KEYS, sort=False):
@@ -271,6 +273,7 @@ def _over_seeds(rows: pd.DataFrame) -> dict:
         "n_abnormal": rows["n_abnormal"].max(),
         "comparable": "; ".join(dict.fromkeys(filter(None, rows["comparable"]))),
         "note": "; ".join(dict.fromkeys(filter(None, rows["note"]))),
+        "protocol": "; ".join(dict.fromkeys(filter(None, rows["protocol"]))),
         "runs": tuple(dict.fromkeys(filter(None, rows["run"]))),
     }
 
@@ -289,5 +292,6 @@ def _over_categories(rows: pd.DataFrame) -> pd.DataFrame:
     above = np.sqrt(((wide["high"] - wide["value"]) ** 2).sum(axis=1, skipna=False)) / n
     made = pd.DataFrame({"value": value, "low": value - below, "high": value + above})
     comparable = "; ".join(dict.fromkeys(filter(None, rows["comparable"])))
-    made = made.assign(comparable=comparable, n_normal=np.nan, n_abnormal=np.nan, note="", run="")
-    return made.reset_index()
+    protocol = "; ".join(dict.fromkeys(filter(None, rows["protocol"])))
+    made = made.assign(comparable=comparable, protocol=protocol, note="", run="")
+    return made.assign(n_normal=np.nan, n_abnormal=np.nan).reset_index()

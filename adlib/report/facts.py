@@ -3,7 +3,9 @@
 from adlib import profiles
 from adlib.report.assemble import DONE, FAILED, UNFINISHED, Study
 
-SIZES = ("side", "patch", "rotation")  # what the paper chooses by category
+SIZES = ("side", "patch", "rotation")  # what the CBiGAN paper chooses by category
+# Settings that make another method of the same paper: EGBAD, double auto-encoder, AnoGAN.
+OTHER_METHODS = {"alpha": (0, 1), "gamma": (1,)}
 
 
 def of(study: Study, name: str) -> dict:
@@ -47,7 +49,8 @@ def departures(study: Study, name: str) -> list[dict]:
         for record in (records[run] for run in runs if known):
             detector = record["description"]["detector"]
             if detector in known:
-                _compare(record, known[detector], found)
+                sizes = _sizes(record) if paper == "cbigan" else {}
+                _compare(record, sizes | known[detector], found)
             else:
                 unknown.add(detector)
         order = [*SIZES, *(setting for settings in known.values() for setting in settings)]
@@ -64,10 +67,10 @@ def departures(study: Study, name: str) -> list[dict]:
 def _compare(record: dict, known: dict[str, list], found: dict[tuple, set[str]]) -> None:
     """Add what one run does otherwise: (setting, published, source) -> values here, as text."""
     here = _settings(record)
-    for setting, (value, source) in (_sizes(record) | known).items():
+    for setting, (value, source) in known.items():
         ours = here.get(setting, "not recorded")
-        if setting == "alpha" and ours in (0, 1):
-            continue  # these are EGBAD and the double auto-encoder, other methods of the paper
+        if ours in OTHER_METHODS.get(setting, ()):
+            continue
         if ours != value:
             found.setdefault((setting, _text(value), source), set()).add(_text(ours))
 
@@ -75,10 +78,14 @@ def _compare(record: dict, known: dict[str, list], found: dict[tuple, set[str]])
 def _settings(record: dict) -> dict:
     """Settings and budget of a run, and what every run of this package does."""
     description, counts = record["description"], record["counts"]
+    budget = description["budget"]
     held_out = counts["validation"] / (counts["train"] + counts["validation"])
     return {
         **description["settings"],
-        **description["budget"],
+        **budget,
+        "epochs": round(budget["steps"] * budget["batch"] / counts["train"], 1),
+        "values": "-1 to 1",
+        "batch_norm_at_test": "running statistics",
         "antialiasing": True,
         "held_out_normals": f"{100 * held_out:.0f} %",
         "ema_warm_up": description["settings"].get("ema", 0) > 0,

@@ -182,7 +182,9 @@ def _beside(rows: pd.DataFrame) -> list[dict]:
 
 def _profile(name: str) -> dict:
     known = profiles.load(name) if name in profiles.names() else {}
-    return {"name": name, "title": name, "about": "", "departs": []} | known
+    sections = {paper: value for paper, value in known.items() if isinstance(value, dict)}
+    departs = [f"{paper}: {s['departs']}" for paper, s in sections.items() if s["departs"]]
+    return {"name": name, "title": name, "about": ""} | known | {"departs": departs}
 
 
 def _cell_links(cell: Cell) -> dict:

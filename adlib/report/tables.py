@@ -143,6 +143,10 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
     reasons = dict.fromkeys(filter(None, rows["comparable"]))
     notes = [sentence(f"not comparable with the paper: {reason}") for reason in reasons]
+    protocols = rows[rows["protocol"] != ""].groupby("protocol", sort=False)["method"].agg(set)
+    for protocol, methods in protocols.items():
+        of = f" of {', '.join(sorted(methods))}" if len(protocols) > 1 else ""
+        notes.append(sentence(f"Protocol{of}: {protocol.replace('_', ' ')}"))
     tested = rows[["category", "n_normal", "n_abnormal"]].dropna().drop_duplicates()
     if len(tested):
         images = (f"{r[1]} {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())

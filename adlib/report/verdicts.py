@@ -42,6 +42,13 @@ DATASETS = {
     "CIFAR-10": "cifar10",
     "Caltech-256": "caltech256",
 }
+# The papers' names of methods, metrics and tables where they are not ours.
+METHODS = {"EGBAD (Zenati et al.)": "EGBAD"}
+METRICS = {"f1": "best_f1"}  # printed without a rule for the threshold, so beside the oracle
+TABLES = {
+    ("ganomaly", "Table 4 (arXiv v1)"): "table_runtime",
+    ("ganomaly", "MVTec AD leaderboard"): "table_mvtec",
+}
 _JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 
@@ -49,20 +56,24 @@ _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 def published(study: Study) -> pd.DataFrame:
     """The papers' rows under our names, beside the names as printed (``paper_title``, ...).
 
-    "Table II" of a paper belongs to the notebook of that paper called ``table2_...``; a table that
-    no notebook makes keeps its own name. Values are numbers, ``printed`` is the text, ``half_unit``
-    half a unit of its last place.
+    "Table II" of a paper belongs to the notebook of that paper called ``table2_...``, or to the one
+    that `TABLES` names; a table that no notebook makes keeps its own name. Values are numbers,
+    ``printed`` is the text, ``half_unit`` half a unit of its last place.
     """
     rows = study.published.copy()
     rows = rows.assign(paper_title=rows["paper"], table_title=rows["table"], printed=rows["value"])
     rows["paper"] = [PAPERS.get(title.split(" (")[0], title) for title in rows["paper"]]
     notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in study.cells}
     rows["table"] = [
-        notebooks.get((paper, _short(title)), title)
+        TABLES.get((paper, title)) or notebooks.get((paper, _short(title)), title)
         for paper, title in zip(rows["paper"], rows["table"], strict=True)
     ]
     rows["dataset"] = [DATASETS.get(title, title) for title in rows["dataset"]]
-    rows["metric"] = [name.replace("anomalous", "abnormal") for name in rows["metric"]]
+    # "digit 3 anomalous" is our category "3"
+    named = r"^(?:digit )?(\w+) anomalous$"
+    rows["category"] = rows["category"].str.replace(named, r"\1", regex=True)
+    rows["method"] = rows["method"].replace(METHODS)
+    rows["metric"] = rows["metric"].str.replace("anomalous", "abnormal").replace(METRICS)
     rows["half_unit"] = [half_unit(text) for text in rows["printed"]]
     rows["value"] = rows["value"].astype(float)
     return rows
