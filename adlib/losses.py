@@ -81,3 +81,33 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
     covariance = ab - mean_a * mean_b
     variances = (aa - mean_a.square()) + (bb - mean_b.square())
     return luminance * (2 * covariance + c2) / (variances + c2)
+
+
+def noisy_discriminator_loss(
+    real: Tensor, made: Tensor, abnormal: Tensor | None, gamma: float, weighting: str
+) -> Tensor:
+    """Noisy-AnoGAN's discriminator loss (equations 15 to 17 negated), of logits `(N,)`.
+
+    -w log D(x) - gamma log(1 - D(G(z))) - (1 - gamma) log(1 - D(x_an)), each averaged.
+
+    Args:
+        real: of training images x.
+        made: of generated images.
+        abnormal: of labelled abnormal images; None leaves the term out, as gamma = 1 does.
+        gamma: weight of the GAN's game, in (0, 1].
+        weighting: `literal`: w = gamma as the equations stand; `theory`: w = 1, which makes the
+            generator match p_d by the mixture of equation 19.
+    """
+    weight = gamma if weighting == "literal" else 1.0
+    loss = weight * F.softplus(-real).mean() + gamma * F.softplus(made).mean()
+    return loss if abnormal is None else loss + (1 - gamma) * F.softplus(abnormal).mean()
+
+
+def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
+    """Mean squared norm of the logits' gradient with respect to `x` (Mescheder et al. 2018, R1).
+
+    Differentiable with respect to the discriminator's weights; their paper weighs it by half of
+    its gamma.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return gradient.float().square().flatten(1).sum(1).mean()

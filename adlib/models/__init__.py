@@ -3,5 +3,18 @@
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.base import REGISTRY, Detector, build, load
 from adlib.models.cbigan import CBiGAN
+from adlib.models.classifier import Classifier
+from adlib.models.fanogan import FAnoGAN
+from adlib.models.ganomaly import GANomaly
 
-__all__ = ["REGISTRY", "AutoEncoder", "CBiGAN", "Detector", "build", "load"]
+__all__ = [
+    "REGISTRY",
+    "AutoEncoder",
+    "CBiGAN",
+    "Classifier",
+    "Detector",
+    "FAnoGAN",
+    "GANomaly",
+    "build",
+    "load",
+]

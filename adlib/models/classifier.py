@@ -1,0 +1,87 @@
+"""A plain classifier of normal against labelled abnormal images: what the labels alone are worth.
+
+Methods that train with labelled abnormal images (Noisy-AnoGAN, Cycle-GAN anomaly detection) are
+compared with it, because their papers compare themselves with methods that see no such label.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib.models.base import Detector, Settings, register
+from adlib.models.ganomaly import check_side, initialise, pyramid, top
+
+
+@dataclass(frozen=True)
+class ClassifierSettings(Settings):
+    """Settings of Classifier.
+
+    Attributes:
+        side: multiples of 16 from 32 to 256.
+        width: channels of the first layer; every halving of the map doubles them.
+        learning_rate: Adam's step size, 2e-4 here.
+    """
+
+    side: int = 64
+    width: int = 64
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        """Check the input's side."""
+        super().__post_init__()
+        check_side(self)
+
+
+@register
+class Classifier(Detector):
+    """Strided convolutions (GANomaly's) and a logit at every place of the last map.
+
+    The image's logit is the mean over the map, so the map is exactly the class activation map of
+    Zhou et al. 2016: global average pooling and a linear layer may change places.
+    """
+
+    Settings = ClassifierSettings
+    reconstructs = False
+
+    @property
+    def uses_abnormal(self) -> bool:
+        return True
+
+    def build(self) -> dict[str, nn.Module]:
+        head = nn.Conv2d(top(self.settings)[0], 1, 1)
+        nn.init.zeros_(head.bias)
+        network = nn.Sequential(*pyramid(self.settings), head)
+        return {"classifier": network.apply(initialise)}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        weights, rate = self.networks.parameters(), self.settings.learning_rate
+        return {"classifier": torch.optim.Adam(weights, rate, (0.5, 0.999), fused=True)}
+
+    def training_step(
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        normal, abnormal = draw(), draw("abnormal")
+        half = (len(normal) + 1) // 2  # of either, so that the batch has the size asked for
+        logits = self.score_inputs(torch.cat([normal[:half], abnormal[:half]])).float()
+        labels = (torch.arange(2 * half, device=logits.device) >= half).float()
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        optimizers["classifier"].zero_grad()
+        loss.backward()
+        optimizers["classifier"].step()
+        return {"loss": loss, "accuracy": ((logits > 0) == (labels > 0)).float().mean()}
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Logit at every place of the last map, `(n, 1, rest, rest)`; high for abnormal."""
+        return self.networks["classifier"](x)
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Logit of abnormal against normal, mean over the map."""
+        return self._logits(x).flatten(1).mean(1)
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Logit map, bilinearly enlarged, as a probability 0 to 1."""
+        enlarged = F.interpolate(self._logits(x), x.shape[-2:], mode="bilinear")
+        return enlarged[:, 0].sigmoid()

@@ -1,0 +1,171 @@
+"""f-AnoGAN (Schlegl et al., MedIA 2019): a Wasserstein GAN, then an encoder for its generator.
+
+The first part of the training is a WGAN with gradient penalty; in the second an encoder learns to
+find an image's code, by the residuals of image and critic features ("izi_f"), while generator and
+critic stand still. Losses and optimisers follow the authors' public code, `tSchlegl/f-AnoGAN`. The
+networks are CBiGAN's residual ones, which take more sizes and have no batch or layer norm.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from adlib import losses
+from adlib.models.base import Detector, Settings, register
+from adlib.models.cbigan import Encoder, Generator, Trunk, initialise
+
+
+@dataclass(frozen=True)
+class FAnoGANSettings(Settings):
+    """Settings of FAnoGAN; in brackets what the authors' code does where it differs.
+
+    Attributes:
+        side: 64 px as in the authors' code; multiples of 32.
+        width: channels of the first block; the last one has 16 times as many.
+        latent: length of the code z ~ N(0, 1).
+        kappa: weight of the feature residual in the encoder's loss and in the score.
+        share_gan: share of the training steps that train the GAN; the rest trains the encoder
+            [about as many updates of either].
+        critic_steps: critic updates for one of the generator, each on a fresh batch.
+        penalty_weight: weight of the gradient penalty.
+        encoder_rate: step size of the encoder's RMSprop.
+        learning_rate: Adam's step size for generator and critic.
+    """
+
+    side: int = 64
+    width: int = 16
+    latent: int = 128
+    kappa: float = 1.0
+    share_gan: float = 0.5
+    critic_steps: int = 5
+    penalty_weight: float = 10.0
+    encoder_rate: float = 5e-5
+    bias: ClassVar[str] = "all"  # read by CBiGAN's networks
+
+    def __post_init__(self) -> None:
+        """Check ranges and the input's side."""
+        super().__post_init__()
+        if not 0 < self.share_gan < 1:
+            raise ValueError(f"share_gan={self.share_gan}: allowed is more than 0 and less than 1")
+        if self.critic_steps < 1:
+            raise ValueError(f"critic_steps={self.critic_steps}: at least 1 is needed")
+        if self.input_side < 32 or self.input_side % 32:
+            raise ValueError(
+                f"the network sees {self.input_side} px; allowed are multiples of 32 "
+                "(set side or patch)"
+            )
+
+
+class Critic(nn.Module):
+    """D: image to a real number `(N, 1)`; higher = more like a real image."""
+
+    def __init__(self, settings: FAnoGANSettings) -> None:
+        super().__init__()
+        self.trunk = Trunk(settings)
+        self.output = nn.Linear(16 * settings.width * (settings.input_side // 32) ** 2, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """f: the last map, flattened to `(N, d)`, as the authors read it."""
+        return self.trunk(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))
+
+
+@register
+class FAnoGAN(Detector):
+    """f-AnoGAN with the izi_f encoder."""
+
+    Settings = FAnoGANSettings
+    _trains_gan = True
+
+    def build(self) -> dict[str, nn.Module]:
+        s = self.settings
+        networks = {"encoder": Encoder(s), "generator": Generator(s), "critic": Critic(s)}
+        for network in networks.values():
+            network.apply(initialise)
+        return networks
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        s, nets = self.settings, self.networks
+        made = {
+            name: torch.optim.Adam(nets[name].parameters(), s.learning_rate, (0.0, 0.9), fused=True)
+            for name in ("generator", "critic")
+        }
+        encoder = nets["encoder"].parameters()
+        made["encoder"] = torch.optim.RMSprop(encoder, s.encoder_rate, alpha=0.9, eps=1e-10)
+        return made
+
+    def before_step(self, step: int, steps: int) -> None:
+        self._trains_gan = step <= self.settings.share_gan * steps
+
+    def training_step(
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        if self._trains_gan:
+            for _ in range(self.settings.critic_steps):
+                x = draw()
+                found = self._update_critic(x, optimizers["critic"], rng)
+            found |= self._update_generator(len(x), optimizers["generator"], rng)
+        else:
+            found = self._update_encoder(draw(), optimizers["encoder"])
+        idle = torch.zeros((), device=self.device)
+        return dict.fromkeys(("critic", "penalty", "generator", "image", "features"), idle) | found
+
+    def _step(self, loss: Tensor, name: str, optimizer: torch.optim.Optimizer) -> None:
+        """Update one network alone; gradients of the others are not even computed."""
+        optimizer.zero_grad()
+        loss.backward(inputs=list(self.networks[name].parameters()))
+        optimizer.step()
+
+    def _generate(self, n: int, rng: torch.Generator) -> Tensor:
+        z = torch.randn(n, self.settings.latent, generator=rng, device=self.device)
+        return self.networks["generator"](z)
+
+    def _update_critic(
+        self, x: Tensor, optimizer: torch.optim.Optimizer, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        critic = self.networks["critic"]
+        with torch.no_grad():
+            made = self._generate(len(x), rng).to(x.dtype)
+        # One pass over both: the critic has no batch statistics to mix.
+        real, fake = critic(torch.cat([x, made])).float().chunk(2)
+        mix = torch.rand(len(x), generator=rng, device=x.device)
+        penalty = losses.gradient_penalty(critic, (x,), (made,), mix)
+        loss = losses.critic_loss(real, fake)
+        self._step(loss + self.settings.penalty_weight * penalty, "critic", optimizer)
+        return {"critic": loss, "penalty": penalty}
+
+    def _update_generator(
+        self, n: int, optimizer: torch.optim.Optimizer, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        loss = -self.networks["critic"](self._generate(n, rng)).float().mean()
+        self._step(loss, "generator", optimizer)
+        return {"generator": loss}
+
+    def _update_encoder(self, x: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        image, features = (residual.mean() for residual in self._residuals(x))
+        self._step(image + self.settings.kappa * features, "encoder", optimizer)
+        return {"image": image, "features": features}
+
+    # ---- scoring ---------------------------------------------------------------------------
+
+    def _residuals(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared differences of images and of critic features, `(n,)` each."""
+        again = self.reconstruct_inputs(x).to(x.dtype)
+        f_real, f_again = self.networks["critic"].features(torch.cat([x, again])).float().chunk(2)
+        return (x - again).square().flatten(1).mean(1), (f_real - f_again).square().mean(1)
+
+    def reconstruct_inputs(self, x: Tensor) -> Tensor:
+        return self.networks["generator"](self.networks["encoder"](x))
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        image, features = self._residuals(x)
+        return image + self.settings.kappa * features
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Absolute difference to the reconstruction, mean over channels, 0 to 2."""
+        return (x - self.reconstruct_inputs(x)).abs().mean(1)
