@@ -16,11 +16,11 @@ CORNERS = [
                 "feature_layer": "image_map"}),
     ("AutoEncoder", {"side": 64, "patch": 32, "width": 4, "latent": 8, "loss": "ssim", "pool":
     "mean"}),
-    ("Classifier", {"side": 96, "patch": 48, "width": 2}),
+    ("Classifier", {"side": 48, "width": 4}),
     ("FAnoGAN", {"side": 64, "patch": 32, "width": 2, "latent": 8, "critic_steps": 2}),
     ("GANomaly", {"side": 48, "width": 8, "latent": 8, "losses": "release"}),
     ("GANomaly", {"side": 32, "width": 8, "latent": 16, "losses": "paper", "score": "l1"}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
-# Steps until a square raises the score, where 30 are too few (codes must have been learnt).
-STEPS = {"GANomaly": 100}
+# Steps until a square raises the score, where 30 are too few.
+STEPS = {"Classifier": 100, "GANomaly": 100}

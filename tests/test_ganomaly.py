@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from adlib import augment, models, training
-from adlib.models import ganomaly
+from adlib.models import ganomaly, pyramid
 from adlib.training import Budget
 
 N = 6
@@ -93,7 +93,7 @@ def test_maps_are_the_authors():
 def test_every_multiple_of_16_comes_back(side):
     """Would catch a decoder that ends in another size than the encoder took."""
     detector = models.GANomaly(side=side, width=1, latent=2, channels=3)
-    count, rest = ganomaly.halvings(side)
+    count, rest = pyramid.halvings(side)
     assert side == rest * 2**count and rest >= 3 and (rest <= 4 or rest % 2)
     if side & (side - 1) == 0:  # the only sides of the authors' own construction
         assert rest == 4
@@ -105,21 +105,27 @@ def test_every_multiple_of_16_comes_back(side):
     assert features.shape == (2, 2 ** (count - 1), rest, rest)
 
 
-def test_whole_map_layers_are_convolutions():
-    """Would catch a matrix product that reads the weights in another order than a convolution."""
-    x, z = torch.randn(3, 5, 4, 4, requires_grad=True), torch.randn(3, 7, requires_grad=True)
-    down, up = ganomaly.FromMap(5, 7, 4, bias=False), ganomaly.ToMap(7, 5, 4, bias=False)
-    pairs = [
-        (down(x), F.conv2d(x, down.weight).flatten(1), (x, down.weight)),
-        (up(z), F.conv_transpose2d(z[..., None, None], up.weight), (z, up.weight)),
-    ]
-    for got, wanted, inputs in pairs:
-        torch.testing.assert_close(got, wanted)
-        g = torch.randn_like(got)
-        for a, b in zip(
-            torch.autograd.grad(got, inputs, g), torch.autograd.grad(wanted, inputs, g), strict=True
-        ):
-            torch.testing.assert_close(a, b)
+@pytest.mark.parametrize(("layer", "plain", "shape"), [
+    (pyramid.FromMap(5, 7, 4, bias=False), F.conv2d, (3, 5, 4, 4)),
+    (pyramid.ToMap(7, 5, 4, bias=False), F.conv_transpose2d, (3, 7, 1, 1)),
+    (pyramid.Halve(5, 7), F.conv2d, (3, 5, 8, 12)),
+    (pyramid.Double(7, 5), F.conv_transpose2d, (3, 7, 4, 6)),
+])  # fmt: skip
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_layers_are_pytorchs_convolutions(layer, plain, shape, memory_format):
+    """Would catch a weight read or a gradient summed in another order than a convolution's."""
+    x = torch.randn(shape, generator=generator()).to(memory_format=memory_format).requires_grad_()
+    strided = () if layer.padding == (0, 0) else (None, 2, 1)
+    wanted = plain(x, layer.weight, *strided)
+    got = layer(x.flatten(1) if shape[-1] == 1 else x)
+    torch.testing.assert_close(got.view_as(wanted), wanted, rtol=1e-4, atol=1e-5)
+    g = torch.randn(wanted.shape, generator=generator(1)).to(memory_format=memory_format)
+    for found, gradient in zip(
+        torch.autograd.grad(got, (x, layer.weight), g.view_as(got)),
+        torch.autograd.grad(wanted, (x, layer.weight), g),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_start_is_the_authors():

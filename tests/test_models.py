@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from detectors import EVERY, SMALL
+from detectors import EVERY, SMALL, STEPS
 
 from adlib import augment, data, models
 from adlib.training import Budget
@@ -117,7 +117,7 @@ def test_the_seed_decides_the_weights(name, settings, split):
 def test_a_bright_square_raises_score_and_map(name, settings, split):
     """Would catch a score of the wrong sign and a map that is turned or shifted."""
     settings = settings | {"learning_rate": 2e-3}
-    detector = trained(name, settings, split, steps=30)
+    detector = trained(name, settings, split, steps=STEPS.get(name, 30))
     side = detector.settings.side
     normal = split.test[split.labels_of("test") == 0][:1]
     clean = split.images.pixels(normal, side, detector.settings.channels)

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.models import pyramid
 from adlib.models.base import Detector, Settings, register
-from adlib.models.ganomaly import check_side, initialise, pyramid, top
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ClassifierSettings(Settings):
     def __post_init__(self) -> None:
         """Check the input's side."""
         super().__post_init__()
-        check_side(self)
+        pyramid.check_side(self)
 
 
 @register
@@ -51,10 +51,10 @@ class Classifier(Detector):
         return True
 
     def build(self) -> dict[str, nn.Module]:
-        head = nn.Conv2d(top(self.settings)[0], 1, 1)
+        head = nn.Conv2d(pyramid.top(self.settings)[0], 1, 1)
         nn.init.zeros_(head.bias)
-        network = nn.Sequential(*pyramid(self.settings), head)
-        return {"classifier": network.apply(initialise)}
+        network = nn.Sequential(*pyramid.down(self.settings), head)
+        return {"classifier": network.apply(pyramid.initialise)}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         weights, rate = self.networks.parameters(), self.settings.learning_rate

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.models import pyramid
 from adlib.models.base import Detector, Settings, register
 
-SLOPE = 0.2  # of every leaky ReLU
 CHECK_EVERY = 25  # steps between two looks at the discriminator's loss
 TOO_EASY = 1e-5  # a discriminator below this loss starts anew
 
@@ -58,109 +58,7 @@ class GANomalySettings(Settings):
         super().__post_init__()
         self.require("losses", ("code", "release", "paper"))
         self.require("score", ("squared", "l1"))
-        check_side(self)
-
-
-def check_side(settings: Settings) -> None:
-    """Raise ValueError unless `pyramid` fits what the network sees."""
-    side = settings.input_side
-    if side % 16 or not 32 <= side <= 256:
-        raise ValueError(
-            f"the network sees {side} px; allowed are multiples of 16 from 32 to 256 "
-            "(set side or patch)"
-        )
-
-
-def halvings(side: int) -> tuple[int, int]:
-    """How often the pyramid halves an image, and the side of the map that is left.
-
-    The authors halve while the map is larger than 4, which ends at 4 for powers of two only. Other
-    sides stop at an odd map (48: 3, 80: 5, 176: 11), so that decoders meet the size again.
-    """
-    count, rest = 1, side // 2
-    while rest > 4 and rest % 2 == 0:
-        count, rest = count + 1, rest // 2
-    return count, rest
-
-
-def pyramid(settings: Settings) -> list[nn.Module]:
-    """Strided convolutions `(N, C, S, S)` to `(N, width * 2^(halvings - 1), rest, rest)`."""
-    modules = [
-        nn.Conv2d(settings.channels, settings.width, 4, 2, 1, bias=False),
-        nn.LeakyReLU(SLOPE, inplace=True),
-    ]
-    for k in range(halvings(settings.input_side)[0] - 1):
-        n = settings.width * 2**k
-        modules += [
-            nn.Conv2d(n, 2 * n, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * n),
-            nn.LeakyReLU(SLOPE, inplace=True),
-        ]
-    return modules
-
-
-def top(settings: GANomalySettings) -> tuple[int, int]:
-    """Channels and side of the map at the end of the pyramid."""
-    count, rest = halvings(settings.input_side)
-    return settings.width * 2 ** (count - 1), rest
-
-
-class FromMap(nn.Conv2d):
-    """Convolution whose kernel is as large as the map: `(N, n, s, s)` to `(N, outputs)`.
-
-    Written as the matrix product that it is, which costs a tenth on a CPU; so is `ToMap`.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(_flat(x), _flat(self.weight))
-
-
-class ToMap(nn.ConvTranspose2d):
-    """Transposed convolution of a code: `(N, inputs)` to `(N, n, s, s)`."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        made = z @ _flat(self.weight)
-        return made.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
-
-
-def _flat(x: Tensor) -> Tensor:
-    """Flatten `(N, n, s, s)` to `(N, s * s * n)`, in the order that it has in memory."""
-    return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def _encoder(settings: GANomalySettings) -> nn.Sequential:
-    """Image `(N, C, S, S)` to code `(N, latent)`."""
-    channels, rest = top(settings)
-    return nn.Sequential(*pyramid(settings), FromMap(channels, settings.latent, rest, bias=False))
-
-
-def _decoder(settings: GANomalySettings) -> nn.Sequential:
-    """Code `(N, latent)` to image `(N, C, S, S)` in [-1, 1], the encoder mirrored."""
-    n, rest = top(settings)
-    modules = [ToMap(settings.latent, n, rest, bias=False)]
-    while n > settings.width:
-        modules += [
-            nn.BatchNorm2d(n),
-            nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(n, n // 2, 4, 2, 1, bias=False),
-        ]
-        n //= 2
-    modules += [
-        nn.BatchNorm2d(n),
-        nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(n, settings.channels, 4, 2, 1, bias=False),
-        nn.Tanh(),
-    ]
-    return nn.Sequential(*modules)
-
-
-def initialise(module: nn.Module) -> None:
-    """The authors' start: N(0, 0.02) for convolutions, N(1, 0.02) and 0 for batch norm."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)
+        pyramid.check_side(self)
 
 
 class Generator(nn.Module):
@@ -168,9 +66,9 @@ class Generator(nn.Module):
 
     def __init__(self, settings: GANomalySettings) -> None:
         super().__init__()
-        self.encoder = _encoder(settings)
-        self.decoder = _decoder(settings)
-        self.second_encoder = _encoder(settings)
+        self.encoder = pyramid.encoder(settings, settings.latent)
+        self.decoder = pyramid.decoder(settings, settings.latent)
+        self.second_encoder = pyramid.encoder(settings, settings.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`(N, C, S, S)` to reconstruction of that shape and two codes `(N, latent)`."""
@@ -184,9 +82,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, settings: GANomalySettings) -> None:
         super().__init__()
-        channels, rest = top(settings)
-        self.features = nn.Sequential(*pyramid(settings))
-        self.classifier = FromMap(channels, 1, rest, bias=False)
+        *layers, self.classifier = pyramid.encoder(settings, 1)
+        self.features = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(x)
@@ -210,7 +107,7 @@ class GANomaly(Detector):
         s = self.settings
         networks = {"generator": Generator(s), "discriminator": Discriminator(s)}
         for network in networks.values():
-            network.apply(initialise)
+            network.apply(pyramid.initialise)
         return networks
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -279,7 +176,7 @@ class GANomaly(Detector):
         self._step(loss, "discriminator", optimizer)
         restarted = self._looks and bool(lowest < TOO_EASY)
         if restarted:
-            self.networks["discriminator"].apply(initialise)
+            self.networks["discriminator"].apply(pyramid.initialise)
         return {
             "discriminator": loss,
             "discriminator_real": on_real,

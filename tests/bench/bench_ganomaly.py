@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from adlib import augment, models, training
+from adlib.models import pyramid
 from adlib.training import Budget
 
 
@@ -37,7 +38,8 @@ class Pictures(Dataset):
 
 def plain_copy(network: nn.Module) -> nn.Module:
     """Make the same network of PyTorch's own layers, contiguous, codes as maps of one pixel."""
-    layers = {models.ganomaly.FromMap: nn.Conv2d, models.ganomaly.ToMap: nn.ConvTranspose2d}
+    layers = {pyramid.FromMap: nn.Conv2d, pyramid.ToMap: nn.ConvTranspose2d}
+    layers |= {pyramid.Halve: nn.Conv2d, pyramid.Double: nn.ConvTranspose2d}
     for module in network.modules():
         module.__class__ = layers.get(type(module), type(module))
     return network
