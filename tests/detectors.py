@@ -6,6 +6,14 @@ SMALL = {
     "Classifier": {"side": 32, "channels": 1, "width": 4},
     "FAnoGAN": {"side": 32, "channels": 1, "width": 2, "latent": 8, "critic_steps": 1},
     "GANomaly": {"side": 32, "channels": 1, "width": 8, "latent": 16},
+    "NoisyAnoGAN": {
+        "side": 32,
+        "channels": 1,
+        "width": 8,
+        "latent": 8,
+        "search_steps": 5,
+        "search_chunk": 4,
+    },
 }
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
@@ -20,6 +28,10 @@ CORNERS = [
     ("FAnoGAN", {"side": 64, "patch": 32, "width": 2, "latent": 8, "critic_steps": 2}),
     ("GANomaly", {"side": 48, "width": 8, "latent": 8, "losses": "release"}),
     ("GANomaly", {"side": 32, "width": 8, "latent": 16, "losses": "paper", "score": "l1"}),
+    ("NoisyAnoGAN", {"side": 64, "patch": 32, "width": 4, "latent": 8, "gamma": 1.0, "r1": 0.0,
+                     "search_steps": 3, "search_chunk": 8, "restarts": 2, "ema": 0.0}),
+    ("NoisyAnoGAN", {"side": 32, "width": 4, "latent": 8, "weighting": "theory", "first_side": 32,
+                     "penalty_every": 2, "search_steps": 5, "search_chunk": 8}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
 # Steps until a square raises the score, where 30 are too few.

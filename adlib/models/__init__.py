@@ -6,6 +6,7 @@ from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
+from adlib.models.noisy_anogan import NoisyAnoGAN
 
 __all__ = [
     "REGISTRY",
@@ -15,6 +16,7 @@ __all__ = [
     "Detector",
     "FAnoGAN",
     "GANomaly",
+    "NoisyAnoGAN",
     "build",
     "load",
 ]

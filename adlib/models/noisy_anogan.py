@@ -1,0 +1,263 @@
+"""Noisy-AnoGAN (Kimura and Yanagihara, ACCV 2018 workshops); `gamma=1` is AnoGAN.
+
+Known abnormal images push the generator away: they enter the discriminator as a second kind of
+fake. An image is scored by searching the code whose generated image comes closest.
+
+Departures, because the paper leaves them open or contradicts itself: the logistic loss with an R1
+penalty instead of a Wasserstein critic, for the abnormal term needs log(1 - D); the discriminator
+tends to 1 for normal images as in the formulas, not the caption of Figure 2; how the search runs
+(Adam, its rate, where it starts, the layer f).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib import augment, losses
+from adlib.models.base import Detector, Settings, register
+from adlib.models.latent_search import frozen, latent_search
+from adlib.models.progressive import (
+    SIDES,
+    Discriminator,
+    Generator,
+    level_at,
+    normalise,
+    stage_of,
+    upsample,
+)
+
+
+@dataclass(frozen=True)
+class NoisyAnoGANSettings(Settings):
+    """Settings of NoisyAnoGAN; what the paper does not give is marked (open).
+
+    Attributes:
+        width: largest number of feature maps, that of all sides up to 32 px.
+        latent: length of the code z, uniform on the hypersphere.
+        first_side: side in pixels at which the networks start to grow; up to `side`.
+        gamma: weight of the GAN's game; 1 - gamma weighs the abnormal images. 1 is AnoGAN, which
+            needs none.
+        weighting: of real images in the discriminator's loss: `literal` gamma, as equation 15
+            says, or `theory` 1, as equations 18 to 23 need.
+        r1: weight of the R1 penalty, halved as in its paper (open).
+        penalty_every: steps between two penalties, each weighted by as much (open).
+        learning_rate: Adam's step size, 1e-3.
+        ema: decay of the generator's running average, which is scored; 0 scores the raw weights.
+        ema_every: steps between two updates of that average.
+        search_steps: Adam steps of the search.
+        search_rate: Adam's step size at the first of them (open).
+        restarts: codes that every search starts from, the same for all images (open).
+        search_chunk: images searched at once. Every search has exactly so many, filled up where
+            images are fewer: kernels round differently at different sizes, and some hundred steps
+            turn the seventh digit of a code's gradient into the second of its score.
+        score_weight: lambda, the share of the discriminator's features in the loss of the search.
+    """
+
+    width: int = 512
+    latent: int = 512
+    first_side: int = 4
+    gamma: float = 0.1
+    weighting: str = "literal"
+    r1: float = 10.0
+    penalty_every: int = 1
+    learning_rate: float = 1e-3
+    ema: float = 0.999
+    ema_every: int = 1
+    search_steps: int = 500
+    search_rate: float = 0.1
+    restarts: int = 1
+    search_chunk: int = 64
+    score_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check names and ranges."""
+        super().__post_init__()
+        self.require("weighting", ("literal", "theory"))
+        if self.input_side not in SIDES[3:]:
+            raise ValueError(
+                f"the network sees {self.input_side} px; allowed are powers of two from 32 to 1024 "
+                "(set side or patch)"
+            )
+        self.require("first_side", SIDES[: stage_of(self.input_side) + 1])
+        if not 0 < self.gamma <= 1:
+            raise ValueError(f"gamma={self.gamma}: allowed is above 0 to 1 (AnoGAN)")
+        if not 0 <= self.score_weight <= 1:
+            raise ValueError(f"score_weight={self.score_weight}: allowed is 0 to 1")
+        if self.width < 4:
+            raise ValueError(f"width={self.width}: at least 4 is needed")
+        for name in ("penalty_every", "search_steps", "restarts", "search_chunk"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+
+
+@register
+class NoisyAnoGAN(Detector):
+    """Noisy-AnoGAN, and AnoGAN with the same networks (`gamma=1`)."""
+
+    Settings = NoisyAnoGANSettings
+    averaged = ("generator",)
+    _penalised = True  # whether the training step at hand has a penalty
+
+    @property
+    def uses_abnormal(self) -> bool:
+        return self.settings.gamma < 1
+
+    def build(self) -> dict[str, nn.Module]:
+        s = self.settings
+        return {
+            "generator": Generator(s.input_side, s.channels, s.width, s.latent),
+            "discriminator": Discriminator(s.input_side, s.channels, s.width),
+        }
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            name: torch.optim.Adam(
+                network.parameters(), self.settings.learning_rate, (0.0, 0.99), 1e-8, fused=True
+            )
+            for name, network in self.networks.items()
+        }
+
+    # ---- training --------------------------------------------------------------------------
+
+    def before_step(self, step: int, steps: int) -> None:
+        """Grow the networks, and tell whether this step has a penalty."""
+        s = self.settings
+        level = level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
+        for network in self.networks.values():
+            network.grow(level)
+        self._penalised = s.r1 > 0 and step % s.penalty_every == 0
+
+    def training_step(
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        x = draw()
+        abnormal = draw("abnormal") if self.uses_abnormal else None
+        logged = self._discriminator_update(x, abnormal, optimizers["discriminator"], rng)
+        return logged | self._generator_update(len(x), optimizers["generator"], rng)
+
+    def _discriminator_update(
+        self,
+        x: Tensor,
+        abnormal: Tensor | None,
+        optimizer: torch.optim.Optimizer,
+        rng: torch.Generator,
+    ) -> dict[str, Tensor]:
+        s, net = self.settings, self.networks["discriminator"].requires_grad_(True)
+        x = net.shrink(x).requires_grad_(self._penalised)
+        with torch.no_grad():
+            others = [self.networks["generator"](self._prior(len(x), rng))]
+        if abnormal is not None:
+            others.append(net.shrink(abnormal))
+        real = net(x).float()
+        made, *known = net(torch.cat(others), len(others)).float().chunk(len(others))
+        abnormal = known[0] if known else None
+        loss = losses.noisy_discriminator_loss(real, made, abnormal, s.gamma, s.weighting)
+        penalty = losses.r1_penalty(real, x) if self._penalised else torch.zeros_like(loss)
+        optimizer.zero_grad()
+        (loss + s.r1 / 2 * s.penalty_every * penalty).backward()
+        optimizer.step()
+        return {
+            "discriminator": loss,
+            "penalty": penalty,
+            "real": real.sigmoid().mean(),
+            "fake": made.sigmoid().mean(),
+            "abnormal": loss.new_zeros(()) if abnormal is None else abnormal.sigmoid().mean(),
+        }
+
+    def _generator_update(
+        self, batch: int, optimizer: torch.optim.Optimizer, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        judge = self.networks["discriminator"].requires_grad_(False)
+        made = self.networks["generator"](self._prior(batch, rng))
+        loss = F.softplus(-judge(made).float()).mean()  # non-saturating
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    def _prior(self, batch: int, rng: torch.Generator) -> Tensor:
+        """Codes before they are normalised, which the generator does."""
+        return torch.randn(batch, self.settings.latent, generator=rng, device=rng.device)
+
+    # ---- scoring ---------------------------------------------------------------------------
+
+    def search(self, images: Tensor) -> tuple[np.ndarray, Tensor, np.ndarray]:
+        """Scores, reconstructions and anomaly maps of `images` from one search.
+
+        The same as `score`, `reconstruct` and `anomaly_map`, which search once each.
+
+        Args:
+            images: uint8 `(N, C, side, side)`.
+
+        Returns:
+            Scores float64 `(N,)`, images uint8 `(N, C, side, side)`, maps float32
+            `(N, side, side)`.
+        """
+        s, shape = self.settings, (self.settings.channels, *[self.settings.input_side] * 2)
+
+        def scores_and_images(x: Tensor) -> Tensor:
+            scores, made = self._search(x)
+            return torch.cat([scores[:, None], made.flatten(1)], 1)
+
+        found = self._over_inputs(scores_and_images, images, s.search_chunk)
+        made = found[:, 1:].unflatten(1, shape)
+        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - made).abs().mean(1)
+        return (
+            found[:, 0].view(len(images), -1).amax(1).double().numpy(),
+            augment.to_uint8(augment.untile(made, s.side)),
+            augment.untile(maps[:, None], s.side)[:, 0].numpy(),
+        )
+
+    def _search(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores `(n,)` and what the best codes give, `(n, C, S, S)`, of network inputs."""
+        size = self.settings.search_chunk
+        filled = torch.cat([x, x[-1:].expand(-len(x) % size, -1, -1, -1)])
+        with torch.inference_mode(False), torch.enable_grad():
+            nets = frozen(self.networks)
+            # Copies, because autograd refuses inference tensors.
+            found = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
+        scores, made = (torch.cat(parts)[: len(x)] for parts in zip(*found, strict=True))
+        return scores, made
+
+    def _search_chunk(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Search for the images of one chunk, all restarts at once; keep the best of each."""
+        s, generator, judge = self.settings, nets["generator"], nets["discriminator"]
+        wanted = judge.features(judge.shrink(x)).repeat_interleave(s.restarts, 0)
+        images = x.repeat_interleave(s.restarts, 0)
+
+        def loss(codes: Tensor) -> Tensor:
+            """Equation 24 with AnoGAN's loss, for each code."""
+            made = generator(codes)
+            features = judge.features(made)
+            pixels = losses.l1_per_image(images, upsample(made, x.shape[-1]))
+            share = s.score_weight
+            total = (1 - share) * pixels + share * losses.l1_per_image(wanted, features)
+            if s.gamma == 1:
+                return total
+            # 1 - sigmoid(d) is sigmoid(-d), which keeps its digits where D is sure.
+            return s.gamma * total + (1 - s.gamma) * (-judge.judge(features)).sigmoid()
+
+        rng = torch.Generator().manual_seed(0)
+        # One after another: more restarts then hold all that fewer have.
+        start = torch.stack([torch.randn(s.latent, generator=rng) for _ in range(s.restarts)])
+        start = normalise(start).to(x.device)
+        found = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
+        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in found)
+        scores, best = values.min(1)
+        codes = codes[torch.arange(len(x), device=x.device), best]
+        with torch.no_grad():
+            return scores, upsample(generator(codes), x.shape[-1])
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        return self._search(x)[0]
+
+    def reconstruct_inputs(self, x: Tensor) -> Tensor:
+        return self._search(x)[1]
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Absolute difference to the image found, mean over channels."""
+        return (x - self.reconstruct_inputs(x)).abs().mean(1)

@@ -1,0 +1,92 @@
+"""Latent search over 64 images at once against one image after another.
+
+The plain loop is what a first implementation looks like: the same networks in float32, one image,
+Adam on its code, `loss.backward()`, the loss asked for by `.item()` at each step. It runs twice:
+as it comes, where autograd also computes the weights' gradients that nobody uses, and with the
+weights frozen. Both sides do few steps, for a step's time does not depend on how many there are.
+Time per image and step; medians of runs in turn in this process.
+"""
+
+import argparse
+
+import torch
+from bench_cbigan import median_seconds
+
+from adlib import augment, models, training
+
+IMAGES = 64
+PLAIN = 4  # images of the plain loop in one measurement: each takes as long as the other
+
+
+def plain_search(detector: models.NoisyAnoGAN, pixels: torch.Tensor, steps: int) -> list[float]:
+    """Scores of the images, searched one after another."""
+    s, nets = detector.settings, detector.networks.eval()
+    generator, judge = nets["generator"], nets["discriminator"]
+    scores = []
+    for image in pixels.split(1):
+        x = augment.to_float(image.to(detector.device)).contiguous()
+        with torch.no_grad():
+            wanted = judge.features(x)
+        z = torch.randn(1, s.latent, generator=torch.Generator().manual_seed(0)).to(x.device)
+        z.requires_grad_(True)
+        optimizer = torch.optim.Adam([z], s.search_rate)
+        for _ in range(steps):
+            made = generator(z)
+            features = judge.features(made)
+            pixel, feature = (x - made).abs().sum(), (wanted - features).abs().sum()
+            unlike = (1 - judge.judge(features).sigmoid()).abs().sum()
+            loss = s.gamma * ((1 - s.score_weight) * pixel + s.score_weight * feature)
+            loss = loss + (1 - s.gamma) * unlike
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                z /= z.square().mean().sqrt()
+            loss.item()
+        scores.append(loss.item())
+    return scores
+
+
+def main() -> None:
+    """Print milliseconds per image and step of both, and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--chunk", type=int, default=IMAGES)
+    parser.add_argument("--repeats", type=int, default=5)
+    a = parser.parse_args()
+    device = training.default_device()
+    generator = torch.Generator().manual_seed(0)
+    size = IMAGES, 1, a.side, a.side
+    pixels = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
+    detector = models.NoisyAnoGAN(
+        side=a.side,
+        channels=1,
+        width=a.width,
+        latent=64,
+        search_steps=a.steps,
+        search_chunk=a.chunk,
+    ).to(device)
+    plain = models.NoisyAnoGAN(side=a.side, channels=1, width=a.width, latent=64)
+    plain.networks.to(device).load_state_dict(detector.networks.state_dict())
+    frozen = models.NoisyAnoGAN(side=a.side, channels=1, width=a.width, latent=64)
+    frozen.networks.to(device).load_state_dict(detector.networks.state_dict())
+    frozen.networks.requires_grad_(False)
+    print(f"NoisyAnoGAN {a.side} px, width {a.width}, {a.steps} steps, {IMAGES} images, {device}, "
+          f"float32, {torch.get_num_threads()} threads")  # fmt: skip
+    slow, held, fast = median_seconds(
+        lambda: plain_search(plain, pixels[:PLAIN], a.steps),
+        lambda: plain_search(frozen, pixels[:PLAIN], a.steps),
+        lambda: detector.score(pixels),
+        repeats=a.repeats,
+    )
+    fast *= 1e3 / IMAGES / a.steps
+    for what, taken in (("as it comes", slow), ("weights frozen", held)):
+        taken *= 1e3 / PLAIN / a.steps
+        print(f"one by one, {what:<16}{taken:7.2f} ms   {IMAGES} at once {fast:7.3f} ms   "
+              f"ratio {taken / fast:.1f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
