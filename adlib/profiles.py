@@ -72,9 +72,10 @@ def papers() -> list[str]:
     return list(_file()["papers"])
 
 
-def methods(paper: str) -> list[str]:
-    """Names of the methods whose rows a paper's tables get from own runs."""
-    return list(_file()["methods"][paper])
+def methods(paper: str, profile: str = "") -> list[str]:
+    """Names of the methods whose rows a paper's tables get from own runs, or in one profile."""
+    without = load(profile)[paper].get("without", []) if profile else []
+    return [name for name in _file()["methods"][paper] if name not in without]
 
 
 def published(paper: str) -> dict[str, dict[str, list]]:
