@@ -77,7 +77,7 @@ def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
     assert set(tables[0]["run"]) == set(tables[1]["run"])
     for run in set(tables[0]["run"]):
         assert (results / "smoke" / "runs" / f"{run}.json").is_file()
-        assert (results / "smoke" / "runs" / f"{run}_scores.csv").is_file()
+        assert (results / "smoke" / "runs" / f"{run}_scores.csv.gz").is_file()
 
 
 def test_the_report_shows_every_notebook(study):
@@ -85,6 +85,6 @@ def test_the_report_shows_every_notebook(study):
     _, results = study
     index = pages.build(results, paths.home() / "notebooks", "smoke")
     text = index.read_text(encoding="utf-8")
-    for name in {cell.notebook for cell in CELLS}:
-        assert f"cbigan/{name}.html" in text
-        assert (index.parent / "cbigan" / f"{name}.html").is_file()
+    for name in {f"{cell.paper}/{cell.notebook}.html" for cell in CELLS}:
+        assert name in text
+        assert (index.parent / name).is_file()

@@ -35,7 +35,7 @@ def test_optimum_by_hand():
     at = (found.points - torch.tensor(toy.ABNORMAL)).square().sum(-1).argmin()
     ratio = (found.density.flatten()[at] / exact.density.flatten()[at]).item()
     assert ratio == pytest.approx((0.1 - 0.05) / 0.95 / 0.1, rel=1e-3)
-    # Far below the contamination all of it is negative: (0.9 - 0.1 * ...) / gamma of the mass.
+    # Far below the contamination all of it is negative: (0.9 - 0.1) / gamma of the mass.
     negative = (0.9 - 0.1) / 0.1
     assert toy.optimum(0.1).negative == pytest.approx(negative, rel=1e-2)
 

@@ -60,19 +60,22 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     size = IMAGES, 1, a.side, a.side
     pixels = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
-    detector = models.NoisyAnoGAN(
-        side=a.side,
-        channels=1,
-        width=a.width,
-        latent=64,
-        search_steps=a.steps,
-        search_chunk=a.chunk,
-    ).to(device)
-    plain = models.NoisyAnoGAN(side=a.side, channels=1, width=a.width, latent=64)
-    plain.networks.to(device).load_state_dict(detector.networks.state_dict())
-    frozen = models.NoisyAnoGAN(side=a.side, channels=1, width=a.width, latent=64)
-    frozen.networks.to(device).load_state_dict(detector.networks.state_dict())
+    settings = {"side": a.side, "channels": 1, "width": a.width, "latent": 64}
+    detector = models.NoisyAnoGAN(**settings, search_steps=a.steps, search_chunk=a.chunk)
+    detector.to(device)
+    plain, frozen = (models.NoisyAnoGAN(**settings) for _ in range(2))
+    for other in (plain, frozen):
+        other.networks.to(device).load_state_dict(detector.networks.state_dict())
     frozen.networks.requires_grad_(False)
+    # The same losses up to rounding and the rate's schedule, or the ratio means nothing.
+    one = models.NoisyAnoGAN(**settings, search_steps=1).to(device)
+    one.networks.load_state_dict(detector.networks.state_dict())
+    first = torch.tensor(
+        plain_search(frozen, pixels[:PLAIN], 2)
+    ).double()  # asked for before a step
+    torch.testing.assert_close(
+        torch.from_numpy(one.score(pixels[:PLAIN])), first, rtol=1e-3, atol=0
+    )
     print(f"NoisyAnoGAN {a.side} px, width {a.width}, {a.steps} steps, {IMAGES} images, {device}, "
           f"float32, {torch.get_num_threads()} threads")  # fmt: skip
     slow, held, fast = median_seconds(
