@@ -112,7 +112,9 @@ def log_bars(table: pd.DataFrame, label: str) -> Figure:
     """Bar with its number for every row (`method`, `value`), on a logarithmic axis."""
     figure, ax = plt.subplots(figsize=(6.5, 0.45 * len(table) + 1.1))
     bars = ax.barh(table.method[::-1], table.value[::-1], color=NORMAL)
-    ax.bar_label(bars, [f"{value:,.3g}" for value in table.value[::-1]], padding=4)
+    ax.bar_label(
+        bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in table.value[::-1]], padding=4
+    )
     ax.set(xscale="log", xlabel=label)
     ax.margins(x=0.25)
     ax.grid(False, axis="y")
