@@ -174,6 +174,38 @@ def test_a_note_of_one_value_says_whose_it_is(tmp_path):
     assert [note for note in table.notes if "5%" in note] == ["Threshold at 5%."]
 
 
+def test_protocols_are_told_apart(tmp_path):
+    """Catches methods tested on other images than their neighbours without a word."""
+    rows = [row("A", 0.7, protocol="pooled"), row("B", 0.6, protocol="pooled; 20 images")]
+    cell(tmp_path, rows)
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert table.notes[0] == "Protocol of A: pooled."
+    assert table.notes[1] == "Protocol of B: pooled; 20 images."
+    for category, protocol in (("screw", "1 class"), ("bottle", "3 classes")):
+        cell(tmp_path, [row(m, 0.7, protocol=protocol) for m in "AB"], category=category)
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert {"Protocol of screw: 1 class.", "Protocol of bottle: 3 classes."} <= set(table.notes)
+
+
+def test_published_names_meet_ours(tmp_path):
+    """Catches a published row that stands alone because the paper calls a class otherwise."""
+    columns = ["paper", "table", "dataset", "category", "method", "metric", "value"]
+    printed = [
+        ("GANomaly (A)", "Table 1 (v1)", "MNIST", "digit 3 anomalous", "EGBAD (Zenati et al.)",
+         "auroc", "0.52"),
+        ("GANomaly (A)", "Table 4 (arXiv v1)", "MNIST", "all", "GANomaly", "inference_time_ms",
+         "2.79"),
+        ("Noisy-AnoGAN (K)", "Table 2", "Caltech-256", "1_inlier_categories", "AnoGAN", "f1",
+         "0.956"),
+    ]  # fmt: skip
+    made = pd.DataFrame(printed, columns=columns).assign(source="", note="")
+    study = assemble.Study(tmp_path, [], pd.DataFrame(columns=assemble.COLUMNS), made)
+    ours = verdicts.published(study)[["category", "method", "metric", "table"]]
+    assert ours.iloc[0, :3].tolist() == ["3", "EGBAD", "auroc"]
+    assert ours.iloc[1, 3] == "table_runtime"
+    assert ours.iloc[2, :3].tolist() == ["1_inlier_categories", "AnoGAN", "best_f1"]
+
+
 def test_counts_are_whole(tmp_path):
     """Catches 0.000 copies."""
     cell(tmp_path, [row("-", 0, metric="n_copies_dropped", form="", run="")], "table1_z")

@@ -6,7 +6,7 @@ fake. An image is scored by searching the code whose generated image comes close
 Departures, because the paper leaves them open or contradicts itself: the logistic loss with an R1
 penalty instead of a Wasserstein critic, for the abnormal term needs log(1 - D); the discriminator
 tends to 1 for normal images as in the formulas, not the caption of Figure 2; how the search runs
-(Adam, its rate, where it starts, the layer f).
+(Adam, its rate, where it starts, the layer f). Adam's state is kept when the networks grow.
 """
 
 from collections.abc import Callable

@@ -143,13 +143,10 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
     reasons = dict.fromkeys(filter(None, rows["comparable"]))
     notes = [sentence(f"not comparable with the paper: {reason}") for reason in reasons]
-    protocols = rows[rows["protocol"] != ""].groupby("protocol", sort=False)["method"].agg(set)
-    for protocol, methods in protocols.items():
-        of = f" of {', '.join(sorted(methods))}" if len(protocols) > 1 else ""
-        notes.append(sentence(f"Protocol{of}: {protocol.replace('_', ' ')}"))
+    notes += _protocols(rows[~rows["category"].isin(MEANS) & (rows["protocol"] != "")])
     tested = rows[["category", "n_normal", "n_abnormal"]].dropna().drop_duplicates()
     if len(tested):
-        images = (f"{r[1]} {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())
+        images = (f"{r[1]}: {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())
         notes.append(f"Test images, normal + abnormal: {', '.join(images)}.")
     noted = rows[rows["note"] != ""].groupby("note", sort=False)
     single = []
@@ -159,3 +156,17 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         else:
             notes.append(sentence(note))
     return notes + ([sentence("; ".join(single))] if single else [])
+
+
+def _protocols(rows: pd.DataFrame) -> list[str]:
+    """A sentence for each protocol; several are told apart by method, or else by category."""
+    by_method = rows.groupby("method")["protocol"].agg(frozenset).nunique() > 1
+    column = "method" if by_method else "category"
+    groups = rows.groupby("protocol", sort=False)[column].unique()
+    return [
+        sentence(
+            ("Protocol" if len(groups) == 1 else f"Protocol of {', '.join(names)}")
+            + f": {protocol.replace('_', ' ')}"
+        )
+        for protocol, names in groups.items()
+    ]
