@@ -136,8 +136,8 @@ def prepare_environment() -> None:
     os.environ["PYTHONHASHSEED"] = "0"
     # The C library would give large blocks back to the system after every layer and fault them in
     # again at the next: a fifth of a training step on a CPU. Read by glibc alone.
-    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
-        os.environ.setdefault(name, str(4 * 10**9))
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))  # older versions refuse more
     if "ADLIB_THREADS" in os.environ:
         os.environ["OMP_NUM_THREADS"] = os.environ["ADLIB_THREADS"]
     # The kernel works in the notebook's folder, where a relative path would mean another place.

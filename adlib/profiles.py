@@ -78,6 +78,11 @@ def methods(paper: str, profile: str = "") -> list[str]:
     return [name for name in _file()["methods"][paper] if name not in without]
 
 
+def differs(paper: str, method: str) -> str:
+    """Why a method of ours is not the one that a paper's table means; "" where it is."""
+    return _file()["methods"][paper].get(method, {}).get("differs", "")
+
+
 def published(paper: str) -> dict[str, dict[str, list]]:
     """Settings of a paper or its authors' code: detector -> setting -> [value, source]."""
     return _file()["published"].get(paper, {})
@@ -108,6 +113,7 @@ def method(
         raise ValueError(f"no method {name!r} in {paper}; did you mean {', '.join(near)}?")
     own = known[name] | section.get("methods", {}).get(name, {})
     detector = own.pop("detector")
+    own.pop("differs", None)
     values = (geometry(category, mode) if paper == "cbigan" else {}) | section.get(mode, {})
     values |= section["detectors"].get(detector, {})
     values |= section.get("by_dataset", {}).get(dataset, {}) | own

@@ -35,8 +35,8 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
     return found
 
 
-def comparable(cell: Cell, images: data.ImageSet) -> str:
-    """Why numbers on `images` cannot be held against the paper's; "" where they can."""
+def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
+    """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
     departs = profiles.load(cell.profile)[cell.paper]["departs"]
     reasons = [departs] if departs else []
     wanted = profiles.datasets_of(cell.paper, cell.notebook)
@@ -53,7 +53,7 @@ def comparable(cell: Cell, images: data.ImageSet) -> str:
         if side := about.sides.get(images.category):
             longest = images.sides()[1]
             reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
-    return "; ".join([*reasons, *filter(None, [images.note])])
+    return "; ".join(filter(None, [*reasons, images.note, profiles.differs(cell.paper, method)]))
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
@@ -143,6 +143,30 @@ def deployable_row(
     n = int((found.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
     return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
+
+
+def table_rows(
+    cell: Cell,
+    images: data.ImageSet,
+    found: dict[str, runs.Run],
+    names: Iterable[str],
+    deployable: str = "balanced_accuracy",
+) -> list[dict[str, object]]:
+    """Rows of the metrics `names` for every method's run, and one at a threshold fixed beforehand.
+
+    Args:
+        cell: where the rows will stand.
+        images: what the runs were tested on.
+        found: name in the table to run; what follows a comma in a name is a variant.
+        names: metrics without a threshold of ours, see `metric_row`.
+        deployable: metric at the threshold, see `deployable_row`.
+    """
+    rows = []
+    for method, run in found.items():
+        shared = {"comparable": comparable(cell, images, method.partition(",")[0])}
+        rows += [metric_row(method, run, name, **shared) for name in names]
+        rows.append(deployable_row(method, run, metric=deployable, **shared))
+    return rows
 
 
 def oracle_threshold(found: runs.Run) -> float:

@@ -242,3 +242,12 @@ def test_published_counts():
         assert known["all"]["n_images"] == train + test
     assert sum(data.info("ir_mnist").expected["all"].values()) == 6051
     assert len(CIFAR_NAMES) == len(CIFAR) == 10
+
+
+def test_the_same_faces_do_not_stand_on_two_sides(tmp_path):
+    """Would catch a normal class whose pictures, cut differently, are called abnormal."""
+    caltech_tree(tmp_path / "caltech101_64", {"Faces": 2, "Faces_easy": 3, "BACKGROUND_Google": 1})
+    assert len(data.load("caltech101", "all", tmp_path)) == 6
+    images = data.load("caltech101", "1_inlier_categories", tmp_path)
+    assert set(images.table["kind"]) == {"Faces", "clutter"} and images.n_left_out == 3
+    assert list(images.table.index) == [0, 1, 2]

@@ -57,6 +57,7 @@ def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> Imag
     return dataset.image_set(
         category, root, layouts.table(rows),
         arrays=Mosaics(tiles, index), mask_arrays=Mosaics(marked, index),
+        note="mosaics made anew by the paper's rule",
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def _settings(record: dict) -> dict:
         **budget,
         "epochs": round(budget["steps"] * budget["batch"] / counts["train"], 1),
         "values": "-1 to 1",
+        "input": "resized",
         "batch_norm_at_test": "running statistics",
         "antialiasing": True,
         "held_out_normals": f"{100 * held_out:.0f} %",

@@ -49,6 +49,11 @@ TABLES = {
     ("ganomaly", "Table 4 (arXiv v1)"): "table_runtime",
     ("ganomaly", "MVTec AD leaderboard"): "table_mvtec",
 }
+NO_TARGETS = {  # words in a published row's note: why its value is no target
+    "quoted by the paper": "the paper quotes its value from another work, not from an own run",
+    "which code and split gave it is not said": "a leaderboard does not say what gave its value",
+    "another implementation": "the value is another implementation's",
+}
 _JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 
@@ -184,8 +189,7 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     for row in rows.itertuples():
         why = impossible.get((row.paper, row.dataset, row.category, row.method, row.metric))
         reasons = [f"no scores give the published values: {why}"] if why else []
-        if "quoted by the paper" in row.note:
-            reasons.append("the paper quotes its value from another work, not from an own run")
+        reasons += [reason for words, reason in NO_TARGETS.items() if words in row.note]
         doubts.append("; ".join(reasons))
     return doubts
 
@@ -210,7 +214,7 @@ def _verdict(row, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, st
         return (REPRODUCED if met else NOT_REPRODUCED), "; ".join(remarks)
     known = methods.get((row.paper, row.table))
     if known and row.method not in known:
-        return NOT_RUN, "not a method of this study"
+        return NOT_RUN, "not run for this table"
     if cell := lost.get((row.paper, row.table, row.dataset, row.category)):
         return NOT_RUN, f"{cell.name} failed" if cell.failed else f"{cell.name} was not finished"
     if not at_hand(row.dataset, row.category):
