@@ -67,9 +67,9 @@ def datasets_of(paper: str, notebook: str = "*") -> list[str]:
     return list(named.get(notebook, named["*"]))
 
 
-def papers() -> list[str]:
-    """Folders of the papers whose methods the study has."""
-    return list(_file()["papers"])
+def papers(profile: str) -> list[str]:
+    """Folders of the papers that a profile has a section for."""
+    return [name for name, value in load(profile).items() if isinstance(value, dict)]
 
 
 def methods(paper: str, profile: str = "") -> list[str]:
@@ -240,7 +240,7 @@ def cells(profile: str, paper: str | None = None) -> list[Cell]:
         paper: one paper's cells only.
     """
     made: list[Cell] = []
-    for folder in [paper] if paper else papers():
+    for folder in [paper] if paper else papers(profile):
         plan = notebooks(folder)
         for name, what in sorted(plan.items(), key=lambda item: "after" in item[1]):
             first = what.get("after")
@@ -266,5 +266,5 @@ def _grid(profile: str, paper: str, notebook: str, grid: str) -> list[tuple[str,
 
 def missing(profile: str) -> list[str]:
     """`dataset/category` of the profile that are not at hand, for the engine to name."""
-    pairs = {pair for paper in papers() for pair in all_sets(profile, paper)}
+    pairs = {pair for paper in papers(profile) for pair in all_sets(profile, paper)}
     return sorted("/".join(pair) for pair in pairs if not at_hand(*pair))

@@ -48,7 +48,7 @@ def test_the_study_runs_to_its_end(study):
 @pytest.mark.parametrize("cell", CELLS, indirect=True, ids=lambda c: f"{c.notebook}-{c.category}")
 def test_every_cell_leaves_rows_a_record_and_pictures(cell):
     """Would catch a notebook without rows, values that are no numbers, or an empty picture."""
-    rows = pd.read_csv(cell.file(".csv"), keep_default_na=False)
+    rows = pd.read_csv(cell.file(".csv"), keep_default_na=False, dtype={"category": str})
     assert len(rows) and (pd.to_numeric(rows["value"]) >= 0).all()
     assert set(rows["category"]) == {cell.category}
     assert (rows["comparable"] != "").all()  # generated images are never the paper's

@@ -24,7 +24,7 @@ def test_unknown_names_are_errors():
 @pytest.mark.parametrize("profile", profiles.names())
 def test_every_method_of_every_profile_can_be_built(profile):
     """Would catch a setting or a size in profiles.toml that no detector takes."""
-    for paper in profiles.papers():
+    for paper in profiles.papers(profile):
         shown = {(d, c, data.info(d).modes[c]) for d, c in profiles.all_sets(profile, paper)}
         for method in profiles.methods(paper):
             for where in shown:
@@ -57,7 +57,7 @@ def test_cells_are_those_whose_data_are_at_hand(tmp_path, monkeypatch):
     monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
     (only,) = profiles.cells("cpu")  # mosaics of the digits that come with a package
     assert only.dataset == "ir_mnist"
-    planned = {pair for p in profiles.papers() for pair in profiles.all_sets("cpu", p)}
+    planned = {pair for p in profiles.papers("cpu") for pair in profiles.all_sets("cpu", p)}
     missing = {f"{d}/{c}" for d, c in planned} - {"ir_mnist/digits"}
     assert set(profiles.missing("cpu")) == missing and "mvtec_ad/screw" in missing
     (tmp_path / "mvtec_ad" / "screw").mkdir(parents=True)
