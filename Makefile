@@ -38,6 +38,9 @@ lab: $(INSTALLED)
 	@$(BIN)/python -m jupyter lab notebooks
 
 bench: export TQDM_DISABLE := 1
+# As in the notebooks' kernels, see adlib/execute.py.
+bench: export MALLOC_TRIM_THRESHOLD_ := 4294967296
+bench: export MALLOC_MMAP_THRESHOLD_ := 33554432
 bench: $(INSTALLED)
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
