@@ -135,7 +135,7 @@ def prepare_environment() -> None:
     os.environ["TQDM_DISABLE"] = "1"
     os.environ["PYTHONHASHSEED"] = "0"
     # The C library would give large blocks back to the system after every layer and fault them in
-    # again at the next: a fifth of a training step on a CPU. Read by glibc alone.
+    # again at the next: on a CPU that took up to a quarter of a latent search. Read by glibc alone.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))  # older versions refuse more
     if "ADLIB_THREADS" in os.environ:

@@ -8,33 +8,16 @@ with E and G called a single time. All run in turn in this process; medians.
 """
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 import torch
-from PIL import Image
+from common import Batches, OurTrainer, Pictures, median_seconds
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from adlib import models, training
-from adlib.training import Budget
 
 SCORED = 64  # images, and the size of a scoring batch
-
-
-class Pictures(Dataset):
-    """Images opened and turned into tensors one at a time."""
-
-    def __init__(self, pixels: torch.Tensor) -> None:
-        self.images = [Image.fromarray(np.asarray(p.permute(1, 2, 0))) for p in pixels]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> torch.Tensor:
-        array = np.asarray(self.images[i].convert("RGB"), np.float32) / 127.5 - 1
-        return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
 def plain_networks(settings: dict) -> nn.ModuleDict:
@@ -51,16 +34,8 @@ class PlainTrainer:
         players = [*self.e.parameters(), *self.g.parameters()]
         self.players = torch.optim.Adam(players, 1e-4, (0.0, 0.9))
         self.critic = torch.optim.Adam(self.d.parameters(), 1e-4, (0.0, 0.9))
-        self.loader = DataLoader(Pictures(pixels), batch, shuffle=True, drop_last=True)
-        self.batches, self.alpha = iter(self.loader), settings.get("alpha", 1e-4)
+        self.draw, self.alpha = Batches(pixels, batch).draw, settings.get("alpha", 1e-4)
         self.device = training.default_device()
-
-    def draw(self) -> torch.Tensor:
-        try:
-            return next(self.batches).to(self.device)
-        except StopIteration:
-            self.batches = iter(self.loader)
-            return next(self.batches).to(self.device)
 
     def step(self) -> None:
         x = self.draw()
@@ -105,45 +80,6 @@ class PlainTrainer:
         return scores
 
 
-class OurTrainer:
-    """The same through `adlib.training`'s pieces, without checkpoints."""
-
-    def __init__(self, settings: dict, pixels: torch.Tensor, batch: int) -> None:
-        self.detector = models.CBiGAN(**settings)
-        device = training.default_device()
-        self.detector.to(device).networks.train()
-        self.state = training._State(
-            self.detector, self.detector.optimizers(), training._Average(self.detector)
-        )
-        self.budget, self.pixels, self.done = Budget(1, batch), pixels.to(device), 0
-
-    def step(self) -> None:
-        self.done += 1
-        self.state.step = self.done - 1
-        budget = Budget(self.done, self.budget.batch)
-        training._steps(self.state, {"train": self.pixels}, budget, 0, None)
-
-    def score(self, pixels: torch.Tensor) -> np.ndarray:
-        return self.detector.score(pixels, SCORED)
-
-
-def median_seconds(*functions: object, repeats: int) -> list[float]:
-    """Median seconds of each function, run in turn so that drifts hit all alike."""
-    taken: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
-    for _ in range(repeats):
-        for times, function in zip(taken, functions, strict=True):
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            function()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-    return [statistics.median(t) for t in taken]
-
-
 def main() -> None:
     """Print steps per second and scored images per second of both, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,7 +91,8 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (128, 3, a.side, a.side), generator=generator, dtype=torch.uint8)
     settings = {"side": a.side, "width": a.width}
-    plain, ours = (cls(settings, pixels, a.batch) for cls in (PlainTrainer, OurTrainer))
+    plain = PlainTrainer(settings, pixels, a.batch)
+    ours = OurTrainer(models.CBiGAN(**settings), pixels, a.batch)
     device = training.default_device()
     precision = training.resolve_precision("auto", device)
     print(f"CBiGAN {a.side} px, width {a.width}, batch {a.batch}, {device}, {precision}, "
@@ -167,11 +104,13 @@ def main() -> None:
     for name, network in (("encoder", plain.e), ("generator", plain.g), ("critic", plain.d)):
         network.load_state_dict(networks[name].state_dict())
     for separate in (True, False):  # the same numbers, or the ratio means nothing
-        np.testing.assert_allclose(plain.score(few, separate), ours.score(few), rtol=1e-3)
+        np.testing.assert_allclose(
+            plain.score(few, separate), ours.detector.score(few, SCORED), rtol=1e-3
+        )
     apart, once, fast = median_seconds(
         lambda: plain.score(few, True),
         lambda: plain.score(few, False),
-        lambda: ours.score(few),
+        lambda: ours.detector.score(few, SCORED),
         repeats=a.repeats,
     )
     for what, slow in (("separate passes", apart), ("E and G once", once)):

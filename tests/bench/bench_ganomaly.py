@@ -7,33 +7,13 @@ contiguous tensors, four passes of the discriminator, gradients wherever a `back
 
 import argparse
 
-import numpy as np
 import torch
-from bench_cbigan import median_seconds
-from PIL import Image
+from common import Batches, OurTrainer, median_seconds
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
 from adlib import augment, models, training
 from adlib.models import pyramid
-from adlib.training import Budget
-
-
-class Pictures(Dataset):
-    """Pictures that are resized and turned into tensors one at a time."""
-
-    def __init__(self, pixels: torch.Tensor, side: int) -> None:
-        pictures = pixels.permute(0, 2, 3, 1).squeeze(-1).numpy()
-        self.images, self.side = [Image.fromarray(p) for p in pictures], side
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> torch.Tensor:
-        image = self.images[i].resize((self.side, self.side), Image.Resampling.BILINEAR)
-        array = np.array(image, np.float32) / 127.5 - 1
-        return torch.from_numpy(array.reshape(self.side, self.side, -1)).permute(2, 0, 1)
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
@@ -55,16 +35,7 @@ class PlainTrainer:
         self.adam_g, self.adam_d = (
             torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (self.g, self.d)
         )
-        pictures = Pictures(pixels, settings["side"])
-        self.loader = DataLoader(pictures, batch, shuffle=True, drop_last=True)
-        self.batches = iter(self.loader)
-
-    def draw(self) -> torch.Tensor:
-        try:
-            return next(self.batches).to(self.device)
-        except StopIteration:
-            self.batches = iter(self.loader)
-            return next(self.batches).to(self.device)
+        self.draw = Batches(pixels, batch).draw
 
     def step(self) -> None:
         x = self.draw().contiguous()
@@ -86,23 +57,6 @@ class PlainTrainer:
             value.item()
 
 
-class OurTrainer:
-    """The same through `adlib.training`'s loop, without checkpoints."""
-
-    def __init__(self, settings: dict, pixels: torch.Tensor, batch: int) -> None:
-        self.detector = models.GANomaly(**settings)
-        device = training.default_device()
-        self.detector.to(device).networks.train()
-        self.state = training._State(
-            self.detector, self.detector.optimizers(), training._Average(self.detector)
-        )
-        self.batch, self.parts = batch, {"train": pixels.to(device)}
-
-    def step(self) -> None:
-        budget = Budget(self.state.step + 1, self.batch)
-        training._steps(self.state, self.parts, budget, 0, None)
-
-
 def main() -> None:
     """Print images per second of both and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,7 +70,8 @@ def main() -> None:
     shape = (1024, a.channels, a.side, a.side)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     settings = {"side": a.side, "channels": a.channels, "width": a.width}
-    plain, ours = (cls(settings, pixels, a.batch) for cls in (PlainTrainer, OurTrainer))
+    plain = PlainTrainer(settings, pixels, a.batch)
+    ours = OurTrainer(models.GANomaly(**settings), pixels, a.batch)
     device = training.default_device()
     precision = training.resolve_precision("auto", device)
     print(f"GANomaly {a.side} px, {a.channels} channel(s), width {a.width}, batch {a.batch}, "

@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 import torch
-from bench_cbigan import median_seconds
+from common import median_seconds
 
 from adlib import augment, models, training
 
