@@ -38,8 +38,8 @@ PLACES = {  # where under the data root a set may lie, if not in a folder of its
     "mnist": ("MNIST/raw",),
     "ir_mnist": ("MNIST/raw",),
     "cifar10": ("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
-    "caltech101": ("caltech101", "caltech101_64"),
-    "caltech256": ("caltech256", "caltech256_64"),
+    "caltech101": ("caltech101/101_ObjectCategories", "caltech101_64"),
+    "caltech256": ("caltech256/256_ObjectCategories", "caltech256_64"),
 }
 BUDGET = ("steps", "batch", "precision", "checkpoint_every", "snapshots")
 

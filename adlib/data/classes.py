@@ -21,7 +21,7 @@ from adlib.data import cache, layouts
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
 from adlib.files import write_text
-from adlib.profiles import CIFAR
+from adlib.profiles import CIFAR, PLACES
 
 COPY = "from a lossy JPEG copy"
 _ALIASES = {"airplane": "plane", "automobile": "car"}
@@ -81,7 +81,7 @@ def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSe
 
 def mnist_arrays(dataset: Dataset, root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 28, 28) of MNIST's part "train" or "test", and what they show, (N,)."""
-    folder = root / "MNIST" / "raw"
+    folder = root / PLACES["mnist"][0]
     if not folder.is_dir():
         raise dataset.not_there(folder)
     images = _idx(dataset, folder / f"{_IDX[part]}-images-idx3-ubyte", 3)
@@ -107,8 +107,7 @@ def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
 
 def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
-    batches, folder = root / "cifar-10-batches-py", root / "cifar10"
-    archive = root / "cifar10_jpg.tar.xz"
+    batches, folder, archive = (root / place for place in PLACES["cifar10"])
     if batches.is_dir():
         rows, arrays = _cifar_batches(dataset, root)
         return _array_set(dataset, category, root, rows, arrays)
@@ -204,8 +203,7 @@ def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
     Some of the official images are grey: they get three equal channels without being asked to. Of
     Caltech-101's two classes of the same faces one is left out where classes stand against others.
     """
-    official = root / dataset.name / f"{dataset.name.removeprefix('caltech')}_ObjectCategories"
-    reduced = root / f"{dataset.name}_64"
+    official, reduced = (root / place for place in PLACES[dataset.name])
     folder = official if official.is_dir() else reduced
     if not folder.is_dir():
         raise dataset.not_there(official, reduced)
