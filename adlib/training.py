@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from adlib import augment
 from adlib.data.protocols import Split
 from adlib.files import atomic
-from adlib.models.base import Detector
+from adlib.models.base import Detector, Trainable
 
 LOG_EVERY = 25  # steps between two looks at the losses: the only place where the host waits
 
@@ -80,7 +80,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 class _Average:
     """Exponential running average of some networks (EMA), updated in one fused call."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Trainable) -> None:
         self.decay = getattr(detector.settings, "ema", 0.0)
         self.every = getattr(detector.settings, "ema_every", 1)
         names = detector.averaged if self.decay else ()
@@ -109,7 +109,7 @@ class _Average:
 class _State:
     """Everything a checkpoint holds."""
 
-    detector: Detector
+    detector: Trainable
     optimizers: dict[str, torch.optim.Optimizer]
     average: _Average
     step: int = 0
@@ -168,14 +168,14 @@ def seed_step(rng: torch.Generator, seed: int, step: int) -> None:
     torch.manual_seed(value)
 
 
-def initialise(detector: Detector, seed: int) -> None:
+def initialise(detector: Trainable, seed: int) -> None:
     """Build the networks anew with weights that depend on `seed` alone."""
     torch.manual_seed(int(np.random.SeedSequence([seed]).generate_state(1, np.uint64)[0] >> 1))
     detector.networks = torch.nn.ModuleDict(detector.build())
 
 
 def train(
-    detector: Detector,
+    detector: Trainable,
     pixels: Tensor,
     budget: Budget,
     seed: int = 0,

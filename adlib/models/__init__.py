@@ -1,7 +1,7 @@
 """Detectors. Importing this package registers all of them in `REGISTRY`."""
 
 from adlib.models.autoencoder import AutoEncoder
-from adlib.models.base import REGISTRY, Detector, build, load
+from adlib.models.base import REGISTRY, Detector, Trainable, build, load
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.fanogan import FAnoGAN
@@ -17,6 +17,7 @@ __all__ = [
     "FAnoGAN",
     "GANomaly",
     "NoisyAnoGAN",
+    "Trainable",
     "build",
     "load",
 ]

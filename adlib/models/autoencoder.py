@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adlib import losses
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 
 # (channels in units of `width`, stride) from 128 px to 8 px; smaller inputs skip the first ones.
 LAYERS = ((1, 2), (1, 2), (1, 1), (2, 2), (2, 1), (4, 2), (2, 1), (1, 1))
@@ -78,7 +78,7 @@ def _decoder(settings: AutoEncoderSettings) -> nn.Sequential:
 
 
 @register
-class AutoEncoder(Detector):
+class AutoEncoder(Trainable):
     """AE-L2 (`loss="l2"`) and AE-SSIM (`loss="ssim"`)."""
 
     Settings = AutoEncoderSettings

@@ -11,10 +11,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -77,13 +79,13 @@ class Settings:
 class Detector(ABC):
     """Base of all detectors: `fit`, `score`, `anomaly_map`, `reconstruct`, `save`, `load`.
 
-    A subclass sets `Settings`, fills `self.networks`, names the networks whose running average is
-    scored in `averaged`, and implements the abstract methods. Nothing here depends on a data set.
+    A subclass sets `Settings`, fills `self.networks` and implements the abstract methods. Nothing
+    here depends on a data set.
     """
 
     Settings: ClassVar[type[Settings]] = Settings
-    averaged: ClassVar[tuple[str, ...]] = ()
     reconstructs: ClassVar[bool] = True  # whether the method makes images of its own
+    not_saved: ClassVar[tuple[str, ...]] = ()  # networks that only training needs
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
@@ -104,22 +106,25 @@ class Detector(ABC):
         """Make the networks by name, freshly initialised from torch's global generator."""
 
     @abstractmethod
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Make the optimisers by name for the networks as they are now."""
-
-    @abstractmethod
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Do one update of every network; give the losses as 0-d tensors on the device.
-
-        Every step logs the same names in the same order.
+    def fit(
+        self,
+        split: object,
+        budget: object,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        folder: str | Path | None = None,
+    ) -> pd.DataFrame:
+        """Learn from the training part of `split`.
 
         Args:
-            draw: `draw()` gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1]
-                of the training images, `draw("abnormal")` one of the labelled abnormal ones.
-            optimizers: what `optimizers()` made.
-            rng: generator on the device for any other random draw of this step.
+            split: a `Split`; nothing but its training parts is looked at.
+            budget: a `Budget`.
+            seed: of everything that is drawn.
+            device: where to work; CUDA where there is one by default.
+            folder: for checkpoints; nothing is written without it.
+
+        Returns:
+            One row per step: `step` and every logged number.
         """
 
     @abstractmethod
@@ -139,18 +144,12 @@ class Detector(ABC):
         """Whether training needs labelled abnormal images beside those taken for normal."""
         return False
 
-    def before_step(self, step: int, steps: int) -> None:  # noqa: B027 (most need not prepare)
-        """Prepare training step `step` (from 1) of `steps`, for networks that grow or take turns.
-
-        It must depend on its arguments alone, so that a killed training can go on.
-        """
-
     # ---- what everybody calls --------------------------------------------------------------
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return next(self.networks.parameters()).device
+        return next(chain(self.networks.parameters(), self.networks.buffers())).device
 
     def to(self, device: str | torch.device) -> "Detector":
         """Move the networks (convolutions in channels-last order) and return the detector."""
@@ -162,25 +161,6 @@ class Detector(ABC):
         return {
             name: sum(p.numel() for p in net.parameters()) for name, net in self.networks.items()
         }
-
-    def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
-        """Train on the training part of `split`; see `adlib.training.train`, which this calls.
-
-        Raises:
-            ValueError: the method needs labelled abnormal images and the split has none.
-        """
-        from adlib import training  # here, because training needs this module
-
-        size = self.settings.side, self.settings.channels
-        if self.uses_abnormal:
-            if len(split.abnormal) == 0:
-                raise ValueError(
-                    f"{type(self).__name__} trains with labelled abnormal images and the protocol "
-                    f"{split.protocol!r} gives none; use data.one_class_normal(images), for example"
-                )
-            options["abnormal"] = split.pixels("abnormal", *size)
-        pixels = split.pixels("train", *size)
-        return training.train(self, pixels, budget, seed=seed, **options)
 
     def score(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Anomaly score of every image, higher = more anomalous; with patches the highest patch's.
@@ -242,7 +222,8 @@ class Detector(ABC):
         description = json.dumps(
             {"detector": type(self).__name__, "settings": asdict(self.settings)}
         )
-        weights = {k: v.contiguous().cpu() for k, v in self.networks.state_dict().items()}
+        saved = nn.ModuleDict({k: v for k, v in self.networks.items() if k not in self.not_saved})
+        weights = {k: v.contiguous().cpu() for k, v in saved.state_dict().items()}
         with atomic(path) as temporary:
             save_file(weights, temporary, metadata={"adlib": description})
         return Path(path)
@@ -252,8 +233,65 @@ class Detector(ABC):
 
         The caller sees to it that detector and settings are those of the file, as `load` does.
         """
-        self.networks.load_state_dict(load_file(path))
+        found = self.networks.load_state_dict(load_file(path), strict=False)
+        lacking = [key for key in found.missing_keys if key.split(".")[0] not in self.not_saved]
+        if lacking or found.unexpected_keys:
+            names = ", ".join((lacking + found.unexpected_keys)[:3])
+            raise ValueError(f"{path} is not of this {type(self).__name__}: see {names}")
         return self
+
+
+class Trainable(Detector):
+    """Base of the detectors that are trained step by step, by `adlib.training`.
+
+    A subclass also names the networks whose running average is scored in `averaged`.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Make the optimisers by name for the networks as they are now."""
+
+    @abstractmethod
+    def training_step(
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Do one update of every network; give the losses as 0-d tensors on the device.
+
+        Every step logs the same names in the same order.
+
+        Args:
+            draw: `draw()` gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1]
+                of the training images, `draw("abnormal")` one of the labelled abnormal ones.
+            optimizers: what `optimizers()` made.
+            rng: generator on the device for any other random draw of this step.
+        """
+
+    def before_step(self, step: int, steps: int) -> None:  # noqa: B027 (most need not prepare)
+        """Prepare training step `step` (from 1) of `steps`, for networks that grow or take turns.
+
+        It must depend on its arguments alone, so that a killed training can go on.
+        """
+
+    def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
+        """Train on the training part of `split`; see `adlib.training.train`, which this calls.
+
+        Raises:
+            ValueError: the method needs labelled abnormal images and the split has none.
+        """
+        from adlib import training  # here, because training needs this module
+
+        size = self.settings.side, self.settings.channels
+        if self.uses_abnormal:
+            if len(split.abnormal) == 0:
+                raise ValueError(
+                    f"{type(self).__name__} trains with labelled abnormal images and the protocol "
+                    f"{split.protocol!r} gives none; use data.one_class_normal(images), for example"
+                )
+            options["abnormal"] = split.pixels("abnormal", *size)
+        pixels = split.pixels("train", *size)
+        return training.train(self, pixels, budget, seed=seed, **options)
 
 
 def build(name: str, **settings: object) -> Detector:

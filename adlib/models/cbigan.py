@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib import losses
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 
 SLOPE = 0.2  # of every leaky ReLU (paper, Figure 3)
 ENCODER_WIDTHS = (1, 2, 3, 4, 8, 16)  # in units of `width`
@@ -201,7 +201,7 @@ class Critic(nn.Module):
 
 
 @register
-class CBiGAN(Detector):
+class CBiGAN(Trainable):
     """CBiGAN, EGBAD (`alpha=0`) and the double auto-encoder (`alpha=1`, no critic)."""
 
     Settings = CBiGANSettings

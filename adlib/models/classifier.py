@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib.models import pyramid
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ClassifierSettings(Settings):
 
 
 @register
-class Classifier(Detector):
+class Classifier(Trainable):
     """Strided convolutions (GANomaly's) and a logit at every place of the last map.
 
     The image's logit is the mean over the map, so the map is exactly the class activation map of

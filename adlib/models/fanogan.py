@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from adlib import losses
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 from adlib.models.cbigan import Encoder, Generator, Trunk, initialise
 
 
@@ -76,7 +76,7 @@ class Critic(nn.Module):
 
 
 @register
-class FAnoGAN(Detector):
+class FAnoGAN(Trainable):
     """f-AnoGAN with the izi_f encoder."""
 
     Settings = FAnoGANSettings

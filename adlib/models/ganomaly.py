@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib.models import pyramid
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 
 CHECK_EVERY = 25  # steps between two looks at the discriminator's loss
 TOO_EASY = 1e-5  # a discriminator below this loss starts anew
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
 
 
 @register
-class GANomaly(Detector):
+class GANomaly(Trainable):
     """GANomaly.
 
     Scores are made in evaluation mode; the authors' test uses the statistics of its batches, which

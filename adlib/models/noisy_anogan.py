@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib import augment, losses
-from adlib.models.base import Detector, Settings, register
+from adlib.models.base import Settings, Trainable, register
 from adlib.models.latent_search import frozen, latent_search
 from adlib.models.progressive import (
     SIDES,
@@ -95,7 +95,7 @@ class NoisyAnoGANSettings(Settings):
 
 
 @register
-class NoisyAnoGAN(Detector):
+class NoisyAnoGAN(Trainable):
     """Noisy-AnoGAN, and AnoGAN with the same networks (`gamma=1`)."""
 
     Settings = NoisyAnoGANSettings
