@@ -20,6 +20,7 @@ from adlib.metrics_intervals import bootstrap_interval, interval_over_seeds
 from adlib.metrics_pixel import aupro, pixel_auroc
 
 __all__ = [
+    "accuracy_at",
     "aupro",
     "auroc",
     "average_precision",
@@ -29,8 +30,10 @@ __all__ = [
     "bootstrap_interval",
     "check_bounds",
     "f1_at",
+    "false_alarm_rate_at",
     "interval_over_seeds",
     "max_balanced_accuracy",
+    "miss_rate_at",
     "pixel_auroc",
     "threshold_at_fpr",
     "zfn_accuracy",
@@ -172,6 +175,25 @@ def f1_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     return float(2 * tp / (tp + fp + labels.sum()))
 
 
+def accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of images judged rightly at a threshold fixed beforehand.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1]; the abnormal share at ``-inf``, the normal share at ``inf``.
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, tp = _positives(labels, scores, threshold)
+    return float((tp + (labels == 0).sum() - fp) / labels.size)
+
+
 def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand.
 
@@ -190,6 +212,44 @@ def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float)
     fp, tp = _positives(labels, scores, threshold)
     n_abnormal = labels.sum()
     return float((tp / n_abnormal + 1 - fp / (labels.size - n_abnormal)) / 2)
+
+
+def miss_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    _, tp = _positives(labels, scores, threshold)
+    return float(1 - tp / labels.sum())
+
+
+def false_alarm_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, _ = _positives(labels, scores, threshold)
+    return float(fp / (labels.size - labels.sum()))
 
 
 def threshold_at_fpr(normal_scores: ArrayLike, fpr: float) -> float:

@@ -23,6 +23,13 @@ MVTEC_OBJECTS = (
 )  # fmt: skip
 DIGITS = tuple("0123456789")
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CYCLEGAN_SETS = (
+    *(("mvtec_ad", category) for category in ("screw", "wood", "tile", "hazelnut")),
+    *(("brain_mri", "brain"), ("breast_ultrasound", "breast"), ("malaria", "cell")),
+    *(("pcam", "lymph_node"), ("oct", "retina")),
+)
+# Augmentation by data set in the Cycle-GAN authors' code; "hard" elsewhere.
+AUGMENTATION = {"pcam": "light", "malaria": "light", "oct": "flip"}
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 ALL = {  # what "*" stands for
     "mvtec_ad": [*MVTEC_TEXTURES, *MVTEC_OBJECTS],
@@ -32,6 +39,11 @@ ALL = {  # what "*" stands for
     "cifar10": list(CIFAR),
     "caltech101": list(INLIERS),
     "caltech256": list(INLIERS),
+    "brain_mri": ["brain"],
+    "breast_ultrasound": ["breast"],
+    "malaria": ["cell"],
+    "pcam": ["lymph_node"],
+    "oct": ["retina"],
 }
 IN_PACKAGES = ("elpv", "digits", "synthetic")  # sets that need no folder
 PLACES = {  # where under the data root a set may lie, if not in a folder of its name
@@ -115,6 +127,8 @@ def method(
     detector = own.pop("detector")
     own.pop("differs", None)
     values = (geometry(category, mode) if paper == "cbigan" else {}) | section.get(mode, {})
+    if detector == "CycleGAN":
+        values |= {"augmentation": AUGMENTATION.get(dataset, "hard")}
     values |= section["detectors"].get(detector, {})
     values |= section.get("by_dataset", {}).get(dataset, {}) | own
     budget = {key: values.pop(key) for key in BUDGET if key in values}

@@ -7,6 +7,7 @@ import struct
 import tarfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 from PIL import Image
 
@@ -145,4 +146,45 @@ def caltech_tree(folder: Path, counts: dict[str, int], side: int = 12) -> Path:
     for i, (name, n) in enumerate(counts.items()):
         for j, image in enumerate(noise(n, side, side, 3, seed=i)):
             save(folder / name / f"{j:04d}.jpg", image if j else image[..., 0])
+    return folder
+
+
+def breast_tree(
+    folder: Path, counts: tuple[int, int, int] = (6, 5, 4), kinds: bool = False
+) -> Path:
+    """`normal/` and `abnormal/` with the official names, or with a folder for each kind."""
+    pictures = iter(noise(sum(counts), 8, 8))
+    for name, n in zip(("normal", "benign", "malignant"), counts, strict=True):
+        where = [name] if name == "normal" else ["abnormal", name][: 1 + kinds]
+        for i in range(1, n + 1):
+            stem = f"{i}" if kinds else f"{name} ({i})"
+            save(folder.joinpath(*where, f"{stem}.png"), next(pictures))
+    return folder
+
+
+def oct_tree(folder: Path, per_class: tuple[int, int, int] = (4, 1, 2)) -> Path:
+    """`{train,val,test}/{CNV,DME,DRUSEN,NORMAL}/*.jpeg`, with as many images of each class."""
+    for i, (part, n) in enumerate(zip(("train", "val", "test"), per_class, strict=True)):
+        for j, kind in enumerate(("CNV", "DME", "DRUSEN", "NORMAL")):
+            for k, image in enumerate(noise(n, 10, 12, seed=4 * i + j)):
+                save(folder / part / kind / f"{kind}-{100 * i + k}-1.jpeg", image)
+    return folder
+
+
+def hdf5(path: Path, name: str, content: np.ndarray) -> Path:
+    """Write an array to an HDF5 file of its own, instead of one that may still be open."""
+    path.unlink(missing_ok=True)
+    with h5py.File(path, "w") as file:
+        file[name] = content
+    return path
+
+
+def pcam_tree(root: Path, counts: tuple[int, int, int] = (5, 3, 4)) -> Path:
+    """PatchCamelyon's six files: patches of train, valid and test part, every other abnormal."""
+    folder = root / "pcam"
+    folder.mkdir(parents=True)
+    for part, n in zip(("train", "valid", "test"), counts, strict=True):
+        labels = (np.arange(n, dtype=np.uint8) % 2).reshape(n, 1, 1, 1)
+        for name, content in [("x", noise(n, 96, 96, 3, seed=n)), ("y", labels)]:
+            hdf5(folder / f"camelyonpatch_level_2_split_{part}_{name}.h5", name, content)
     return folder

@@ -17,6 +17,7 @@ METRICS = [
     metrics.best_f1,
     functools.partial(metrics.f1_at, threshold=0.5),
     functools.partial(metrics.balanced_accuracy_at, threshold=0.5),
+    functools.partial(metrics.accuracy_at, threshold=0.5),
 ]
 ORACLE = METRICS[2:6]
 
@@ -71,6 +72,22 @@ def test_values_are_plain_floats_in_the_unit_interval():
             assert 0 <= value <= 1
 
 
+def test_rates_at_a_threshold_by_hand():
+    """Catches misses and false alarms that are swapped, or a tie that counts as a miss."""
+    labels, scores = [0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.5, 0.9, 0.5, 0.4]
+    assert metrics.miss_rate_at(labels, scores, 0.5) == 0.5
+    assert metrics.false_alarm_rate_at(labels, scores, 0.5) == 0.5
+    everything, nothing = -np.inf, np.inf
+    assert metrics.miss_rate_at(labels, scores, everything) == 0
+    assert metrics.false_alarm_rate_at(labels, scores, everything) == 1
+    assert metrics.miss_rate_at(labels, scores, nothing) == 1
+    assert metrics.false_alarm_rate_at(labels, scores, nothing) == 0
+    for rate in (metrics.miss_rate_at, metrics.false_alarm_rate_at):
+        assert type(rate(labels, scores, 0.5)) is float
+        with pytest.raises(ValueError, match="threshold is NaN"):
+            rate(labels, scores, np.nan)
+
+
 def test_oracle_metrics_equal_a_loop_over_thresholds():
     """Catches a threshold that parts tied scores, or one that is never tried."""
     for seed in range(10):
@@ -101,6 +118,9 @@ def test_metrics_at_a_threshold_equal_scikit_learn():
         assert metrics.balanced_accuracy_at(labels, scores, threshold) == pytest.approx(
             sk.balanced_accuracy_score(labels, called)
         )
+        assert metrics.accuracy_at(labels, scores, threshold) == pytest.approx(
+            sk.accuracy_score(labels, called)
+        )
 
 
 def test_oracle_is_never_below_a_fixed_threshold():
@@ -111,6 +131,9 @@ def test_oracle_is_never_below_a_fixed_threshold():
         assert metrics.balanced_accuracy_at(
             labels, scores, threshold
         ) <= metrics.max_balanced_accuracy(labels, scores)
+        assert metrics.accuracy_at(labels, scores, threshold) <= metrics.best_accuracy(
+            labels, scores
+        )
 
 
 @pytest.mark.parametrize("fpr", [0.0, 0.05, 0.07, 0.29, 0.5, 1.0])
@@ -149,8 +172,9 @@ def test_bad_input_is_named(metric, labels, scores, message):
 
 def test_bad_thresholds_and_levels_are_named():
     """Catches a NaN threshold that calls everything normal, and levels outside their range."""
-    with pytest.raises(ValueError, match="threshold is NaN"):
-        metrics.f1_at([0, 1], [0.0, 1.0], np.nan)
+    for metric in (metrics.f1_at, metrics.accuracy_at, metrics.balanced_accuracy_at):
+        with pytest.raises(ValueError, match="threshold is NaN"):
+            metric([0, 1], [0.0, 1.0], np.nan)
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         metrics.threshold_at_fpr([1.0], 1.5)
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -55,6 +55,26 @@ def test_planes_and_embedding_show_all_points():
     assert len(figure.axes[1].collections[0].get_offsets()) == 7
 
 
+def test_promises_show_the_mean_and_the_quantiles_of_each_method_and_rule():
+    """Would catch rules or sides swapped, an interval of the mean, and a promise not drawn."""
+    shares = np.linspace(0, 1, 101)
+    table = pd.concat(
+        pd.DataFrame({"miss_rate": high * shares, "false_alarm_rate": (1 - high) * shares**2})
+        .assign(method=method, rule=rule)
+        for method, rule, high in (("a", "r", 0.2), ("a", "s", 0.4), ("b", "r", 0.6), ("b", "s", 1))
+    )  # fmt: skip
+    figure = plots.promises(table, 0.25)
+    drawn = [[line.get_xdata() for line in ax.lines] for ax in figure.axes]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["a", "b"]
+    means = [[x for x in lines if len(x) == 2 and x[0] != x[1]] for lines in drawn]
+    assert means[0] == [pytest.approx([0.1, 0.3]), pytest.approx([0.2, 0.5])]  # rule r, rule s
+    assert means[1] == [pytest.approx([0.268, 0.134]), pytest.approx([0.201, 0])]
+    ends = [(np.nanmin(x), np.nanmax(x)) for x in drawn[0] if len(x) > 2]
+    assert np.ravel(ends) == pytest.approx([0.01, 0.19, 0.03, 0.57, 0.02, 0.38, 0.05, 0.95])
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert names == ["r", "s", "promised: 0.25"]
+
+
 def test_cost_is_per_image_and_leaves_out_the_warm_up(monkeypatch):
     """Would catch seconds taken for milliseconds, a batch for an image, or a cold first pass."""
     clock = iter([0.0, 9.0, 10.0, 10.4, 20.0, 20.2, 30.0, 30.6])

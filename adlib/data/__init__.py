@@ -15,10 +15,11 @@ from adlib.data.class_protocols import (
 )
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
+from adlib.data.pooled_protocols import kinds, leave_one_kind_out, pooled_balanced
 from adlib.data.protocols import PARTS, Split, contaminated, one_class
 
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
-    "inliers_against_clutter", "info", "load", "names", "one_class", "one_class_anomalous",
-    "one_class_normal", "with_labelled",
+    "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load", "names", "one_class",
+    "one_class_anomalous", "one_class_normal", "pooled_balanced", "with_labelled",
 ]  # fmt: skip

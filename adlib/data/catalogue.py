@@ -5,6 +5,7 @@ from pathlib import Path
 from adlib.data import classes, layouts, listers, mosaics
 from adlib.data.dataset import Archive, Dataset
 from adlib.data.images import ImageSet
+from adlib.data.medical import MEDICAL
 from adlib.paths import data_root
 from adlib.profiles import CIFAR, DIGITS, INLIERS, MVTEC_TEXTURES
 
@@ -205,6 +206,7 @@ _ALL = [
         note="A selection in MVTec layout with masks; not the category wood of MVTec AD. Normal "
         "test images 71 and 83 are re-encoded copies of training images.",
     ),
+    *MEDICAL,
     Dataset(
         "folder",
         "Your own images",

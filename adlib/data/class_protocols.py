@@ -47,7 +47,7 @@ def one_class_anomalous(
     check_shares(validation=validation, test_share=test_share)
     kind, part = (images.table[name].to_numpy() for name in ("kind", "part"))
     is_class = (kind == images.category).any()
-    labels = (kind == images.category).astype(np.int64) if is_class else _own_labels(images)
+    labels = (kind == images.category).astype(np.int64) if is_class else own_labels(images)
     names = draw_names(images, "one_class_anomalous")
     rows, dropped = usable(images, labels)
     normal, abnormal = (rows[labels[rows] == label] for label in (0, 1))
@@ -88,7 +88,7 @@ def one_class_normal(
         ValueError: a share outside [0, 1), no abnormal images, or too few normal ones.
     """
     check_shares(labelled=labelled, train_share=train_share, validation=validation)
-    labels, names = _own_labels(images), draw_names(images, "one_class_normal")
+    labels, names = own_labels(images), draw_names(images, "one_class_normal")
     rows, dropped = usable(images, labels)
     normal, others = (rows[labels[rows] == label] for label in (0, 1))
     rng = generator(0, *names)
@@ -116,7 +116,7 @@ def with_labelled(images: ImageSet, seed: int = 0, validation: float = 0.1) -> S
         ValueError: a share outside [0, 1), or no abnormal training images.
     """
     check_shares(validation=validation)
-    labels, names = _own_labels(images), draw_names(images, "with_labelled")
+    labels, names = own_labels(images), draw_names(images, "with_labelled")
     rows, dropped = usable(images, labels)
     train = rows[images.table["part"].to_numpy()[rows] == "train"]
     test = rows[images.table["part"].to_numpy()[rows] == "test"]
@@ -193,7 +193,7 @@ def inliers_against_clutter(
     )
 
 
-def _own_labels(images: ImageSet) -> np.ndarray:
+def own_labels(images: ImageSet) -> np.ndarray:
     """The table's labels, if they tell normal from abnormal; else a ValueError."""
     labels = images.table["label"].to_numpy(copy=True)
     if not labels.any():

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from adlib.data import cache, decode
-from adlib.data.tiles import Mosaics, array_digests
+from adlib.data.tiles import Mosaics, Stored, array_digests
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
 Index = Sequence[int] | np.ndarray | torch.Tensor | slice | None
@@ -34,8 +34,8 @@ class ImageSet:
         mode: "object" or "texture".
         n_left_out: images of the source that the set leaves out on purpose.
         convert: convert what is not plain 8-bit grey or RGB (rules in `adlib.data.decode`).
-        arrays: for sets without files the images, uint8 (N, H, W) or (N, H, W, 3), or mosaics
-            that are put together when they are read.
+        arrays: for sets that are not files of one image each the images, uint8 (N, H, W) or
+            (N, H, W, 3), or what makes or reads them when they are asked for.
         mask_arrays: for sets without files the masks, bool (N, H, W), or mosaics of them.
         note: what sets these images apart from the official ones, for tables; mostly empty.
     """
@@ -47,7 +47,7 @@ class ImageSet:
     mode: str
     n_left_out: int = 0
     convert: bool = False
-    arrays: np.ndarray | Mosaics | None = None
+    arrays: np.ndarray | Mosaics | Stored | None = None
     mask_arrays: np.ndarray | Mosaics | None = None
     note: str = ""
 

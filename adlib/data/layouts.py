@@ -7,7 +7,7 @@ and returns a table with the columns of `images.COLUMNS`, sorted by path, paths 
 import difflib
 import re
 from collections.abc import Container, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -178,8 +178,11 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
     )
 
 
-def two_folders(folder: Path, root: Path) -> pd.DataFrame:
-    """`normal/` and, if any, `abnormal/` with images or with a folder for each kind."""
+def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
+    """`normal/` and, if any, `abnormal/` with images or with a folder for each kind.
+
+    With `both` a set without `abnormal/` is a FileNotFoundError.
+    """
     normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
     rows = [(path, 0, "good", "", "") for path in normal]
     kinds = folders(abnormal, root) if abnormal.is_dir() else []
@@ -187,8 +190,50 @@ def two_folders(folder: Path, root: Path) -> pd.DataFrame:
         raise ValueError(
             f"{loose[0]}: abnormal/ holds files beside folders. Use a folder for each kind or none."
         )
-    for kind in kinds or ([abnormal] if abnormal.is_dir() else []):
+    for kind in kinds or ([abnormal] if both or abnormal.is_dir() else []):
         rows += [(path, 1, kind.name, "", "") for path in files(kind, root, "abnormal images")]
+    return table(rows, root)
+
+
+def breast_ultrasound(folder: Path, root: Path) -> pd.DataFrame:
+    """`two_folders`; where abnormal/ has no folder for each kind, the files' names tell it.
+
+    The official folders hold a mask beside each image, which is not to be taken for one.
+    """
+    made = two_folders(folder, root, both=True)
+    stem = made["path"].map(lambda path: PurePosixPath(path).stem)
+    if (is_mask := stem.str.contains(r"_mask(?:_\d+)?$")).any():
+        raise ValueError(
+            f"{root / made['path'][is_mask].iat[0]}: a mask by its name. Remove the masks (*_mask*)"
+            f" from {folder}; only images are expected there."
+        )
+    loose = made["kind"] == "abnormal"
+    kind = stem[loose].str.extract("(benign|malignant)", expand=False)
+    if kind.isna().any():
+        raise ValueError(
+            f"{root / made['path'][kind.index[kind.isna()][0]]}: neither benign nor malignant by "
+            "its name. Keep the official names, or put the images into abnormal/benign and "
+            "abnormal/malignant."
+        )
+    made.loc[loose, "kind"] = kind
+    return made
+
+
+def retina(folder: Path, root: Path) -> pd.DataFrame:
+    """`{train,val,test}/{CNV,DME,DRUSEN,NORMAL}/*`: val counts as training, and may be missing."""
+    rows, kinds = [], {"CNV": "CNV", "DME": "DME", "DRUSEN": "DRUSEN", "NORMAL": "good"}
+    parts = {"train": "train", "val": "train", "test": "test"}
+    if not (folder / "val").is_dir():
+        del parts["val"]
+    for name, part in parts.items():
+        for of_class, kind in kinds.items():
+            found = files(folder / name / of_class, root)
+            rows += [(path, int(kind != "good"), kind, part, "") for path in found]
+        if strays := [path for path in _entries(folder / name, root) if path.name not in kinds]:
+            raise ValueError(
+                f"{strays[0]}: only folders {', '.join(kinds)} are expected there. Move it "
+                "elsewhere."
+            )
     return table(rows, root)
 
 

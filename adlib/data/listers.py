@@ -7,12 +7,20 @@ of sets that show classes of things are in `adlib.data.classes`, mosaics in `adl
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from adlib.data import layouts, synthetic
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
+from adlib.data.tiles import Stored
+
+if TYPE_CHECKING:
+    import h5py
+
+_PCAM = {"test": "test", "train": "train", "valid": "train"}  # official part -> the table's
 
 
 def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -47,16 +55,70 @@ def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> Ima
     return dataset.image_set(category, root, made, arrays=arrays, mask_arrays=masks)
 
 
-def on_disk(layout: Callable[[Path, Path], pd.DataFrame], nested: bool = False) -> Callable:
-    """Lister of a set in `<root>/<name>`, or `<root>/<name>/<category>` where it is nested."""
+def on_disk(
+    layout: Callable[[Path, Path], pd.DataFrame], nested: bool = False, mixed: bool = False
+) -> Callable:
+    """Lister of a set in `<root>/<name>`, or `<root>/<name>/<category>` where it is nested.
+
+    Args:
+        layout: lists the folder.
+        nested: the category has a folder of its own.
+        mixed: official files mix grey and colour, so they are converted without being asked to.
+    """
 
     def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
         folder = root / dataset.name / category if nested else root / dataset.name
         if not folder.is_dir():
             raise dataset.not_there(folder, category=category if nested else "")
-        return dataset.image_set(category, root, layout(folder, root), convert=convert)
+        return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
 
     return lister
+
+
+def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+    """Official files in `<root>/pcam`, unpacked, as `torchvision.datasets.PCAM` lays them out."""
+    sources, rows = [], []
+    for part, ours in _PCAM.items():
+        stem = root / "pcam" / f"camelyonpatch_level_2_split_{part}"
+        images, targets = (_array(dataset, Path(f"{stem}_{name}.h5"), name) for name in "xy")
+        labels = targets[:].ravel()
+        if images.dtype != np.uint8 or images.shape[1:] != (96, 96, 3):
+            raise ValueError(
+                f"{images.file.filename}: {images.dtype} of shape {images.shape} where bytes of "
+                f"(N, 96, 96, 3) are expected. Get it again from {dataset.homepage}."
+            )
+        if len(images) != len(labels) or not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"{targets.file.filename}: {len(labels)} labels of {np.unique(labels).tolist()} "
+                f"where a 0 or 1 is expected for each of {len(images)} images. Get it again from "
+                f"{dataset.homepage}."
+            )
+        sources.append(images)
+        rows += [
+            (f"{part}/{i:06d}", int(label), "metastasis" if label else "good", ours, "")
+            for i, label in enumerate(labels)
+        ]
+    return dataset.image_set(category, root, layouts.table(rows), arrays=Stored(sources))
+
+
+def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
+    """Array `name` of an HDF5 file, which stays open."""
+    # Imported here: the other sets do not need it.
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"The files of {dataset.title} are read with the package h5py: pip install h5py."
+        ) from error
+    if not path.is_file():
+        raise dataset.not_there(path)
+    try:
+        return h5py.File(path, "r")[name]
+    except (OSError, KeyError) as error:
+        raise ValueError(
+            f"{path}: not an HDF5 file with an array {name} ({error}). Get it again from "
+            f"{dataset.homepage} and unpack it."
+        ) from error
 
 
 def users_folder(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:

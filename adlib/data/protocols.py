@@ -24,10 +24,12 @@ class Split:
         labels: (N,) over all images, 0 normal and 1 abnormal in this protocol.
         train: rows of `images.table` that a detector takes for normal when it trains. Those of
             label 1 among them contaminate the training; a detector is not told.
-        validation: rows held out of the training images, all normal.
+        validation: rows held out of the training images: normal ones and, where a protocol says
+            so, labelled abnormal ones (`labels` tell).
         test: rows to test on.
         dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
-        abnormal: rows of training images that are known to be abnormal; mostly none.
+        abnormal: rows of training images that are known to be abnormal, without those held out;
+            mostly none.
     """
 
     images: ImageSet
@@ -130,7 +132,12 @@ def usable(images: ImageSet, labels: np.ndarray) -> tuple[np.ndarray, list[dict[
 
 
 def held_out(
-    images: ImageSet, pool: np.ndarray, share: float, rng: np.random.Generator, what: str
+    images: ImageSet,
+    pool: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+    what: str,
+    which: str = "normal",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw `share` of the pool (at least one): the rest and what was drawn, both in table order."""
     if share == 0:
@@ -138,8 +145,8 @@ def held_out(
     n = max(1, round(share * len(pool)))
     if len(pool) - n < 1:
         raise ValueError(
-            f"{images.name}/{images.category}: {len(pool)} normal image(s) are too few to hold "
-            f"{n} out for {what} and still train. Add normal images or lower the share."
+            f"{images.name}/{images.category}: {len(pool)} {which} image(s) are too few to "
+            f"hold {n} out for {what} and still train. Add {which} images or lower the share."
         )
     drawn = rng.permutation(len(pool))[:n]
     return np.delete(pool, drawn), np.sort(pool[drawn])
@@ -168,11 +175,12 @@ def assembled(
     rng: np.random.Generator,
     dropped: list[dict[str, str]],
     abnormal: np.ndarray | None = None,
+    abnormal_validation: float = 0,
 ) -> Split:
     """Split of a pool of normal training images and a test: what all protocols end with.
 
-    Validation images are drawn from the pool. Of byte-identical copies the test keeps its own, then
-    the validation.
+    Validation images are drawn from the pool and, on demand, from the labelled abnormal training
+    images. Of byte-identical copies the test keeps its own, then the validation.
 
     Args:
         images: the whole set.
@@ -182,22 +190,28 @@ def assembled(
         pool: rows of normal images for training and validation.
         test: rows to test on.
         validation: share of the pool.
-        rng: draws the validation images.
+        rng: draws the validation images, the normal ones first.
         dropped: notes on what was left out before.
         abnormal: rows of labelled abnormal training images.
+        abnormal_validation: share of these that is validation.
     """
     abnormal = test[:0] if abnormal is None else abnormal
     pool, copies = drop(images, pool, test, "test")
     abnormal, abnormal_copies = drop(images, abnormal, test, "test")
     train, held = held_out(images, pool, validation, rng, "validation")
+    known, known_held = held_out(
+        images, abnormal, abnormal_validation, rng, "validation", "labelled abnormal"
+    )
+    held = np.union1d(held, known_held)
     train, train_copies = drop(images, train, held, "validation")
+    known, known_copies = drop(images, known, held, "validation")
     if len(train) == 0:
         raise ValueError(
             f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
             "images or lower the shares held out."
         )
-    dropped = dropped + copies + abnormal_copies + train_copies
-    return Split(images, protocol, seed, labels, train, held, test, dropped, abnormal)
+    dropped = dropped + copies + abnormal_copies + train_copies + known_copies
+    return Split(images, protocol, seed, labels, train, held, test, dropped, known)
 
 
 def one_class(
@@ -244,7 +258,7 @@ def contaminated(split: Split, share: float, reserve: float = 0.1) -> Split:
     An image whose copy stays in the test is never taken.
 
     Args:
-        split: any split; its validation stays clean.
+        split: any split; its validation stays as it is.
         share: of the training images, 0 for the clean split with the same test.
         reserve: the largest share that is to be compared.
 

@@ -1,9 +1,16 @@
-"""Images put together from tiles: mosaics that exist only while they are looked at."""
+"""What looks like an array of images but makes or reads each one only when it is looked at."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from adlib.data import cache
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class Mosaics:
@@ -50,8 +57,53 @@ class Mosaics:
         return [hashlib.sha256(tiles[cells].tobytes()).hexdigest() for cells in self.index]
 
 
-def array_digests(arrays: np.ndarray | Mosaics) -> list[str]:
-    """SHA-256 of each image's pixels; mosaics are told by their tiles, which is much quicker."""
-    if isinstance(arrays, Mosaics):
+class Stored:
+    """Images in HDF5 files, like one array uint8 (N, H, W, 3), read when they are asked for.
+
+    Attributes:
+        sources: the files' arrays, (n, H, W, 3) each.
+    """
+
+    ndim = 4
+
+    def __init__(self, sources: "Sequence[h5py.Dataset]"):
+        self.sources = list(sources)
+        self._starts = np.cumsum([0, *map(len, self.sources)])  # the last is the number of images
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of images, height and width in pixels, channels."""
+        return len(self), *self.sources[0].shape[1:]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, item: int | slice | np.ndarray) -> np.ndarray:
+        """One image (H, W, 3), or several (n, H, W, 3)."""
+        if isinstance(item, slice | np.ndarray):
+            several = [self[row] for row in np.arange(len(self))[item]]
+            return np.array(several, np.uint8).reshape(-1, *self.shape[1:])
+        row = range(len(self))[item]
+        which = np.searchsorted(self._starts, row, side="right") - 1
+        return self.sources[which][row - self._starts[which]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def digests(self) -> list[str]:
+        """SHA-256 of each image's pixels, kept in the cache: hashing gigabytes takes a minute."""
+        files = [Path(source.file.filename) for source in self.sources]
+        path = cache.build(
+            f"{files[0].parent.name}-digests",
+            cache.hashed([(file, *cache.stamp(file)) for file in files]),
+            (len(self), hashlib.sha256().digest_size),
+            lambda row: np.frombuffer(hashlib.sha256(self[row].tobytes()).digest(), np.uint8),
+        )
+        return [row.tobytes().hex() for row in np.load(path)]
+
+
+def array_digests(arrays: np.ndarray | Mosaics | Stored) -> list[str]:
+    """SHA-256 of each image's pixels; what only looks like an array tells its own, more quickly."""
+    if not isinstance(arrays, np.ndarray):
         return arrays.digests()
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]

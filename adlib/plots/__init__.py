@@ -16,11 +16,12 @@ from adlib.plots.numbers import (
     score_histograms,
     sweeps,
 )  # fmt: skip
+from adlib.plots.promises import promises
 
 __all__ = [
     "boxes", "curves", "curves_on_test", "difference", "embedding", "gallery", "layer_diagram",
-    "log_bars", "metric_bars", "mosaics", "pixel_differences", "planes", "roc_curves",
-    "score_histograms", "style", "sweeps",
+    "log_bars", "metric_bars", "mosaics", "pixel_differences", "planes", "promises",
+    "roc_curves", "score_histograms", "style", "sweeps",
 ]  # fmt: skip
 
 
