@@ -1,4 +1,4 @@
-"""Image tensors: number formats, patches, random crops and rotations in batches."""
+"""Image tensors: number formats, patches, random crops, rotations and views in batches."""
 
 import math
 
@@ -56,6 +56,31 @@ def rotate(images: Tensor, degrees: Tensor, side: int | None = None) -> Tensor:
     theta = torch.stack([torch.stack([cos, sin, zero], 1), torch.stack([-sin, cos, zero], 1)], 1)
     grid = F.affine_grid(theta, [len(images), images.shape[1], side, side], align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def turned(images: Tensor, views: Tensor) -> Tensor:
+    """Show every square image in one of its eight views.
+
+    Args:
+        images: `(N, C, S, S)`.
+        views: integers `(N,)`: v = 0 to 3 turns counterclockwise by 90 v degrees, v + 4 turns the
+            same way and then exchanges left and right.
+
+    Returns:
+        The same shape and memory format.
+    """
+    quarters = views % 4
+    # Any view is a transposition or none, then upside down or not, then mirrored or not.
+    transposed = quarters % 2 == 1
+    upside_down = (quarters == 1) | (quarters == 2)
+    mirrored = (quarters >= 2) ^ (views >= 4)
+
+    def unless(keep: Tensor, other: Tensor) -> Tensor:
+        return torch.where(keep.view(-1, 1, 1, 1), images, other)
+
+    images = unless(~transposed, images.transpose(2, 3))
+    images = unless(~upside_down, images.flip(2))
+    return unless(~mirrored, images.flip(3))
 
 
 def draw_batch(

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from adlib import data, metrics, paths, profiles, provenance, runs
+from adlib import data, metrics, paths, profiles, provenance, runs, thresholds
 from adlib.files import atomic
+from adlib.models import backbones
 from adlib.profiles import Cell
 from adlib.training import Budget
 
@@ -33,6 +34,24 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
     found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
     found.export(paths.results_root() / cell.profile / "runs")
     return found
+
+
+def rescored(found: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
+    """Get the scores of a run's weights under other scoring settings and keep them in `results/`.
+
+    See `adlib.runs.rescored`.
+    """
+    again = runs.rescored(found, split, **changed)
+    again.export(paths.results_root() / cell.profile / "runs")
+    return again
+
+
+def label(method: str, found: runs.Run) -> str:
+    """Name of a method in a table: with the backbone that its scores come from, if any."""
+    settings = found.record["description"]["settings"]
+    # Cycle-GAN names one for the score "features" alone.
+    backbone = settings.get("backbone") if settings.get("score", "features") == "features" else ""
+    return f"{method} ({backbones.TITLES[backbone]})" if backbone else method
 
 
 def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
@@ -143,6 +162,29 @@ def deployable_row(
     n = int((found.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
     return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
+
+
+def threshold_rows(
+    method: str, found: runs.Run, threshold: float, **more: object
+) -> list[dict[str, object]]:
+    """Rows of accuracy, miss rate and false-alarm rate on the test at a threshold set elsewhere."""
+
+    def at(function: Callable[..., float]) -> Callable[..., float]:
+        return lambda labels, scores: function(labels, scores, threshold)
+
+    rates = ("accuracy", "miss_rate", "false_alarm_rate")
+    return [
+        _row(method, found, name, "deployable", at(getattr(metrics, f"{name}_at"))) | more
+        for name in rates
+    ]
+
+
+def zfn_rows(method: str, found: runs.Run, **more: object) -> list[dict[str, object]]:
+    """Rows at the lowest abnormal score of the validation: the ZFN rule without test labels."""
+    labels, scores = found.part("validation")
+    note = f"Threshold: the lowest score of {labels.sum()} held-out abnormal images."
+    threshold = thresholds.lowest_abnormal(scores[labels == 1])
+    return threshold_rows(method, found, threshold, note=note, **more)
 
 
 def table_rows(

@@ -158,6 +158,43 @@ def get(
     return run
 
 
+def rescored(run: Run, split: Split, **changed: object) -> Run:
+    """Score a run's images by the same weights under other scoring settings; nothing is trained.
+
+    The result is a run of its own, whose description names the one it comes from (`scores_of`).
+
+    Args:
+        run: a finished run.
+        split: the split it was made with.
+        **changed: settings of the detector that only matter when it scores.
+
+    Raises:
+        ValueError: another split than the run's.
+    """
+    description = run.record["description"]
+    if _digest(split.lists()) != description["split"]:
+        raise ValueError(
+            f"run {run.key} was made with other images than the split given; it was split by "
+            f"{description['protocol']!r} with its own seed"
+        )
+    detector = models.build(description["detector"], **description["settings"] | changed)
+    detector.load_weights(run._checked("weights.safetensors")).to(training.default_device())
+    description = description | {"settings": asdict(detector.settings), "scores_of": run.key}
+    folder = paths.runs_root() / _digest(description)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "record.json").is_file():
+            started = time.perf_counter()
+            scores = training.score_parts(detector, split)
+            record = run.record | {
+                "description": description,
+                "score_s": round(time.perf_counter() - started, 2),
+                **provenance.commit(),
+            }
+            _keep(folder, record, detector, split, run.history, scores)
+    return Run(folder)
+
+
 def _train(
     folder: Path,
     detector: models.Detector,
@@ -180,7 +217,8 @@ def _train(
         "machine": provenance.machine(),
         "precision": budget.precision,
         "parameters": detector.parameter_counts(),
-        "counts": {part: len(split.rows(part)) for part in PARTS},
+        "counts": {part: len(split.rows(part)) for part in PARTS}
+        | {"validation_normal": int((split.labels_of("validation") == 0).sum())},
     }
     try:
         history = detector.fit(split, budget, seed, device=device, folder=folder)
@@ -190,21 +228,33 @@ def _train(
         record |= {"status": "failed", "error": str(error), "files": {}}
         write_text(folder / "record.json", json.dumps(record, indent=1))
         raise
-    detector.save(folder / "weights.safetensors")
-    _write_table(history, folder / "history.csv")
-    _write_table(scores, folder / "scores.csv")
-    write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
     record |= {
         "train_s": round(trained - started, 2),
         "score_s": round(time.perf_counter() - trained, 2),
         "peak_memory_mb": provenance.peak_memory_mb(),
-        "files": {
-            path.relative_to(folder).as_posix(): sha256_file(path)
-            for path in (*map(folder.joinpath, FILES), *folder.glob("snapshots/*"))
-        },
     }
-    write_text(folder / "record.json", json.dumps(record, indent=1))
+    _keep(folder, record, detector, split, history, scores)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _keep(
+    folder: Path,
+    record: dict,
+    detector: models.Detector,
+    split: Split,
+    history: pd.DataFrame,
+    scores: pd.DataFrame,
+) -> None:
+    """Write a run's files, the record last."""
+    detector.save(folder / "weights.safetensors")
+    _write_table(history, folder / "history.csv")
+    _write_table(scores, folder / "scores.csv")
+    write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
+    files = {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in (*map(folder.joinpath, FILES), *folder.glob("snapshots/*"))
+    }
+    write_text(folder / "record.json", json.dumps(record | {"files": files}, indent=1))
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

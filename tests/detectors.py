@@ -14,6 +14,8 @@ SMALL = {
         "search_steps": 5,
         "search_chunk": 4,
     },
+    "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
+    "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
 }
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
@@ -32,6 +34,9 @@ CORNERS = [
                      "search_steps": 3, "search_chunk": 8, "restarts": 2, "ema": 0.0}),
     ("NoisyAnoGAN", {"side": 32, "width": 4, "latent": 8, "weighting": "theory", "first_side": 32,
                      "penalty_every": 2, "search_steps": 5, "search_chunk": 8}),
+    ("PaDiM", {"side": 64, "backbone": "efficientnet_lite0", "features": 30, "ridge": 0.1}),
+    ("PatchCore", {"side": 64, "backbone": "efficientnet_lite0", "coreset": 0.02,
+                   "neighbours": 1}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
 # Steps until a square raises the score, where 30 are too few.

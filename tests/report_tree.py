@@ -41,7 +41,8 @@ def row(method, value, low="", high="", metric=METRIC, form="oracle", run="r1", 
 def cell(root, rows, table="table2_x", dataset="mvtec_ad", category="screw", seed=0, **more):
     """Write what one execution leaves."""
     profile, failed = more.get("profile", "study"), more.get("failed", False)
-    folder = root / profile / "cbigan" / table
+    paper = more.get("paper", "cbigan")
+    folder = root / profile / paper / table
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{dataset}-{category}-s{seed}"
     nbformat.write(notebook(f"{table} for <{category}>", failed), folder / f"{stem}.ipynb")
@@ -53,7 +54,7 @@ def cell(root, rows, table="table2_x", dataset="mvtec_ad", category="screw", see
         "dirty": True, "versions": {"torch": "2.12"},
     }  # fmt: skip
     (folder / f"{stem}.json").write_text(json.dumps(record), encoding="utf-8")
-    same = {"paper": "cbigan", "table": table, "dataset": dataset, "category": category}
+    same = {"paper": paper, "table": table, "dataset": dataset, "category": category}
     if rows:
         made = pd.DataFrame([same | {"seed": seed, "profile": profile} | r for r in rows])
         made[assemble.COLUMNS].to_csv(folder / f"{stem}.csv", index=False)

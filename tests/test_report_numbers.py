@@ -56,6 +56,27 @@ def test_mean_interval_adds_categories_in_quadrature(tmp_path):
     assert (mean["low"], mean["high"]) == pytest.approx((0.65, 0.75))
 
 
+def test_data_sets_side_by_side_and_their_mean(tmp_path):
+    """Catches a mean over data sets that is lost, or judged as if it were of all nine."""
+    for dataset, category, value in (("mvtec_ad", "screw", 0.8), ("malaria", "cell", 0.6)):
+        rows = [row("Cycle-GAN", value, value - 0.1, value + 0.1, "zfn_accuracy")]
+        where = {"dataset": dataset, "category": category, "paper": "cyclegan"}
+        cell(tmp_path, rows, "table_accuracy_zfn", **where)
+    paper = "Cycle-GAN AD (Bougaham et al., arXiv 2302.05154 / Neurocomputing 614:128762)"
+    line = {"paper": paper, "table": "abstract (journal version)", "dataset": "all data sets"}
+    line |= {"category": "mean", "method": "Cycle-GAN", "metric": "zfn_accuracy_percent"}
+    published = pd.DataFrame([line | {"value": "79.89", "source": "abstract", "note": ""}])
+    published[assemble.PUBLISHED].to_csv(tmp_path / "published.csv", index=False)
+    study = assemble.read(tmp_path)
+    (table,) = tables.matrices(study.summary)
+    assert table.columns == ["mvtec_ad screw", "malaria cell", "mean of all (2 of 9)", "seeds"]
+    assert [value.text for value in table.lines[0][1]] == ["0.800", "0.600", "0.700", "1"]
+    (judged,) = verdicts.compare(study, "study").to_dict("records")
+    assert (judged["printed"], judged["half_unit"]) == ("0.7989", pytest.approx(0.00005))
+    assert judged["ours"] == pytest.approx(0.7) and judged["verdict"] == "not comparable"
+    assert "mean over 2 of 9" in judged["reason"]
+
+
 def test_verdicts_follow_their_rule(made):
     """Catches a wrong join, a wrong verdict, and reasons that are not given."""
     found = verdicts_of(made)

@@ -50,6 +50,25 @@ def test_a_run_is_trained_once_and_holds_what_it_says(split, monkeypatch):
     } <= set(run.record)
 
 
+def test_rescored_runs_keep_the_weights_and_change_the_scores(split, monkeypatch):
+    """Would catch a training for another score, scores of other weights, or of another split."""
+    run = ask(split)
+    monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained again"))
+    other = runs.rescored(run, split, weight_of_features=1.0)
+    assert other.key != run.key and other.record["description"]["scores_of"] == run.key
+    assert runs.rescored(run, split, weight_of_features=1.0).key == other.key
+    detector = run.detector("cpu")
+    again = models.build("CBiGAN", **SETTINGS, weight_of_features=1.0).to("cpu")
+    again.networks.load_state_dict(detector.networks.state_dict())
+    expected = again.score(split.pixels("test", 32, 1))
+    np.testing.assert_array_equal(np.float32(expected), np.float32(other.part("test")[1]))
+    assert not np.array_equal(other.part("test")[1], run.part("test")[1])
+    given_back = other.detector("cpu").score(split.pixels("test", 32, 1))
+    np.testing.assert_array_equal(given_back, expected)
+    with pytest.raises(ValueError, match="made with other images than the split given"):
+        runs.rescored(run, data.one_class(split.images, seed=1), weight_of_features=1.0)
+
+
 def test_another_description_is_another_run(split, monkeypatch):
     """Would catch a setting, seed, split, budget or changed code that the hash does not see."""
     base = runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0)

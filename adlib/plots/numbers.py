@@ -19,8 +19,13 @@ def score_histograms(
         scores: method to a table with columns `label`, `score`, `split`.
         thresholds: method to (oracle, deployable), drawn solid and dashed.
     """
-    figure, axes = plt.subplots(1, len(scores), figsize=(3.4 * len(scores), 2.9), squeeze=False)
-    for ax, (method, table) in zip(axes[0], scores.items(), strict=True):
+    columns = len(scores) if len(scores) < 6 else 3
+    lines = -(-len(scores) // columns)
+    size = 3.4 * columns, 2.9 * lines
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(scores) :]:
+        ax.axis("off")
+    for ax, (method, table) in zip(axes.flat, scores.items(), strict=False):
         test = table.query("split == 'test'")
         kinds = test.label.map({0: "normal", 1: "abnormal"})
         sns.histplot(
@@ -29,7 +34,7 @@ def score_histograms(
         )  # fmt: skip
         for value, line in zip(thresholds[method], ("-", "--"), strict=True):
             ax.axvline(value, color="black", ls=line, lw=1.2)
-        ax.set(title=method, xlabel="anomaly score", ylabel="density" if ax is axes[0, 0] else "")
+        ax.set(title=method, xlabel="anomaly score", ylabel="density" if ax in axes[:, 0] else "")
         ax.set_yticks([])
         if ax.get_legend():
             ax.get_legend().set_title(None)
@@ -46,10 +51,11 @@ def metric_bars(table: pd.DataFrame, label: str, chance: float) -> Figure:
         label: what the horizontal axis shows.
         chance: value of a detector that knows nothing, drawn as a line.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.1))
     names = [
         f"{m} ({f})" if f else m for m, f in zip(table.method, table.form.fillna(""), strict=True)
     ]
+    size = 4.5 + 0.09 * max(map(len, names)), 0.42 * len(table) + 1.1
+    figure, ax = plt.subplots(figsize=size)
     y = np.arange(len(table))[::-1]
     error = np.abs([table.value - table.low, table.high - table.value])
     ax.errorbar(table.value, y, xerr=error, fmt="o", color=NORMAL, capsize=3)

@@ -23,13 +23,17 @@ PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
 KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
 COUNT = "-"  # the method of rows that describe data, not a detector
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
+# Tables that set a paper's data sets side by side and average over them.
+ALL_SETS = "all data sets"
+ACROSS_SETS = {("cyclegan", "table_accuracy_zfn"), ("cyclegan", "table_zfn_promise")}
 # groups of categories that the papers average, by the names of the published rows
 GROUPS = {
     "mvtec_ad": {
         "mean_textures": profiles.MVTEC_TEXTURES,
         "mean_objects": profiles.MVTEC_OBJECTS,
         "mean_overall": profiles.MVTEC_TEXTURES + profiles.MVTEC_OBJECTS,
-    }
+    },
+    ALL_SETS: {"mean_overall": tuple(" ".join(pair) for pair in profiles.CYCLEGAN_SETS)},
 }
 MEANS = {
     "mean_textures": "mean of textures",
@@ -191,8 +195,23 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
             if n > 1:
                 averaged = _over_seeds(_over_categories(part))
                 made.append(key | {"category": mean} | averaged | {"categories": n})
+    made += _means_over_sets(rows)
     columns = [*KEYS, *_over_seeds(rows.head(0)), "categories"]
     return pd.DataFrame(made, columns=columns)
+
+
+def _means_over_sets(rows: pd.DataFrame) -> list[dict]:
+    """Means over the data sets of the tables that have several, of every method and metric."""
+    tables = pd.MultiIndex.from_frame(rows[["paper", "table"]])
+    rows = rows[tables.isin(ACROSS_SETS) & (rows["method"] != COUNT)]
+    rows = rows.assign(category=rows["dataset"] + " " + rows["category"], dataset=ALL_SETS)
+    made = []
+    for key, group in rows.groupby(_without_category(), sort=False):
+        if (n := group["category"].nunique()) > 1:
+            averaged = _over_seeds(_over_categories(group)) | {"categories": n}
+            key = dict(zip(_without_category(), key, strict=True))
+            made.append(key | {"category": "mean_overall"} | averaged)
+    return made
 
 
 def _cells(folder: Path) -> list[Cell]:

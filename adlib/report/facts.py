@@ -79,7 +79,9 @@ def _settings(record: dict) -> dict:
     """Settings and budget of a run, and what every run of this package does."""
     description, counts = record["description"], record["counts"]
     budget = description["budget"]
-    held_out = counts["validation"] / (counts["train"] + counts["validation"])
+    # Records from before abnormal images could be held out have no such count: all were normal.
+    normal = counts.get("validation_normal", counts["validation"])
+    held_out = normal / (counts["train"] + normal)
     return {
         **description["settings"],
         **budget,
@@ -87,6 +89,8 @@ def _settings(record: dict) -> dict:
         "values": "-1 to 1",
         "input": "resized",
         "batch_norm_at_test": "running statistics",
+        "rate_decay": "by step",
+        "pairs": "drawn anew every step",
         "antialiasing": True,
         "held_out_normals": f"{100 * held_out:.0f} %",
         "ema_warm_up": description["settings"].get("ema", 0) > 0,

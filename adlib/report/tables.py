@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from adlib.report.assemble import COUNT, GROUPS, MEANS
+from adlib.report.assemble import ALL_SETS, COUNT, GROUPS, MEANS
 
 FORMS = {
     "oracle": "oracle: picked on the test labels",
@@ -41,9 +41,20 @@ def matrices(summary: pd.DataFrame) -> list[Matrix]:
     counts = summary[summary["method"] == COUNT]
     made = [_counts(dataset, rows) for dataset, rows in counts.groupby("dataset", sort=False)]
     keys = ["dataset", "metric", "form"]
-    for key, rows in summary[summary["method"] != COUNT].groupby(keys, sort=False):
+    methods = summary[summary["method"] != COUNT]
+    if ALL_SETS in set(methods["dataset"]):
+        methods = _side_by_side(methods)
+    for key, rows in methods.groupby(keys, sort=False):
         made.append(_methods(*key, rows))
     return made
+
+
+def _side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
+    """Make one table of several data sets: each category becomes a column, named with its set."""
+    single = rows["dataset"] != ALL_SETS
+    named = (rows["dataset"] + " " + rows["category"]).where(single, rows["category"])
+    kept = ~(single & rows["category"].isin(MEANS))
+    return rows.assign(category=named, dataset=ALL_SETS)[kept]
 
 
 def number(value: float) -> str:

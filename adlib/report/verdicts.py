@@ -41,13 +41,24 @@ DATASETS = {
     "IR-MNIST": "ir_mnist",
     "CIFAR-10": "cifar10",
     "Caltech-256": "caltech256",
+    "MVTec AD (pooled)": "mvtec_ad",
+    "breast": "breast_ultrasound",
 }
+CATEGORIES = {("all data sets", "mean"): "mean_overall"}
 # The papers' names of methods, metrics and tables where they are not ours.
 METHODS = {"EGBAD (Zenati et al.)": "EGBAD"}
-METRICS = {"f1": "best_f1"}  # printed without a rule for the threshold, so beside the oracle
+METRICS = {
+    "f1": "best_f1",  # printed without a rule for the threshold, so beside the oracle
+    "accuracy_percent": "best_accuracy",
+    "zfn_accuracy_percent": "zfn_accuracy",
+}
+PERCENT = ("accuracy_percent", "zfn_accuracy_percent")  # here shares of 1
 TABLES = {
     ("ganomaly", "Table 4 (arXiv v1)"): "table_runtime",
     ("ganomaly", "MVTec AD leaderboard"): "table_mvtec",
+    ("cyclegan", "abstract (first arXiv version)"): "table_accuracy_zfn",
+    ("cyclegan", "abstract (journal version)"): "table_accuracy_zfn",
+    ("cyclegan", "derived split"): "table_accuracy_zfn",
 }
 NO_TARGETS = {  # words in a published row's note: why its value is no target
     "quoted by the paper": "the paper quotes its value from another work, not from an own run",
@@ -66,6 +77,8 @@ def published(study: Study) -> pd.DataFrame:
     ``printed`` is the text, ``half_unit`` half a unit of its last place.
     """
     rows = study.published.copy()
+    in_percent = rows["metric"].isin(PERCENT)
+    rows.loc[in_percent, "value"] = rows.loc[in_percent, "value"].map(_share)
     rows = rows.assign(paper_title=rows["paper"], table_title=rows["table"], printed=rows["value"])
     rows["paper"] = [PAPERS.get(title.split(" (")[0], title) for title in rows["paper"]]
     notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in study.cells}
@@ -77,11 +90,20 @@ def published(study: Study) -> pd.DataFrame:
     # "digit 3 anomalous" is our category "3"
     named = r"^(?:digit )?(\w+) anomalous$"
     rows["category"] = rows["category"].str.replace(named, r"\1", regex=True)
+    rows["category"] = [
+        CATEGORIES.get(pair, pair[1])
+        for pair in zip(rows["dataset"], rows["category"], strict=True)
+    ]
     rows["method"] = rows["method"].replace(METHODS)
     rows["metric"] = rows["metric"].str.replace("anomalous", "abnormal").replace(METRICS)
     rows["half_unit"] = [half_unit(text) for text in rows["printed"]]
     rows["value"] = rows["value"].astype(float)
     return rows
+
+
+def _share(percent: str) -> str:
+    """Write a percentage as a share of 1 with the same digits: 0.854 for "85.4"."""
+    return f"{float(percent) / 100:.{len(percent.partition('.')[2]) + 2}f}"
 
 
 def half_unit(printed: str) -> float:

@@ -1,0 +1,221 @@
+"""Cycle-GAN anomaly detection (Bougaham, Delchevalerie et al., Neurocomputing 614, 2024).
+
+Two generators translate normal images into abnormal ones and back, without pairs (Zhu et al. 2017).
+An image is abnormal when its translation to normal differs from it. Networks, losses and updates
+follow the authors' public code, `ValDelch/CycleGANS-AnomalyDetection`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib import augment
+from adlib.models import backbones, translation
+from adlib.models.base import Settings, Trainable, register
+
+
+@dataclass(frozen=True)
+class CycleGANSettings(Settings):
+    """Settings of CycleGAN.
+
+    Attributes:
+        side: 64 px or 256 px as the authors use; multiples of 4 from 32 on.
+        width: channels of the first layer of generators and discriminators.
+        blocks: residual blocks of a generator; 0 means the authors' choice, 6 below 128 px and 9
+            from there on.
+        weight_identity: weight of the change that a generator makes to images of its own target.
+        weight_cycle: weight of what there and back again changes.
+        augmentation: views of the square that training draws: `light`, one of eight for every
+            image; `hard`, the same one for both images of a pair; `flip`, mirrored or not; `none`.
+        replay: how many made images of either kind are kept to show the discriminators.
+        score: `sse` (sum of the squared differences of image and translation), `mad` (mean of the
+            absolute ones) or `features` (squared distance of their pooled features in a network
+            trained on ImageNet).
+        backbone: that network, see `backbones.TITLES`; `auto` is Inception-v3 where its weights can
+            be had. Other scores leave it alone.
+        learning_rate: Adam's step size, 2e-4 here.
+    """
+
+    side: int = 64
+    width: int = 64
+    blocks: int = 0
+    weight_identity: float = 5.0
+    weight_cycle: float = 10.0
+    augmentation: str = "hard"
+    replay: int = 50
+    score: str = "sse"
+    backbone: str = "auto"
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        """Check names and the input's side; settle which backbone `auto` means."""
+        super().__post_init__()
+        self.require("augmentation", ("hard", "light", "flip", "none"))
+        self.require("score", ("sse", "mad", "features"))
+        self.require("backbone", ("auto", *backbones.TITLES))
+        if self.input_side < 32 or self.input_side % 4:
+            raise ValueError(
+                f"the network sees {self.input_side} px; allowed are multiples of 4 from 32 on "
+                "(set side or patch)"
+            )
+        if self.score == "features":
+            found = backbones.resolve(self.backbone, "inception_v3")
+            object.__setattr__(self, "backbone", found)
+
+    @property
+    def residual_blocks(self) -> int:
+        """How many residual blocks a generator has."""
+        return self.blocks or (6 if self.input_side < 128 else 9)
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Share of the learning rate at `step` (from 1) of `steps`: a tenth at 1, then down to 0."""
+    constant = steps // 10
+    return 1 - max(0, step - 1 - constant) / (steps - constant)
+
+
+def towards(judged: Tensor, target: float) -> Tensor:
+    """Least-squares adversarial loss (Mao et al. 2017): mean of `(judged - target)^2`."""
+    return (judged.float() - target).square().mean()
+
+
+@register
+class CycleGAN(Trainable):
+    """Cycle-GAN of normal and labelled abnormal images; only `to_normal` is scored.
+
+    Departures from the authors' code: the learning rate falls with every step, theirs with every
+    epoch; both images of a pair are drawn anew for every step, theirs stay together for the whole
+    training; of their nine views two are the same, here each of the eight is as likely; what they
+    call the FID of one pair is named a feature distance, and its backbone sees images scaled as it
+    was trained.
+    """
+
+    Settings = CycleGANSettings
+    not_saved = ("replay",)
+    _step, _factor = 1, 1.0
+
+    @property
+    def uses_abnormal(self) -> bool:
+        return True
+
+    def build(self) -> dict[str, nn.Module]:
+        s = self.settings
+        networks: dict[str, nn.Module] = {}
+        for kind in ("normal", "abnormal"):
+            networks[f"to_{kind}"] = translation.generator(s.channels, s.width, s.residual_blocks)
+            networks[f"judge_{kind}"] = translation.discriminator(s.channels, s.width)
+        for network in networks.values():
+            network.apply(translation.initialise)
+        size = s.replay, s.channels, s.input_side
+        stores = {kind: translation.Replay(*size) for kind in ("normal", "abnormal")}
+        return networks | {"replay": nn.ModuleDict(stores)}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        nets = self.networks
+        weights = {
+            "generators": [*nets["to_normal"].parameters(), *nets["to_abnormal"].parameters()],
+            "judge_normal": nets["judge_normal"].parameters(),
+            "judge_abnormal": nets["judge_abnormal"].parameters(),
+        }
+        rate = self.settings.learning_rate
+        return {k: torch.optim.Adam(w, rate, (0.5, 0.999), fused=True) for k, w in weights.items()}
+
+    def before_step(self, step: int, steps: int) -> None:
+        self._step, self._factor = step, rate_factor(step, steps)
+
+    def training_step(
+        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * self._factor
+        normal, abnormal = self._views(draw(), draw("abnormal"), rng)
+        logged, made = self._update_generators(normal, abnormal, optimizers["generators"])
+        for kind, real in (("normal", normal), ("abnormal", abnormal)):
+            seen = (self._step - 1) * len(real)
+            shown = self.networks["replay"][kind](made[kind], seen, rng)
+            name = f"judge_{kind}"
+            logged[name] = self._update_judge(name, real, shown, optimizers[name])
+        return logged
+
+    def _views(self, normal: Tensor, abnormal: Tensor, rng: torch.Generator) -> tuple:
+        """Turn and mirror the images as the augmentation says."""
+        kind, both = self.settings.augmentation, (normal, abnormal)
+        if kind == "none":
+            return both
+        shape = 1 if kind == "hard" else 2, len(normal)
+        views = torch.randint(8, shape, generator=rng, device=normal.device).expand(2, -1)
+        if kind == "flip":
+            views = views // 4 * 4
+        return tuple(augment.turned(x, v) for x, v in zip(both, views, strict=True))
+
+    def _update_generators(
+        self, x: Tensor, y: Tensor, optimizer: torch.optim.Optimizer
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """One update of both generators: the losses, and what was made of either kind."""
+        s, nets = self.settings, self.networks
+        to_normal, to_abnormal = nets["to_normal"], nets["to_abnormal"]
+        for name in ("judge_normal", "judge_abnormal"):
+            nets[name].requires_grad_(False)
+        # Every image has its own statistics, so one pass may take images of both kinds.
+        normal, same_x = to_normal(torch.cat([y, x])).chunk(2)
+        abnormal, same_y = to_abnormal(torch.cat([x, y])).chunk(2)
+        again_x, again_y = to_normal(abnormal), to_abnormal(normal)
+        adversarial = towards(nets["judge_normal"](normal), 1.0) + towards(
+            nets["judge_abnormal"](abnormal), 1.0
+        )
+        cycle = F.l1_loss(again_x, x) + F.l1_loss(again_y, y)
+        identity = F.l1_loss(same_x, x) + F.l1_loss(same_y, y)
+        loss = adversarial + s.weight_cycle * cycle + s.weight_identity * identity
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        logged = {
+            "generators": loss,
+            "adversarial": adversarial,
+            "cycle": cycle,
+            "identity": identity,
+        }
+        return logged, {"normal": normal.detach(), "abnormal": abnormal.detach()}
+
+    def _update_judge(
+        self, name: str, real: Tensor, made: Tensor, optimizer: torch.optim.Optimizer
+    ) -> Tensor:
+        """One update of a discriminator: real images towards 1, made ones towards 0."""
+        judge = self.networks[name].requires_grad_(True)
+        on_real, on_made = judge(torch.cat([real, made])).chunk(2)
+        loss = (towards(on_real, 1.0) + towards(on_made, 0.0)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    # ---- scoring ---------------------------------------------------------------------------
+
+    def reconstruct_inputs(self, x: Tensor) -> Tensor:
+        return self.networks["to_normal"](x)
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        made = self.reconstruct_inputs(x)
+        if self.settings.score == "sse":
+            return (x - made).square().flatten(1).sum(1)
+        if self.settings.score == "mad":
+            return (x - made).abs().flatten(1).mean(1)
+        features = backbones.load(self.settings.backbone, x.device).pooled
+        return (features(x) - features(made)).square().sum(1)
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Squared (`mad`: absolute) difference to the translation, mean over channels."""
+        difference = x - self.reconstruct_inputs(x)
+        absolute = self.settings.score == "mad"
+        return (difference.abs() if absolute else difference.square()).mean(1)
+
+    def translate(self, images: Tensor, to: str = "abnormal", batch: int = 64) -> Tensor:
+        """Translate uint8 images `(N, C, side, side)`, for figures; `to` is normal or abnormal."""
+        if to not in ("normal", "abnormal"):
+            raise ValueError(f"to={to!r}: allowed are 'normal', 'abnormal'")
+        made = self._over_inputs(self.networks[f"to_{to}"], images, batch)
+        return augment.to_uint8(augment.untile(made, self.settings.side))

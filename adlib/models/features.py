@@ -1,0 +1,147 @@
+"""What methods share that compare the features of a pretrained network's patches."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib import augment
+from adlib.models import backbones
+from adlib.models.base import Detector, Settings
+
+# Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
+PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
+
+
+@dataclass(frozen=True)
+class FeatureSettings(Settings):
+    """Settings of methods over features; nothing is trained, so there is no patch or rotation.
+
+    Attributes:
+        side: multiples of 16 from 32.
+        backbone: a name in `backbones.WITH_MAPS`, or "auto": the authors' where its weights can be
+            had, else EfficientNet-Lite0. The settings then hold the name it was resolved to.
+    """
+
+    side: int = 256
+    backbone: str = "auto"
+    authors_backbone: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Resolve the backbone and check the rest."""
+        super().__post_init__()
+        resolved = backbones.resolve(self.backbone, self.authors_backbone)
+        object.__setattr__(self, "backbone", resolved)
+        self.require("backbone", backbones.WITH_MAPS)
+        self.require("patch", (0,))
+        self.require("rotation", ((0.0, 0.0),))
+        if self.side % 16 or self.side < 32:
+            raise ValueError(f"side={self.side}: allowed are multiples of 16 from 32")
+
+
+class Memory(nn.Module):
+    """Named tensors that `fit` fills and files keep; their shapes depend on the data."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        for name in names:
+            self.register_buffer(name, torch.empty(0))
+
+    def fill(self, **tensors: Tensor) -> None:
+        """Take tensors in place of those of the same names."""
+        for name, tensor in tensors.items():
+            setattr(self, name, tensor)
+
+    def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
+        for name, buffer in self.named_buffers():
+            if prefix + name in state:
+                found = state[prefix + name]
+                setattr(self, name, torch.empty_like(found, device=buffer.device))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+class FeatureDetector(Detector):
+    """Base of detectors that go over the training images once, without gradients.
+
+    A subclass fills a `Memory` in `learn`.
+    """
+
+    reconstructs = False
+
+    @abstractmethod
+    def learn(
+        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
+    ) -> dict[str, float]:
+        """Fill the memory; give numbers worth keeping.
+
+        Args:
+            batches: feature maps of all training images, finest first, some images at a time.
+            images: number of training images.
+            rng: seeded generator on the CPU, so that draws are the same on every device.
+        """
+
+    def fit(
+        self,
+        split: object,
+        budget: object = None,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        folder: str | Path | None = None,
+    ) -> pd.DataFrame:
+        """Go over the training part of `split` once.
+
+        Args:
+            split: a `Split`.
+            budget: not looked at: there are no steps to count.
+            seed: of what the method draws at random.
+            device: where to work; CUDA where there is one by default.
+            folder: not looked at: there is nothing to go on from.
+
+        Returns:
+            One row: `step` 1 and what the method tells of its memory.
+        """
+        from adlib import training  # here, because training needs the models
+
+        pixels = split.pixels("train", self.settings.side, self.settings.channels)
+        self.check_images(pixels)
+        self.networks = nn.ModuleDict(self.build())
+        self.to(device or training.default_device())
+        rng = torch.Generator().manual_seed(seed)
+        with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+            few = pixels.split(self._at_once(self.device))
+            batches = (self.maps(augment.to_float(x.to(self.device))) for x in few)
+            told = self.learn(batches, len(pixels), rng)
+        return pd.DataFrame([{"step": 1, **told}])
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Feature maps of network inputs `(n, C, side, side)` in [-1, 1], finest first."""
+        backbone = backbones.load(self.settings.backbone, x.device)
+        parts = [backbone.maps(part) for part in x.split(self._at_once(x.device))]
+        return [torch.cat(stage) for stage in zip(*parts, strict=True)]
+
+    def enlarged(self, distances: Tensor) -> Tensor:
+        """Smooth map `(n, side, side)` of distances `(n, h, w)` on a backbone's grid.
+
+        The Gaussian's standard deviation is 4 pixels on images of 256, as public implementations
+        have it, and in proportion on others.
+        """
+        side = self.settings.side
+        sigma = side / 64
+        radius = round(4 * sigma)
+        at = torch.arange(-radius, radius + 1, device=distances.device)
+        kernel = torch.exp(-(at / sigma).square() / 2)
+        # Both steps are linear and alike in rows and columns: what they make of a unit is enough.
+        units = torch.eye(distances.shape[-1], device=distances.device)[:, None]
+        made = F.pad(F.interpolate(units, side, mode="linear"), (radius, radius), mode="reflect")
+        made = F.conv1d(made, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
+        return made.T @ distances @ made
+
+    def _at_once(self, device: torch.device) -> int:
+        """Number of images that go through the backbone together."""
+        return max(1, PIXELS.get(device.type, PIXELS["cpu"]) // self.settings.side**2)

@@ -1,0 +1,118 @@
+"""PaDiM (Defard, Setkov, Loesch, Audigier 2021): a Gaussian of pretrained features at every place.
+
+The score of a place is the Mahalanobis distance of its features to those of the training images at
+the same place; the image's score is the highest value of the smoothed map.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib.models.base import register
+from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+
+PLACES = 256  # covariances inverted at once, in float64
+
+
+@dataclass(frozen=True)
+class PaDiMSettings(FeatureSettings):
+    """Settings of PaDiM.
+
+    Attributes:
+        backbone: the authors' ResNet-18 where its weights can be had.
+        features: how many features are drawn by the seed, of those of all three stages; 0 for all.
+            The memory needs `4 (side / 4)^2 features^2` bytes.
+        ridge: what is added to every variance.
+    """
+
+    features: int = 100
+    ridge: float = 0.01
+    authors_backbone: ClassVar[str] = "resnet18"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if self.features < 0 or self.ridge <= 0:
+            raise ValueError(
+                f"features={self.features}, ridge={self.ridge}: at least 0 and more than 0"
+            )
+
+
+@register
+class PaDiM(FeatureDetector):
+    """Mean and covariance at every place of the finest map, from one pass over the images."""
+
+    Settings = PaDiMSettings
+
+    def build(self) -> dict[str, nn.Module]:
+        return {"gaussians": Memory("chosen", "mean", "whitening")}
+
+    def learn(
+        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
+    ) -> dict[str, float]:
+        if images < 2:
+            raise ValueError(f"PaDiM needs at least 2 training images, not {images}")
+        gaussians = self.networks["gaussians"]
+        shift = None
+        for maps in batches:
+            if shift is None:
+                chosen = self._chosen(sum(stage.shape[1] for stage in maps), rng)
+                gaussians.fill(chosen=chosen.to(maps[0].device))
+            x = self._features(maps)
+            if shift is None:
+                # Sums of small numbers: the first batch's mean is about that of all.
+                shift = x.mean(2, keepdim=True)
+                total = torch.zeros_like(shift)
+                squares = x.new_zeros(len(x), x.shape[1], x.shape[1])
+            x = x - shift
+            total += x.sum(2, keepdim=True)
+            squares.baddbmm_(x, x.mT)
+        mean = total / images
+        for place, part in zip(mean.split(PLACES), squares.split(PLACES), strict=True):
+            place = place.double()
+            covariance = (part.double() - images * place @ place.mT) / (images - 1)
+            part.copy_(self._whitening(covariance))
+        gaussians.fill(mean=mean + shift, whitening=squares)
+        return {"images": images, "features": len(chosen), "places": len(mean)}
+
+    def _chosen(self, available: int, rng: torch.Generator) -> Tensor:
+        """Numbers of the features that are used, in order."""
+        wanted = self.settings.features or available
+        if wanted > available:
+            raise ValueError(
+                f"features={wanted}: {self.settings.backbone} has {available} in all stages"
+            )
+        return torch.randperm(available, generator=rng)[:wanted].sort().values
+
+    def _features(self, maps: list[Tensor]) -> Tensor:
+        """Chosen features of all stages at every place of the finest, `(places, features, n)`."""
+        fine, chosen = maps[0].shape[-2:], self.networks["gaussians"].chosen
+        parts, start = [], 0
+        for stage in maps:
+            end = start + stage.shape[1]
+            own = chosen[(chosen >= start) & (chosen < end)] - start
+            parts.append(F.interpolate(stage[:, own], fine))
+            start = end
+        return torch.cat(parts, 1).flatten(2).permute(2, 1, 0)
+
+    def _whitening(self, covariance: Tensor) -> Tensor:
+        """Matrices W with W^T W the inverse of the covariance, ridge included."""
+        eye = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
+        factor = torch.linalg.cholesky(covariance + self.settings.ridge * eye)
+        return torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Mahalanobis distances, enlarged and smoothed."""
+        gaussians = self.networks["gaussians"]
+        features = self._features(self.maps(x))
+        distances = torch.bmm(gaussians.whitening, features - gaussians.mean).norm(dim=1)
+        rest = self.settings.side // 4
+        return self.enlarged(distances.T.reshape(-1, rest, rest))
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Highest value of the map."""
+        return self.map_inputs(x).flatten(1).amax(1)

@@ -1,0 +1,115 @@
+"""PatchCore (Roth et al. 2022): distance to the nearest of the training images' patch features.
+
+As in the paper, patches are averaged with their neighbours in two stages of the backbone, and the
+memory is thinned by greedy k-center on random projections. Unlike the authors' code, features are
+not squeezed to 1024 dimensions, every choice of the greedy search is exact, and so is the search.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib import neighbours
+from adlib.models.base import register
+from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+
+PROJECTED = 128  # dimensions in which the memory is thinned
+
+
+@dataclass(frozen=True)
+class PatchCoreSettings(FeatureSettings):
+    """Settings of PatchCore.
+
+    Attributes:
+        backbone: the authors' Wide-ResNet-50-2 where its weights can be had.
+        coreset: share of the training images' patches that the memory keeps.
+        neighbours: how many entries around the nearest one weight the score; 1 switches it off.
+    """
+
+    coreset: float = 0.1
+    neighbours: int = 9
+    authors_backbone: ClassVar[str] = "wide_resnet50_2"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if not 0 < self.coreset <= 1:
+            raise ValueError(f"coreset={self.coreset}: allowed are shares above 0 up to 1")
+        if self.neighbours < 1:
+            raise ValueError(f"neighbours={self.neighbours}: at least 1 is needed")
+
+
+@register
+class PatchCore(FeatureDetector):
+    """A bank of patch features; `fit` holds all `images (side / 8)^2` patches for a while."""
+
+    Settings = PatchCoreSettings
+
+    def build(self) -> dict[str, nn.Module]:
+        return {"memory": Memory("bank")}
+
+    def learn(
+        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
+    ) -> dict[str, float]:
+        patches, end = None, 0
+        for maps in batches:
+            found = self._patches(maps).flatten(0, 1)
+            if patches is None:
+                patches = found.new_empty(images * (self.settings.side // 8) ** 2, found.shape[1])
+            patches[end : end + len(found)] = found
+            end += len(found)
+        count = max(1, round(self.settings.coreset * end))
+        first = int(torch.randint(end, (), generator=rng))
+        kept, radius = neighbours.k_center(self._projected(patches, rng), count, first)
+        self.networks["memory"].fill(bank=patches[kept])
+        return {"images": images, "patches": end, "bank": count, "radius": radius}
+
+    def _patches(self, maps: list[Tensor]) -> Tensor:
+        """Features of every patch, `(n, places, d)`, places row by row."""
+        fine, coarse = (F.avg_pool2d(stage, 3, 1, 1) for stage in maps[1:])
+        coarse = F.interpolate(coarse, fine.shape[-2:], mode="bilinear")
+        return torch.cat([fine, coarse], 1).flatten(2).mT.contiguous()
+
+    def _projected(self, patches: Tensor, rng: torch.Generator) -> Tensor:
+        """Gaussian projection to `PROJECTED` dimensions (Johnson-Lindenstrauss), if fewer."""
+        d = patches.shape[1]
+        if d <= PROJECTED:
+            return patches
+        matrix = torch.randn(d, PROJECTED, generator=rng) / PROJECTED**0.5
+        return patches @ matrix.to(patches.device)
+
+    def _distances(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance of every patch `(n, places)` to its nearest entry, and which that is."""
+        found = neighbours.nearest(patches.flatten(0, 1), self.networks["memory"].bank)
+        return tuple(part.view(patches.shape[:2]) for part in found)
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Distances, enlarged and smoothed."""
+        distances, _ = self._distances(self._patches(self.maps(x)))
+        rest = self.settings.side // 8
+        return self.enlarged(distances.view(-1, rest, rest))
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Largest distance s of a patch p, weighted by equation 7 of the paper.
+
+        With m the entry nearest to p, the weight is 1 - exp|p - m| / sum exp|p - k| over the
+        entries k nearest to m, m among them: an outlier counts more where m itself is rare, that is
+        where its neighbours are far from p.
+        """
+        patches = self._patches(self.maps(x))
+        distances, entries = self._distances(patches)
+        s, place = distances.max(1)
+        bank = self.networks["memory"].bank
+        around = min(self.settings.neighbours, len(bank))
+        if around == 1:
+            return s
+        images = torch.arange(len(x), device=x.device)
+        p, m = patches[images, place], bank[entries[images, place]]
+        plain = "donot_use_mm_for_euclid_dist"  # differences, as everywhere
+        near = torch.cdist(m, bank, compute_mode=plain).topk(around, largest=False).indices
+        to_near = (bank[near] - p[:, None]).norm(dim=2)
+        return s * (1 - torch.exp(s - to_near.logsumexp(1)))
