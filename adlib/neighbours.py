@@ -132,7 +132,7 @@ def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]
 
     Args:
         points: float32 `(n, d)`.
-        count: how many to choose, 1 to n.
+        count: how many to choose, 1 to n; fewer are chosen if all others equal one of them.
         first: index of the first one.
 
     Returns:
@@ -146,6 +146,7 @@ def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]
         raise ValueError(f"count={count}: allowed are 1 to {len(points)}, the number of points")
     points = points - points.mean(0)
     lengths = points.square().sum(1)
+    equal = 4 * torch.finfo(points.dtype).eps * lengths.amax()  # what rounding makes of zero
     far = torch.full_like(lengths, torch.inf)  # squared distance to the nearest centre
     new = torch.tensor([first], device=points.device)
     chosen, left = [new], count - 1
@@ -162,11 +163,14 @@ def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]
             tops.append(top)
             picks.append(pick)
             heights = torch.minimum(heights, between.index_select(0, pick)[0])
-        sure = (torch.cat(tops) >= ceiling).long().cumprod(0).sum()
+        tops = torch.cat(tops)
+        sure = ((tops >= ceiling) & (tops > equal)).long().cumprod(0).sum().item()
+        if sure == 0:
+            break
         new = pool[torch.cat(picks)[:sure]]
         _approach(far, points, lengths, new)
         chosen.append(new)
-        left -= len(new)
+        left -= sure
     return torch.cat(chosen), far.amax().clamp_min(0).sqrt().item()
 
 

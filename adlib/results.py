@@ -59,7 +59,9 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
     departs = profiles.load(cell.profile)[cell.paper]["departs"]
     reasons = [departs] if departs else []
     wanted = profiles.datasets_of(cell.paper, cell.notebook)
-    if images.name not in wanted:
+    if not wanted:
+        reasons.insert(0, "no paper prints this number")
+    elif images.name not in wanted:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:

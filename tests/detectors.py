@@ -4,6 +4,7 @@ SMALL = {
     "CBiGAN": {"side": 32, "channels": 1, "width": 2},
     "AutoEncoder": {"side": 32, "channels": 1, "width": 4, "latent": 8},
     "Classifier": {"side": 32, "channels": 1, "width": 4},
+    "CycleGAN": {"side": 32, "channels": 1, "width": 4, "blocks": 1},
     "FAnoGAN": {"side": 32, "channels": 1, "width": 2, "latent": 8, "critic_steps": 1},
     "GANomaly": {"side": 32, "channels": 1, "width": 8, "latent": 16},
     "NoisyAnoGAN": {
@@ -27,6 +28,9 @@ CORNERS = [
     ("AutoEncoder", {"side": 64, "patch": 32, "width": 4, "latent": 8, "loss": "ssim", "pool":
     "mean"}),
     ("Classifier", {"side": 48, "width": 4}),
+    ("CycleGAN", {"side": 64, "patch": 32, "rotation": (0, 45), "width": 4, "blocks": 1,
+                  "augmentation": "light", "score": "mad"}),
+    ("CycleGAN", {"side": 36, "width": 4, "blocks": 2, "augmentation": "flip", "replay": 5}),
     ("FAnoGAN", {"side": 64, "patch": 32, "width": 2, "latent": 8, "critic_steps": 2}),
     ("GANomaly", {"side": 48, "width": 8, "latent": 8, "losses": "release"}),
     ("GANomaly", {"side": 32, "width": 8, "latent": 16, "losses": "paper", "score": "l1"}),

@@ -57,3 +57,16 @@ def test_draws_follow_the_generator():
     assert not torch.equal(
         a, augment.draw_batch(x, 8, 8, (0, 45), torch.Generator().manual_seed(4))
     )
+
+
+def test_the_eight_views_of_a_square():
+    """Would catch a view that is turned the other way, or that comes twice."""
+    x = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    views = torch.tensor([3, 7, 0, 5, 2, 6, 1, 4])
+    found = augment.turned(x.contiguous(memory_format=torch.channels_last), views)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for image, view, got in zip(x, views.tolist(), found, strict=True):
+        wanted = torch.rot90(image, view % 4, (1, 2))
+        assert torch.equal(got, wanted.flip(2) if view >= 4 else wanted), view
+    same = augment.turned(x[:1].expand(8, -1, -1, -1), torch.arange(8))
+    assert len(torch.unique(same, dim=0)) == 8

@@ -56,6 +56,9 @@ class CycleGANSettings(Settings):
         self.require("augmentation", ("hard", "light", "flip", "none"))
         self.require("score", ("sse", "mad", "features"))
         self.require("backbone", ("auto", *backbones.TITLES))
+        for name, least in (("blocks", 0), ("replay", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: at least {least} is needed")
         if self.input_side < 32 or self.input_side % 4:
             raise ValueError(
                 f"the network sees {self.input_side} px; allowed are multiples of 4 from 32 on "
@@ -72,7 +75,7 @@ class CycleGANSettings(Settings):
 
 
 def rate_factor(step: int, steps: int) -> float:
-    """Share of the learning rate at `step` (from 1) of `steps`: a tenth at 1, then down to 0."""
+    """Share of the learning rate in `step` (from 1) of `steps`: 1 for a tenth, then down to 0."""
     constant = steps // 10
     return 1 - max(0, step - 1 - constant) / (steps - constant)
 

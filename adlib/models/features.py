@@ -16,7 +16,8 @@ from adlib.models import backbones
 from adlib.models.base import Detector, Settings
 
 # Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
-PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
+PIXELS = {"cpu": 1 << 17, "cuda": 1 << 22}
+BATCH = 16  # images whose maps are looked at together in fitting
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class FeatureDetector(Detector):
         """Fill the memory; give numbers worth keeping.
 
         Args:
-            batches: feature maps of all training images, finest first, some images at a time.
+            batches: feature maps of all training images, finest first, `BATCH` images at a time.
             images: number of training images.
             rng: seeded generator on the CPU, so that draws are the same on every device.
         """
@@ -114,15 +115,15 @@ class FeatureDetector(Detector):
         self.to(device or training.default_device())
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            few = pixels.split(self._at_once(self.device))
-            batches = (self.maps(augment.to_float(x.to(self.device))) for x in few)
+            batches = (self.maps(augment.to_float(x.to(self.device))) for x in pixels.split(BATCH))
             told = self.learn(batches, len(pixels), rng)
         return pd.DataFrame([{"step": 1, **told}])
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Feature maps of network inputs `(n, C, side, side)` in [-1, 1], finest first."""
         backbone = backbones.load(self.settings.backbone, x.device)
-        parts = [backbone.maps(part) for part in x.split(self._at_once(x.device))]
+        at_once = max(1, PIXELS.get(x.device.type, PIXELS["cpu"]) // self.settings.side**2)
+        parts = [backbone.maps(part) for part in x.split(at_once)]
         return [torch.cat(stage) for stage in zip(*parts, strict=True)]
 
     def enlarged(self, distances: Tensor) -> Tensor:
@@ -141,7 +142,3 @@ class FeatureDetector(Detector):
         made = F.pad(F.interpolate(units, side, mode="linear"), (radius, radius), mode="reflect")
         made = F.conv1d(made, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
         return made.T @ distances @ made
-
-    def _at_once(self, device: torch.device) -> int:
-        """Number of images that go through the backbone together."""
-        return max(1, PIXELS.get(device.type, PIXELS["cpu"]) // self.settings.side**2)

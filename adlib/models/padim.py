@@ -97,7 +97,7 @@ class PaDiM(FeatureDetector):
             own = chosen[(chosen >= start) & (chosen < end)] - start
             parts.append(F.interpolate(stage[:, own], fine))
             start = end
-        return torch.cat(parts, 1).flatten(2).permute(2, 1, 0)
+        return torch.cat(parts, 1).flatten(2).permute(2, 1, 0).contiguous()
 
     def _whitening(self, covariance: Tensor) -> Tensor:
         """Matrices W with W^T W the inverse of the covariance, ridge included."""

@@ -66,7 +66,7 @@ class PatchCore(FeatureDetector):
         first = int(torch.randint(end, (), generator=rng))
         kept, radius = neighbours.k_center(self._projected(patches, rng), count, first)
         self.networks["memory"].fill(bank=patches[kept])
-        return {"images": images, "patches": end, "bank": count, "radius": radius}
+        return {"images": images, "patches": end, "bank": len(kept), "radius": radius}
 
     def _patches(self, maps: list[Tensor]) -> Tensor:
         """Features of every patch, `(n, places, d)`, places row by row."""

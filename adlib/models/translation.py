@@ -32,9 +32,9 @@ def generator(channels: int, width: int, blocks: int) -> nn.Sequential:
 
 
 def discriminator(channels: int, width: int) -> nn.Sequential:
-    """Image `(N, channels, S, S)` to a map `(N, 1, S / 8 - 2, S / 8 - 2)`, high where it looks real.
+    """Image `(N, channels, S, S)` to a map `(N, 1, S // 8 - 2, S // 8 - 2)`.
 
-    Every value of the map sees 70x70 pixels (PatchGAN, Isola et al. 2017).
+    Every value of the map says how real 70x70 pixels look (PatchGAN, Isola et al. 2017).
     """
     layers = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE, inplace=True)]
     for k, stride in ((1, 2), (2, 2), (4, 1)):
@@ -172,17 +172,16 @@ class _Norm(torch.autograd.Function):
 
 def _mean(rows: Tensor, channels: int) -> Tensor:
     """Mean of every channel of `(N, H, W * channels)`, `(N, channels)`."""
-    total = rows.sum(1).view(len(rows), -1, channels).sum(1, dtype=torch.promote_types(rows.dtype, torch.float32))
-    return total / (rows[0].numel() // channels)
+    return rows.sum(1).div_(rows.shape[1]).view(len(rows), -1, channels).mean(1)
 
 
 def _spread(values: Tensor, rows: Tensor) -> Tensor:
-    """Repeat `(N, channels)` along a row of pixels: `(N, 1, W * channels)`, of the rows' type."""
-    return values.to(rows.dtype).repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1)
+    """Repeat `(N, channels)` along a row of pixels, `(N, 1, W * channels)`."""
+    return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1)
 
 
 class ToImage(nn.Conv2d):
-    """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)` in [-1, 1].
+    """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`.
 
     It makes four pixels at once, as four times as many channels of a map of half the side: a
     convolution with three channels leaves most of a vector register empty.

@@ -113,7 +113,8 @@ class PlainTrainer:
         judge_normal, judge_abnormal = self.nets["judge_normal"], self.nets["judge_abnormal"]
         normal, abnormal = n(y), a(x)
         self.adam.zero_grad()
-        adversarial = self.judged(judge_normal(normal), 1) + self.judged(judge_abnormal(abnormal), 1)
+        adversarial = self.judged(judge_normal(normal), 1)
+        adversarial = adversarial + self.judged(judge_abnormal(abnormal), 1)
         cycle = F.l1_loss(n(abnormal), x) + F.l1_loss(a(normal), y)
         identity = F.l1_loss(n(x), x) + F.l1_loss(a(y), y)
         loss = adversarial + s.weight_cycle * cycle + s.weight_identity * identity
@@ -154,9 +155,7 @@ def check(settings: dict, pixels: torch.Tensor, batch: int) -> None:
     rng = torch.Generator(device)
     wanted = plain.step()
     parts = {"train": x, "abnormal": y}
-    found = detector.training_step(
-        lambda part="train": parts[part], detector.optimizers(), rng
-    )
+    found = detector.training_step(lambda part="train": parts[part], detector.optimizers(), rng)
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         torch.testing.assert_close(found[name].item(), value, rtol=1e-3, atol=1e-4, msg=name)
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--width", type=int, nargs="+", default=[64, 16, 8])
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     a = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     shape = (256, a.channels, a.side, a.side)
