@@ -20,9 +20,9 @@ POOL, STEPS = 1024, 256  # farthest points looked at together, and centres taken
 def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distance to the nearest entry, and which entry it is (of equal ones the first).
 
-    Squared distances are first bounded by matrix products, in bfloat16 where the CPU has it in
-    hardware. Every entry that rounding leaves possible is then measured by the differences
-    themselves in float32, so the result is that of a full search and no other query takes part.
+    Distances are first bounded by matrix products, in bfloat16 where the CPU has it in hardware.
+    Every entry that rounding leaves possible is then measured by the differences themselves in
+    float32, so the result is that of a full search and no other query takes part.
 
     Args:
         queries: float32 `(n, d)`.
@@ -45,9 +45,10 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
 class _Index:
     """A bank in groups of `GROUP` entries, with what bounds the distances to them.
 
-    Half the squared distance of q and b is the product of [q, 1, 1, high, low] and
+    Half the squared distance of rounded q and b is the product of [q, 1, 1, high, low] and
     [-b, high, low, 1, 1], where high + low is half the squared length in two numbers of a type that
-    may be short. The bank's mean is taken off both before, because lengths decide the errors.
+    may be short. The bank's mean is taken off both before, because lengths decide how far rounding
+    moves them.
     """
 
     def __init__(self, bank: Tensor) -> None:
@@ -105,22 +106,24 @@ class _Index:
         return rows[pairs], blocks[pairs] * LANES + lanes
 
     def _limit(self, lowest: Tensor, length: Tensor, error: Tensor) -> Tensor:
-        """What a query's nearest entry cannot exceed, given the lowest of all results."""
-        # Rounded vectors (Cauchy-Schwarz), rounded halves, and the sum in float32.
+        """What the result for a query's nearest entry cannot exceed, given the lowest of all."""
         eps = torch.finfo(self.dtype).eps
-        terms = self.blocks.shape[2] * torch.finfo(torch.float32).eps
-        slack = error * self.length + (length + error) * self.error
-        slack += (terms + eps**2) * (length + self.length).square()
-        # Results are rounded to the type by half an eps, the lowest, the nearest and the limit.
-        limit = lowest + eps * lowest.abs() + 2 * slack
-        return (limit + 2 * eps * limit.abs()).clamp_min(0).to(self.dtype)
+        # Of the sum in float32 and of the halves in two numbers.
+        sums = self.blocks.shape[2] * torch.finfo(torch.float32).eps / 2 + eps**2 / 4
+        sums = sums * (length + self.length).square()
+        reached = (2 * (lowest + eps * lowest.abs() + sums)).clamp_min(0).sqrt()
+        # Rounded vectors are as much nearer or farther as they were moved (triangle inequality):
+        # once for the entry with the lowest result, once for the nearest.
+        limit = (reached + 2 * (error + self.error)).square() / 2 + sums
+        return (limit * (1 + 2 * eps)).to(self.dtype)  # the result and the limit are rounded too
 
     def _rounded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rounded vectors, their half squared lengths in two numbers, and the rounding errors."""
-        rounded, half = x.to(self.dtype), x.square().sum(1, keepdim=True) / 2
+        """Rounded vectors, their half squared lengths in two numbers, and how far they moved."""
+        rounded = x.to(self.dtype)
+        exact = rounded.float()
+        half = exact.square().sum(1, keepdim=True) / 2
         high = half.to(self.dtype)
-        halves = torch.cat([high, (half - high).to(self.dtype)], 1)
-        return rounded, halves, (x - rounded.float()).norm(dim=1)
+        return rounded, torch.cat([high, (half - high).to(self.dtype)], 1), (x - exact).norm(dim=1)
 
 
 def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]:

@@ -103,7 +103,7 @@ def test_networks_are_the_authors(side, bench):
 
 
 def test_step_is_the_authors(bench):
-    """Would catch a wrong term, weight, direction, or order of updates."""
+    """Would catch a wrong term, weight or direction, and images stored in the wrong place."""
     weights = {"weight_identity": 2.0, "weight_cycle": 3.0, "learning_rate": 1e-2}
     detector = prepared(augmentation="none", **weights)
     x, y = images(1), images(2)
@@ -114,6 +114,9 @@ def test_step_is_the_authors(bench):
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         assert found[name].item() == pytest.approx(value, rel=1e-3), name
+    for pool, store in zip(plain.pools, detector.networks["replay"].values(), strict=True):
+        torch.testing.assert_close(store.images[:4], torch.cat(pool.images), rtol=1e-3, atol=1e-4)
+        assert (store.images[4:] == 0).all()
     for name, net in plain.nets.items():
         ours = dict(detector.networks[name].named_parameters())
         scale = max(p.grad.norm() for p in net.parameters())

@@ -40,16 +40,23 @@ def test_nearest_equals_a_full_search(precision, n, m, d, offset):
     torch.testing.assert_close(entries, wanted.indices)
 
 
-def test_the_limit_holds_where_errors_are_largest(monkeypatch):
-    """Would catch a bound that leaves out a rounding: many entries equally far, all but one ulp."""
+@pytest.mark.parametrize(
+    ("query", "near", "other"),
+    [(1 + 2**-8, 1 + 8 * 2**-7, 1 - 15 * 2**-8), (1.0, 1 + 8.51 * 2**-7, 1 - 17.4 * 2**-8)],
+    ids=["query moves", "entries move"],
+)
+def test_the_limit_holds_where_rounding_turns_the_order(query, near, other, monkeypatch):
+    """Would catch a limit without one of the roundings: all coordinates are moved one way."""
     monkeypatch.setattr("adlib.training.resolve_precision", lambda *_: "bfloat16")
-    rng = torch.Generator().manual_seed(0)
-    queries = 10 * torch.randn(64, 24, generator=rng)
-    around = torch.nn.functional.normalize(torch.randn(4096, 24, generator=rng), dim=1)
-    bank = queries[0] + 3 * around * (1 + 1e-5 * torch.rand(4096, 1, generator=rng))
-    bank = torch.cat([bank, 50 * around])  # long vectors make all bounds wide
-    wanted = full_search(queries, bank)
-    distances, _ = neighbours.nearest(queries, bank)
+    bank = torch.zeros(40, 16)  # so that the two stand in groups of their own
+    bank[3], bank[20] = near, other
+    query = torch.full((1, 16), query)
+    rounded = torch.stack([v.bfloat16().float() for v in (query[0], bank[3], bank[20])])
+    assert (rounded[0] - rounded[1]).norm() > 1.04 * (rounded[0] - rounded[2]).norm()
+    bank = torch.cat([bank, -bank])  # mean 0
+    wanted = full_search(query, bank)
+    distances, entries = neighbours.nearest(query, bank)
+    assert entries == wanted.indices == 3
     torch.testing.assert_close(distances.double(), wanted.values, rtol=1e-6, atol=0)
 
 

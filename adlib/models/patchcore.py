@@ -45,7 +45,11 @@ class PatchCoreSettings(FeatureSettings):
 
 @register
 class PatchCore(FeatureDetector):
-    """A bank of patch features; `fit` holds all `images (side / 8)^2` patches for a while."""
+    """A bank of patch features.
+
+    `fit` holds all `images (side / 8)^2` patches before it thins them: for 300 images of 256 px 0.2
+    GB with EfficientNet-Lite0 and 1.9 GB with Wide-ResNet-50-2.
+    """
 
     Settings = PatchCoreSettings
 
