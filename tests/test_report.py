@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from report_tree import notebook, publish, run
 
 from adlib.paths import home
-from adlib.report import notebooks
+from adlib.report import assemble, findings, notebooks, verdicts
 from adlib.report.__main__ import main
 from adlib.report.pages import build
 
@@ -114,13 +115,43 @@ def test_run_records_that_no_row_names_stay_out(tree, tmp_path):
 
 
 def test_a_profile_without_counterpart_has_one_sentence(tree, tmp_path):
-    """Catches five zeros, and a list of facts that ends in a colon and a full stop."""
+    """Catches a row of zeros, and a list of facts that ends in a colon and a full stop."""
     publish(tree, ("screw", "CBiGAN", "0.75"))
     text = build(tree, tmp_path).read_text(encoding="utf-8")
-    other = text[text.index('id="scoreboard-other"') : text.index('id="scoreboard-study"')]
-    assert "No result of this profile stands beside a published value." in other
-    assert "tally" not in other
+    assert "No number of profile other stands beside a published one." in text
+    assert "<td>other</td>" not in text and "<td>study</td>" in text
     assert "Facts about the data" not in text
+
+
+def test_the_front_page_says_what_holds_and_what_does_not(site, made):
+    """Catches a block or a finding that is computed and then lost in the template."""
+    study = assemble.read(made)
+    found = findings.findings(study, {n: verdicts.compare(study, n) for n in study.profiles})
+    soup = BeautifulSoup((site / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert [h.text for h in soup.select(".findings h2")] == list(found)
+    for section, told in zip(soup.select(".findings section"), found.values(), strict=True):
+        assert told
+        lines = [" ".join(line.text.split()) for line in section.select("li")]
+        for line, one in zip(lines, told, strict=True):
+            assert line.startswith(f"{one.head} {one.text}") and one.caution in line
+
+
+def test_filters_name_what_the_rows_hold(site):
+    """Catches a filter without rows, rows that no filter finds, and a script from elsewhere."""
+    soup = BeautifulSoup((site / "index.html").read_text(encoding="utf-8"), "html.parser")
+    form = soup.select_one("form#filters")
+    assert form.has_attr("hidden")  # without the script it would do nothing
+    rows = soup.select("table.board tbody tr")
+    assert len(rows) == 11
+    for name in ("paper", "verdict", "profile"):
+        options = {o.text for o in form.select(f"select[name={name}] option")} - {"all"}
+        assert {row[f"data-{name}"] for row in rows} - {""} <= options
+    without = soup.select("details#without tbody tr")
+    assert {row["data-verdict"] for row in without} == {"not run", "data not at hand"}
+    assert not soup.select_one("details#without").has_attr("open")
+    assert all(not script.has_attr("src") for script in soup.select("script"))
+    assert 'getElementById("filters")' in soup.select("script")[-1].text
+    assert (site / "files/scoreboard.csv").read_text("utf-8").count("\n") > 2 * len(rows)
 
 
 def test_departures_are_in_the_report(site):
@@ -143,6 +174,12 @@ def test_executed_notebook_hides_code_and_keeps_equations(site):
 def test_unknown_tex_stays_in_view():
     """Catches a report that dies of one equation, or drops it."""
     assert notebooks.mathml(r"\left( x") == r"<code>\left( x</code>"
+
+
+def test_large_brackets_are_not_raised_with_their_exponent():
+    """Catches a closing bracket that shrinks because it carries the exponent."""
+    assert notebooks.mathml(r"\big(x\big)^2") == notebooks.mathml("(x)^2")
+    assert "bigcup" in notebooks.mathml(r"\left( \bigcup")  # a word, not a size
 
 
 def test_captions_and_titles_come_through_escaped(site):

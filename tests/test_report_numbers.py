@@ -5,8 +5,10 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from report_tree import METRIC, cell, publish, row, run
 
+import adlib
 from adlib import data, profiles
 from adlib.metrics import interval_over_seeds
 from adlib.models.cbigan import CBiGANSettings
@@ -195,6 +197,28 @@ def test_a_note_of_one_value_says_whose_it_is(tmp_path):
     assert [note for note in table.notes if "5%" in note] == ["Threshold at 5%."]
 
 
+def test_what_tables_share_is_said_once(tmp_path):
+    """Catches the same three notes under every table of a page, and one dropped in silence."""
+    same = {"comparable": "64 px", "protocol": "one class"}
+    rows = [row("A", 0.7, **same), row("A", 0.6, metric="auroc", form="", note="careful", **same)]
+    cell(tmp_path, rows)
+    first, second = tables.said_once(tables.matrices(assemble.read(tmp_path).summary))
+    assert len(first.notes) == 3
+    assert second.notes == ["Careful.", "Comparability, protocol, test images: as above."]
+
+
+def test_numbers_of_test_images_are_short(tmp_path):
+    """Catches ten times the same numbers, and two numbers of one category without a reason."""
+    for category in ("screw", "bottle"):
+        cell(tmp_path, [row("A", 0.7)], category=category)
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert "Test images, normal + abnormal: every category: 10 + 20." in table.notes
+    other = row("B", 0.7, protocol="pooled", n_normal=5)
+    cell(tmp_path, [row("A", 0.7), other])
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert "screw (one class): 10 + 20, screw (pooled): 5 + 20" in table.notes[-1]
+
+
 def test_protocols_are_told_apart(tmp_path):
     """Catches methods tested on other images than their neighbours without a word."""
     rows = [row("A", 0.7, protocol="pooled"), row("B", 0.6, protocol="pooled; 20 images")]
@@ -322,3 +346,19 @@ def test_textures_agree_with_the_data_catalogue():
     modes = data.info("mvtec_ad").modes
     textures = assemble.GROUPS["mvtec_ad"]["mean_textures"]
     assert set(textures) == {name for name, mode in modes.items() if mode == "texture"}
+
+
+def test_the_citation_file_is_whole():
+    """Catches a file that no tool reads, another version than the package's, and invented DOIs."""
+    text = (home() / "CITATION.cff").read_text(encoding="utf-8")
+    cited = yaml.safe_load(text)
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert (cited["cff-version"], cited["version"]) == ("1.2.0", adlib.__version__)
+    assert len(cited["references"]) == len(verdicts.PAPERS)
+    for paper in cited["references"]:
+        assert {"type", "title", "authors", "year"} <= set(paper)
+        assert all({"family-names", "given-names"} == set(name) for name in paper["authors"])
+    printed = pd.read_csv(home() / "results/published.csv")["paper"].unique()
+    first = {paper["authors"][0]["family-names"] for paper in cited["references"]}
+    assert all(any(name in title for name in first) for title in printed)
+    assert "doi" not in text.lower()

@@ -22,6 +22,7 @@ PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
 # what one number stands for; its rows differ in the seed alone
 KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
 COUNT = "-"  # the method of rows that describe data, not a detector
+BEYOND = "beyond"  # folder of the notebooks that belong to no paper
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
 # Tables that set a paper's data sets side by side and average over them.
 ALL_SETS = "all data sets"

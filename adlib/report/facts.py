@@ -21,7 +21,9 @@ def of(study: Study, name: str) -> dict:
         missing = set(profiles.missing(name))
     return {
         "planned": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
-        "missing": sorted(missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}),
+        "missing": _by_set(
+            missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}
+        ),
         **{s: sum(cell.status == s for cell in cells) for s in (DONE, FAILED, UNFINISHED)},
         "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
         "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
@@ -33,6 +35,14 @@ def of(study: Study, name: str) -> dict:
         "commits": sorted(commits),
         "versions": list(dict.fromkeys(versions)),
     }
+
+
+def _by_set(pairs: set[str]) -> list[str]:
+    """Write `mvtec_ad: pill, screw` for each data set of "mvtec_ad/pill", "mvtec_ad/screw"."""
+    found: dict[str, list[str]] = {}
+    for dataset, category in sorted(pair.split("/", 1) for pair in pairs):
+        found.setdefault(dataset, []).append(category)
+    return [f"{dataset}: {', '.join(categories)}" for dataset, categories in found.items()]
 
 
 def departures(study: Study, name: str) -> list[dict]:

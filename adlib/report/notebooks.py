@@ -54,6 +54,8 @@ def markdown(source: str) -> str:
 
 def mathml(tex: str, display: str = "inline") -> str:
     """One equation as MathML; what the converter does not know stays TeX, in view."""
+    # MathML brackets grow by themselves; a raised \big) would shrink
+    tex = re.sub(r"\\[bB]igg?[lr]?(?=[^A-Za-z])", "", tex)
     try:
         made = to_mathml(tex.strip(), display=display)
     except Exception:  # its errors have no common ancestor

@@ -12,8 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adlib import files, profiles
-from adlib.report import facts, notebooks, tables, verdicts
-from adlib.report.assemble import COUNT, MEANS, Cell, Study, read
+from adlib.report import facts, findings, notebooks, scoreboard, tables, verdicts
+from adlib.report.assemble import BEYOND, COUNT, MEANS, Cell, Study, read
+from adlib.report.scoreboard import beside
+
+BOARD = "files/scoreboard.csv"
 
 
 def build(results: Path, sources: Path, profile: str | None = None) -> Path:
@@ -66,7 +69,9 @@ def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
         sections = [_section(study, name, page, compared[name], site) for name in order]
         sections = [section for section in sections if section["cells"]]
         _render(site / page["path"], "table.html.j2", page=page, pages=pages, sections=sections)
-    _render(site / "index.html", "index.html.j2", pages=pages, **_index(study, order, compared))
+    board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
+    files.write_text(site / BOARD, board.drop(columns="runs").to_csv(index=False))
+    _render(site / "index.html", "index.html.j2", **_index(study, order, compared, pages))
 
 
 def _lead(source: Path, cells: list[Cell]) -> tuple[str, Markup]:
@@ -89,11 +94,11 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
     return {
         "profile": _profile(name),
         "cells": [_cell_links(cell) for cell in cells],
-        "matrices": tables.matrices(summary),
+        "matrices": tables.said_once(tables.matrices(summary)),
         "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
         "csv": csv if len(rows) else "",
-        "beside": _beside(here[here["ours"].notna()]),
-        "alone": _beside(here[here["ours"].isna()]),
+        "beside": beside(here[here["ours"].notna()]),
+        "alone": beside(here[here["ours"].isna()]),
         "counts": Counter(here["verdict"]),
         "pictures": [
             {
@@ -113,71 +118,34 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
     }
 
 
-def _index(study: Study, order: list[str], compared: dict[str, pd.DataFrame]) -> dict:
+def _index(
+    study: Study, order: list[str], compared: dict[str, pd.DataFrame], pages: list[dict]
+) -> dict:
+    """What the front page says."""
     broken, checked = verdicts.bounds_of_published(study)
     ours_broken, ours_checked = verdicts.bounds_of_ours(study)
-    counts = {name: _counts_by_table(rows) for name, rows in compared.items()}
+    judged = scoreboard.nearest(compared)
+    papers = [*findings.TITLES, *(page["paper"] for page in pages)]  # the papers in their order
     return {
+        "pages": pages,
+        "page_titles": {page["path"]: page["title"] for page in pages},
+        "papers": [p for p in dict.fromkeys(papers) if p in {page["paper"] for page in pages}],
         "profiles": [_profile(name) | facts.of(study, name) for name in order],
         "failed": [_cell_links(cell) for cell in study.cells if cell.failed],
+        "findings": findings.findings(study, compared),
+        "tally": scoreboard.tally(judged),
+        "board": scoreboard.board(compared),
+        "papers_of_board": [t.split(" (")[0] for t in dict.fromkeys(judged["paper_title"])],
+        "silent": [name for name, rows in compared.items() if rows["ours"].isna().all()],
+        "by_paper": scoreboard.counts(compared, "paper_title"),
+        "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
         "departures": {name: facts.departures(study, name) for name in order},
-        "counts": counts,
-        "totals": {name: _totals(rows) for name, rows in compared.items()},
-        "beside": {
-            name: _beside(rows[rows["ours"].notna() & (rows["method"] != COUNT)])
-            for name, rows in compared.items()
-        },
         "broken": broken.replace({"category": MEANS}).to_dict("records"),
         "checked": checked,
         "ours_broken": ours_broken,
         "ours_checked": ours_checked,
         "rule": verdicts.RULE,
     }
-
-
-def _totals(compared: pd.DataFrame) -> dict:
-    """Counts by verdict, of what detectors reach and of facts about the data apart."""
-    facts = compared["method"] == COUNT
-    return {
-        "results": Counter(compared.loc[~facts, "verdict"]),
-        "facts": Counter(compared.loc[facts, "verdict"]),
-    }
-
-
-def _counts_by_table(compared: pd.DataFrame) -> list[dict]:
-    keys = ["paper_title", "table_title", "paper", "table"]
-    made = []
-    for key, rows in compared.groupby(keys, sort=False):
-        made.append(dict(zip(keys, key, strict=True)) | {"counts": Counter(rows["verdict"])})
-    return made
-
-
-def _beside(rows: pd.DataFrame) -> list[dict]:
-    """Rows "published | ours | difference | verdict" as they are written."""
-    return [
-        {
-            "page": f"{row.paper}/{row.table}.html",
-            "paper": row.paper_title.split(" (")[0],
-            "table": row.table_title,
-            "dataset": row.dataset,
-            "category": MEANS.get(row.category, row.category),
-            "method": row.method,
-            "metric": tables.in_words(row.metric),
-            "printed": row.printed,
-            "published": row.value,
-            "ours": tables.number(row.ours),
-            "value": row.ours,
-            "interval": tables.interval(row.low, row.high),
-            "seeds": "" if pd.isna(row.seeds) else int(row.seeds),
-            "difference": tables.signed(row.difference, row.printed),
-            "delta": row.difference,
-            "verdict": row.verdict,
-            "reason": row.reason,
-            "source": "; ".join(filter(None, (row.source, row.note))),
-            "below": tables.below_chance(row.metric, row.ours),
-        }
-        for row in rows.itertuples()
-    ]
 
 
 def _profile(name: str) -> dict:
@@ -251,7 +219,9 @@ def _environment() -> Environment:
         "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "verdicts": verdicts.VERDICTS,
         "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
-        "paper_titles": {folder: title for title, folder in verdicts.PAPERS.items()},
+        "paper_titles": findings.TITLES | {BEYOND: "Beyond the papers"},
+        "papers_with_numbers": set(findings.TITLES),
+        "csv_of_board": BOARD,
     }
     environment.filters["sentence"] = tables.sentence
     return environment

@@ -1,16 +1,18 @@
 """From summary rows to the tables of a page: what stands in which cell, and how it is written."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from adlib.report.assemble import ALL_SETS, COUNT, GROUPS, MEANS
+from adlib.report.assemble import ALL_SETS, BEYOND, COUNT, GROUPS, MEANS
 
 FORMS = {
     "oracle": "oracle: picked on the test labels",
     "deployable": "deployable: nothing picked on test data",
     "": "",
 }
+# notes that tables of one page share, by their first words
+ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,23 @@ def matrices(summary: pd.DataFrame) -> list[Matrix]:
     return made
 
 
+def said_once(made: list[Matrix]) -> list[Matrix]:
+    """Replace notes that the table just above has too, of the kinds in `ALIKE`, by "as above"."""
+    shorter = []
+    for above, table in zip([None, *made], made, strict=False):
+        again = [note for note in table.notes if above and note in above.notes]
+        alike = [word for start, word in ALIKE.items() if any(n.startswith(start) for n in again)]
+        notes = [note for note in table.notes if note not in again or not _alike(note)]
+        if alike:
+            notes.append(sentence(f"{', '.join(alike)}: as above"))
+        shorter.append(replace(table, notes=notes))
+    return shorter
+
+
+def _alike(note: str) -> bool:
+    return note.startswith(tuple(ALIKE))
+
+
 def _side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
     """Make one table of several data sets: each category becomes a column, named with its set."""
     single = rows["dataset"] != ALL_SETS
@@ -76,8 +95,8 @@ def signed(value: float, printed: str) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Write `0.61 to 0.74`, or nothing where no interval is known."""
-    return "" if pd.isna(low) else f"{low:.2f}".replace("-", "−") + f" to {high:.2f}"
+    """Write `0.612 to 0.740`, or nothing where no interval is known."""
+    return "" if pd.isna(low) else f"{low:.3f} to {high:.3f}".replace("-", "−")
 
 
 def below_chance(metric: str, value: float) -> bool:
@@ -87,8 +106,10 @@ def below_chance(metric: str, value: float) -> bool:
 
 
 def in_words(metric: str) -> str:
-    """Write `max_balanced_accuracy` without underscores, and auROC as the field does."""
-    return metric.replace("auroc", "auROC").replace("aupro", "AUPRO").replace("_", " ")
+    """Write `max_balanced_accuracy` without underscores, and short names as the field does."""
+    for plain, written in {"auroc": "auROC", "aupro": "AUPRO", "zfn": "ZFN", "f1": "F1"}.items():
+        metric = metric.replace(plain, written)
+    return metric.replace("_", " ")
 
 
 def sentence(text: str) -> str:
@@ -153,12 +174,10 @@ def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
 def _notes(rows: pd.DataFrame) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
     reasons = dict.fromkeys(filter(None, rows["comparable"]))
-    notes = [sentence(f"not comparable with the paper: {reason}") for reason in reasons]
+    paper = "" if (rows["paper"] == BEYOND).all() else "not comparable with the paper: "
+    notes = [sentence(f"{paper}{reason}") for reason in reasons]
     notes += _protocols(rows[~rows["category"].isin(MEANS) & (rows["protocol"] != "")])
-    tested = rows[["category", "n_normal", "n_abnormal"]].dropna().drop_duplicates()
-    if len(tested):
-        images = (f"{r[1]}: {r.n_normal:.0f} + {r.n_abnormal:.0f}" for r in tested.itertuples())
-        notes.append(f"Test images, normal + abnormal: {', '.join(images)}.")
+    notes += _tested(rows)
     noted = rows[rows["note"] != ""].groupby("note", sort=False)
     single = []
     for note, group in noted:
@@ -167,6 +186,24 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         else:
             notes.append(sentence(note))
     return notes + ([sentence("; ".join(single))] if single else [])
+
+
+def _tested(rows: pd.DataFrame) -> list[str]:
+    """Number of test images: said once where all agree, and by protocol where one has others."""
+    numbers = ["n_normal", "n_abnormal"]
+    tested = rows[["category", "protocol", *numbers]].dropna().drop_duplicates()
+    if tested.empty:
+        return []
+    if len(tested[numbers].drop_duplicates()) == 1 and tested["category"].nunique() > 1:
+        tested = tested.head(1).assign(category="every category")
+    named = tested.drop_duplicates(["category", *numbers])
+    several = named["category"].duplicated(keep=False)
+    images = [
+        f"{row.category}{f' ({row.protocol})' if by_protocol else ''}: "
+        f"{row.n_normal:.0f} + {row.n_abnormal:.0f}"
+        for row, by_protocol in zip(named.itertuples(), several, strict=True)
+    ]
+    return [f"Test images, normal + abnormal: {', '.join(images)}.".replace("_", " ")]
 
 
 def _protocols(rows: pd.DataFrame) -> list[str]:

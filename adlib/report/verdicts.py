@@ -66,6 +66,10 @@ NO_TARGETS = {  # words in a published row's note: why its value is no target
     "another implementation": "the value is another implementation's",
 }
 _JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
+_OURS = [
+    *("low", "high", "seeds", "comparable", "runs", "categories"),
+    *("protocol", "n_normal", "n_abnormal"),
+]
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 
 
@@ -116,12 +120,13 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
 
     Returns:
         Columns of `published` plus ours, low, high, seeds, difference, doubt (why the published
-        value is no target), verdict, reason, runs.
+        value is no target), verdict, reason, runs, protocol, n_normal, n_abnormal. The index tells
+        published rows apart and is the same in every profile.
     """
     ours = study.summary
     ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")].copy()
     ours["metric"] = [name.replace("anomalous", "abnormal") for name in ours["metric"]]
-    ours = ours[[*_JOIN, "value", "low", "high", "seeds", "comparable", "runs", "categories"]]
+    ours = ours[[*_JOIN, "value", *_OURS]]
     rows = published(study).merge(
         ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
     )
