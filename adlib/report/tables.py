@@ -173,19 +173,21 @@ def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
 
 def _notes(rows: pd.DataFrame) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
-    reasons = dict.fromkeys(filter(None, rows["comparable"]))
+    # A mean repeats the reasons of all that it averages.
+    single = rows[~rows["category"].isin(MEANS)]
+    reasons = dict.fromkeys(filter(None, single["comparable"]))
     paper = "" if (rows["paper"] == BEYOND).all() else "not comparable with the paper: "
     notes = [sentence(f"{paper}{reason}") for reason in reasons]
-    notes += _protocols(rows[~rows["category"].isin(MEANS) & (rows["protocol"] != "")])
+    notes += _protocols(single[single["protocol"] != ""])
     notes += _tested(rows)
     noted = rows[rows["note"] != ""].groupby("note", sort=False)
-    single = []
+    told = []
     for note, group in noted:
         if len(group) == 1 < len(noted):  # then it tells this value from the others
-            single.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
+            told.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
         else:
             notes.append(sentence(note))
-    return notes + ([sentence("; ".join(single))] if single else [])
+    return notes + ([sentence("; ".join(told))] if told else [])
 
 
 def _tested(rows: pd.DataFrame) -> list[str]:
