@@ -110,6 +110,7 @@ def _setting(row) -> list[str]:
 def _short(reasons: pd.Series, profile: str) -> pd.Series:
     """Reasons, each once, without the profile's list of reductions, which stands elsewhere."""
     known = profiles.load(profile) if profile in profiles.names() else {}
+    reasons = reasons.fillna("").astype(str)  # a board without rows has columns of no type
     for section in known.values():
         if isinstance(section, dict) and section["departs"]:
             reasons = reasons.str.replace(section["departs"], REDUCED, regex=False)
