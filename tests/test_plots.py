@@ -75,6 +75,84 @@ def test_promises_show_the_mean_and_the_quantiles_of_each_method_and_rule():
     assert names == ["r", "s", "promised: 0.25"]
 
 
+def test_critical_differences_draw_ranks_groups_and_the_difference_to_scale():
+    """Would catch a name at another's rank, a bar over methods apart, and a wrong scale."""
+    ranks = pd.Series({"c": 3.5, "a": 1.2, "b": 2.0, "d": 3.3})
+    ax = plots.critical_differences(ranks, 1.4).axes[0]
+    drawn = {text.get_text() for text in ax.texts}
+    assert {"a  1.20", "b  2.00", "3.30  d", "3.50  c", "critical difference 1.40"} <= drawn
+    thick = [line.get_xdata().tolist() for line in ax.lines if line.get_linewidth() == 4]
+    assert thick == [pytest.approx([1.16, 2.04]), pytest.approx([1.96, 3.34]),
+                     pytest.approx([3.26, 3.54])]  # fmt: skip
+    (scale,) = (line.get_xdata().tolist() for line in ax.lines if line.get_linewidth() == 2.5)
+    assert scale == pytest.approx([1, 2.4])
+    bent = [line for line in ax.lines if len(line.get_xdata()) == 3]
+    stems = {line.get_xdata()[0]: line.get_ydata()[-1] for line in bent}
+    heights = {text.get_text().strip("0123456789. "): text.get_position()[1] for text in ax.texts}
+    assert {name: stems[rank] for name, rank in ranks.items()} == {n: heights[n] for n in "abcd"}
+
+
+def test_quality_against_cost_fills_the_front_alone():
+    """Would catch the front drawn through a beaten method, and markers under another's name."""
+    table = pd.DataFrame({
+        "method": ["a", "b", "c"], "cost": [1.0, 2.0, 10.0], "value": [0.7, 0.6, 0.9],
+        "low": 0.5, "high": 0.95,
+    })  # fmt: skip
+    ax = plots.quality_against_cost(table, "ms", "auROC").axes[0]
+    assert ax.get_xscale() == "log"
+    assert ax.lines[0].get_xdata().tolist() == [1, 10]
+    filled = {c.get_label(): c.lines[0].get_markerfacecolor() != "white" for c in ax.containers}
+    assert filled == {"a": True, "b": False, "c": True}
+
+
+def test_heat_maps_share_a_scale_and_frame_the_named_cells():
+    """Would catch rows and columns swapped, and panels that cannot be compared."""
+    index, columns = pd.Index([0, 0.5], name="alpha"), pd.Index([0, 0.1, 1], name="lambda")
+    tables = [pd.DataFrame(np.full((2, 3), v), index, columns) for v in (0.2, 0.8)]
+    figure = plots.heat_maps(dict(zip("ab", tables, strict=True)), {"chosen": (0.5, 0.1)}, "auROC")
+    panels = figure.axes[:2]
+    assert {ax.collections[0].get_clim() for ax in panels} == {(0.2, 0.8)}
+    assert [t.get_text() for t in panels[0].get_xticklabels()] == ["0", "0.1", "1"]
+    for ax in panels:
+        (frame,) = ax.patches
+        assert int(frame.get_x()) == 1 and int(frame.get_y()) == 1
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["chosen"]
+
+
+def test_dots_and_lines_stand_beside_each_other_at_their_values():
+    """Would catch values of one method drawn for another, and shares taken for percent."""
+    table = pd.DataFrame({
+        "method": ["a", "b"] * 2, "set": ["s", "s", "t", "t"], "x": [0, 0, 0.1, 0.1],
+        "value": [0.1, 0.2, 0.3, 0.4], "low": [0.0, np.nan, 0.2, 0.3], "high": 0.5,
+    })  # fmt: skip
+    ax = plots.dots(table, "set", "method", "auROC", 0.5).axes[0]
+    drawn = {c.get_label(): c.lines[0] for c in ax.containers}
+    assert drawn["b"].get_xdata().tolist() == [0.2, 0.4]
+    assert drawn["a"].get_ydata() == pytest.approx([-0.2, 0.8])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["s", "t"]
+    ax = plots.against_share(table, "auROC", "abnormal").axes[0]
+    drawn = {c.get_label(): c.lines[0] for c in ax.containers}
+    assert drawn["a"].get_ydata().tolist() == [0.1, 0.3]
+    assert drawn["a"].get_xdata() == pytest.approx([0, 10], abs=0.2)
+    assert drawn["a"].get_xdata()[0] < drawn["b"].get_xdata()[0]
+
+
+def test_false_colours_rise_with_the_map_and_outlines_leave_the_defect_in_view():
+    """Would catch a scale for each image, and an outline drawn over what it is to show."""
+    maps = np.zeros((2, 4, 4), np.float32)
+    maps[1, 0, 0], maps[0, 1, 1] = 4, 2
+    coloured = plots.false_colours(maps, 1.0)
+    assert coloured.shape == (2, 3, 4, 4) and coloured.dtype == torch.uint8
+    brightness = coloured.float().mean(1)
+    assert brightness[1, 0, 0] > brightness[0, 1, 1] > brightness[0, 0, 0]
+    assert len(plots.false_colours(np.ones((1, 2, 2))).flatten(2).unique(dim=2)[0, 0]) == 1
+    masks = torch.zeros(1, 5, 5, dtype=torch.bool)
+    masks[0, 2, 2] = True
+    drawn = plots.outlined(torch.full((1, 1, 5, 5), 7, dtype=torch.uint8), masks)
+    assert drawn[0, :, 2, 2].tolist() == [7, 7, 7] and drawn[0, :, 0, 0].tolist() == [7, 7, 7]
+    assert (drawn[0, 0] > 200).sum() == 8
+
+
 def test_cost_is_per_image_and_leaves_out_the_warm_up(monkeypatch):
     """Would catch seconds taken for milliseconds, a batch for an image, or a cold first pass."""
     clock = iter([0.0, 9.0, 10.0, 10.4, 20.0, 20.2, 30.0, 30.6])

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from adlib.plots.audit import worth_in_points
 from adlib.plots.images import boxes, difference, gallery, layer_diagram, mosaics
 from adlib.plots.numbers import (
     curves,
@@ -17,11 +18,21 @@ from adlib.plots.numbers import (
     sweeps,
 )  # fmt: skip
 from adlib.plots.promises import promises
+from adlib.plots.ranks import (
+    against_share,
+    critical_differences,
+    dots,
+    false_colours,
+    heat_maps,
+    outlined,
+    quality_against_cost,
+)  # fmt: skip
 
 __all__ = [
-    "boxes", "curves", "curves_on_test", "difference", "embedding", "gallery", "layer_diagram",
-    "log_bars", "metric_bars", "mosaics", "pixel_differences", "planes", "promises",
-    "roc_curves", "score_histograms", "style", "sweeps",
+    "against_share", "boxes", "critical_differences", "curves", "curves_on_test", "difference",
+    "dots", "embedding", "false_colours", "gallery", "heat_maps", "layer_diagram", "log_bars",
+    "metric_bars", "mosaics", "outlined", "pixel_differences", "planes", "promises",
+    "quality_against_cost", "roc_curves", "score_histograms", "style", "sweeps", "worth_in_points",
 ]  # fmt: skip
 
 
