@@ -280,8 +280,9 @@ def _groups(dataset: str, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _over_seeds(rows: pd.DataFrame) -> dict:
     values, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
     intervals = len(rows) > 0 and bool(np.isfinite(low).all() and np.isfinite(high).all())
-    bounds = (0.0, 1.0) if ((values >= 0) & (values <= 1)).all() else (-np.inf, np.inf)
-    ends = (np.nan, np.nan)
+    known = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
+    outside = (known < -1e-9) | (known > 1 + 1e-9)
+    bounds, ends = (-np.inf, np.inf) if outside.any() else (0.0, 1.0), (np.nan, np.nan)
     if np.isfinite(values).all() and (intervals or len(values) > 1):
         ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
     return {
