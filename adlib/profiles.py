@@ -23,6 +23,7 @@ MVTEC_OBJECTS = (
 )  # fmt: skip
 DIGITS = tuple("0123456789")
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ALL_SETS = "all data sets"  # stands for the data set in rows and tables of several
 CYCLEGAN_SETS = (
     *(("mvtec_ad", category) for category in ("screw", "wood", "tile", "hazelnut")),
     *(("brain_mri", "brain"), ("breast_ultrasound", "breast"), ("malaria", "cell")),

@@ -80,11 +80,12 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     """Write a cell's CSV (`COLUMNS`) and give it back as a table.
 
-    What is the same in all rows (paper, table, data set, seed, profile, commit) is filled in here.
+    What is the same in all rows (paper, table, profile, commit) is filled in here.
 
     Args:
         cell: whose CSV.
-        rows: each names at least `method`, `metric` and `value`.
+        rows: each names at least `method`, `metric` and `value`; `dataset`, `category` and `seed`
+            are the cell's where a row names no others.
 
     Raises:
         ValueError: a column that does not exist, a row without method, metric or value, or two
@@ -97,15 +98,15 @@ def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
     if lacking:
         raise ValueError(f"rows without {', '.join(lacking)}")
-    key = [c for c in ("method", "metric", "form") if c in table]
+    for name in ("dataset", "category", "seed"):
+        own = table[name] if name in table else pd.Series(pd.NA, table.index)
+        table[name] = own.where(own.notna(), getattr(cell, name))
+    key = [c for c in ("method", "metric", "form", "dataset", "category", "seed") if c in table]
     if (twice := table.duplicated(key)).any():
         raise ValueError(f"two rows for {', '.join(map(str, table.loc[twice, key].iloc[0]))}")
     same = {
         "paper": cell.paper,
         "table": cell.notebook,
-        "dataset": cell.dataset,
-        "category": cell.category,
-        "seed": cell.seed,
         "profile": cell.profile,
         "commit": provenance.commit()["commit"],
     }

@@ -128,6 +128,11 @@ def test_rows_are_checked_and_filled_in():
     assert list(row) == results.COLUMNS
     filled = (row["paper"], row["category"], row["seed"], row["profile"])
     assert filled == ("cbigan", "object", 0, "smoke")
+    own = {"method": "A", "metric": "auroc", "value": 0.5, "dataset": "elpv", "seed": 2}
+    table = results.write_rows(CELL, [own, {"method": "A", "metric": "auroc", "value": 0.5}])
+    assert table[["dataset", "category", "seed"]].to_numpy().tolist() == [
+        ["elpv", "object", 2], [CELL.dataset, "object", 0],
+    ]  # fmt: skip
 
 
 def test_pictures_carry_their_caption():

@@ -166,6 +166,54 @@ def test_the_audit_speaks_of_what_exceeds_chance(tmp_path):
     assert "another seed" not in found.text
 
 
+def compared_on(root, ranks, p, difference):
+    """A comparison of methods on two sets with these mean ranks."""
+    rows = [
+        row(name, 0.5, metric="auroc", form="", dataset=where, category="")
+        for where in ("elpv", "malaria")
+        for name in ranks
+    ]
+    several = {"form": "", "dataset": assemble.ALL_SETS, "category": ""}
+    rows += [row(name, rank, metric="mean_rank", **several) for name, rank in ranks.items()]
+    note = f"Friedman's test; critical difference {difference} ranks at 5 %"
+    rows.append(row("all methods", p, metric="p", **several, note=note))
+    cell(root, rows, "comparison", paper="beyond")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "p", "block", "words"),
+    [
+        ({"PaDiM": 1.0, "CBiGAN": 2.5, "GANomaly": 2.5}, 0.01, claims.FAILS, "CBiGAN and GANomaly"),
+        ({"PaDiM": 1.0, "CBiGAN": 2.5, "GANomaly": 2.5}, 0.2, claims.OPEN, "cannot be told"),
+        ({"PaDiM": 1.5, "CBiGAN": 2.0, "GANomaly": 2.5}, 0.01, claims.OPEN, "cannot be told"),
+        ({"GANomaly": 1.0, "PaDiM": 2.0, "CBiGAN": 3.0}, 0.2, claims.HOLDS, "no other method"),
+    ],
+)
+def test_ranks_say_no_more_than_their_tests(tmp_path, ranks, p, block, words):
+    """Would catch methods called worse within the critical difference or without Friedman."""
+    compared_on(tmp_path, ranks, p, 1.2)
+    (found,) = said(tmp_path, "On equal terms")
+    assert found.block == block and words in found.text
+    assert (
+        f"{next(iter(ranks))} comes first of 3" in found.text and "over 2 data sets" in found.text
+    )
+    tied = ranks["CBiGAN"] == ranks["GANomaly"]
+    assert found.text.count("place 2 (mean rank 2.50)") == (2 if tied else 0)
+
+
+def test_images_found_and_places_found_are_told_apart(tmp_path):
+    """Would catch the best image scores taken for the best maps."""
+    for category, areas in {"screw": (0.9, 0.7), "bottle": (0.6, 0.8)}.items():
+        rows = [
+            row(name, value, metric=metric, form="")
+            for metric, values in {"auroc": areas, "aupro_0.30": (0.5, 0.2)}.items()
+            for name, value in zip("AB", values, strict=True)
+        ]
+        cell(tmp_path, rows, "localisation", category=category, paper="beyond")
+    (found,) = said(tmp_path, "The best methods")
+    assert found.block == claims.FAILS and "the same on 1 of 2 data sets" in found.text
+
+
 def test_counts_of_published_values_follow_the_verdicts(made):
     """Would catch counts that are typed, or that disagree with the scoreboard."""
     study = assemble.read(made)

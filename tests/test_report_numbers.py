@@ -251,6 +251,46 @@ def test_published_names_meet_ours(tmp_path):
     assert ours.iloc[2, :3].tolist() == ["1_inlier_categories", "AnoGAN", "best_f1"]
 
 
+def test_choices_stand_in_one_table_with_what_they_show(tmp_path):
+    """Catches three tables where one is read, and a note that no longer names its choice."""
+    metrics = ("with_trap", "without_trap", "difference_points")
+    rows = [
+        row(f"{trap}: A, auROC", value, metric=metric, form="", note=f"{note} Here: {reading}.")
+        for trap, note, reading in (("best epoch", "Of 3.", "raises it"), ("range", "", "nothing"))
+        for metric, value in zip(metrics, (0.75, 0.5, 25.0), strict=True)
+    ]
+    cell(tmp_path, rows, "audit", paper="beyond")
+    (table,) = tables.matrices(assemble.read(tmp_path).summary)
+    assert table.columns == ["with trap", "without trap", "difference (points)", "reads"]
+    (name, values), (_, others) = table.lines
+    assert name == "best epoch: A, auROC"
+    assert [value.text for value in values] == ["0.750", "0.500", "25", "raises it"]
+    assert others[-1].text == "nothing"
+    assert "Best epoch: Of 3." in table.notes
+
+
+def test_data_sets_of_a_comparison_stand_side_by_side(tmp_path):
+    """Catches sets of one file under the name of another, and a count given an interval."""
+    rows = [
+        row("A", value, metric=metric, form="", dataset=where, category=category, seed=seed)
+        for metric, step in (("auroc", 0.1), ("images_seen", 0))
+        for where, category, value in (("elpv", "mono", 0.5), ("malaria", "cell", 0.7))
+        for seed, value in enumerate((value, value + step))
+    ]
+    cell(tmp_path, rows, "comparison", paper="beyond")
+    areas, seen = tables.matrices(assemble.read(tmp_path).summary)
+    assert areas.columns == ["elpv mono", "malaria cell", "mean of all (2)", "seeds"]
+    assert [value.text for value in areas.lines[0][1]] == ["0.550", "0.750", "0.650", "2"]
+    assert areas.lines[0][1][0].interval and not seen.lines[0][1][0].interval
+
+
+def test_units_stand_in_brackets():
+    """Catches `train s`, and a rate that loses its second."""
+    named = {"train_s": "train (s)", "train_images_per_s": "train images per s"}
+    named |= {"peak_memory_mb": "peak memory (MB)", "auroc": "auROC", "aupro_0.30": "AUPRO 0.30"}
+    assert {name: tables.in_words(name) for name in named} == named
+
+
 def test_counts_are_whole(tmp_path):
     """Catches 0.000 copies."""
     cell(tmp_path, [row("-", 0, metric="n_copies_dropped", form="", run="")], "table1_z")

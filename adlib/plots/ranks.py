@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from adlib.plots.numbers import ABNORMAL, NORMAL
@@ -83,6 +84,8 @@ def quality_against_cost(table: pd.DataFrame, cost_label: str, quality_label: st
     ax.axhline(0.5, color="black", ls=":", lw=1.2)
     ax.set(xscale="log", xlabel=cost_label, ylabel=quality_label)
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    ax.xaxis.set_minor_formatter("{x:g}")
     ax.margins(x=0.12)
     figure.legend(
         title="filled: on the front", title_fontsize="small", fontsize="small",

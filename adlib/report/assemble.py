@@ -11,6 +11,7 @@ from PIL import Image
 
 from adlib import profiles
 from adlib.metrics import interval_over_seeds
+from adlib.profiles import ALL_SETS
 
 NUMBERS = ["value", "low", "high", "n_normal", "n_abnormal", "seed"]
 COLUMNS = [
@@ -24,9 +25,11 @@ KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", 
 COUNT = "-"  # the method of rows that describe data, not a detector
 BEYOND = "beyond"  # folder of the notebooks that belong to no paper
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
-# Tables that set a paper's data sets side by side and average over them.
-ALL_SETS = "all data sets"
-ACROSS_SETS = {("cyclegan", "table_accuracy_zfn"), ("cyclegan", "table_zfn_promise")}
+# Tables that set several data sets side by side and average over them.
+ACROSS_SETS = {
+    *(("cyclegan", table) for table in ("table_accuracy_zfn", "table_zfn_promise")),
+    *(("beyond", table) for table in ("comparison", "contamination", "localisation")),
+}
 # groups of categories that the papers average, by the names of the published rows
 GROUPS = {
     "mvtec_ad": {
@@ -283,7 +286,8 @@ def _over_seeds(rows: pd.DataFrame) -> dict:
     known = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
     outside = (known < -1e-9) | (known > 1 + 1e-9)
     bounds, ends = (-np.inf, np.inf) if outside.any() else (0.0, 1.0), (np.nan, np.nan)
-    if np.isfinite(values).all() and (intervals or len(values) > 1):
+    spread = len(values) > 1 and np.ptp(values) > 0  # none: a count, the same for every seed
+    if np.isfinite(values).all() and (intervals or spread):
         ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
     return {
         "value": values.mean() if len(values) else np.nan,

@@ -18,8 +18,6 @@ ASKED, HOLDS, FAILS, OPEN = "Asked", "Holds", "Does not hold", "Could not be che
 BLOCKS = [ASKED, HOLDS, FAILS, OPEN]
 SEEDS = 3  # what a statement on a method needs
 SUPERVISED = "Classifier"  # trained on the same labels as the method that a paper proposes
-AUDIT = "audit"  # the notebook beyond the papers that measures what choices are worth
-CONTROL = "another seed"  # begins the name of its rows that show how far two trainings differ
 SETS = {folder: title for title, folder in verdicts.DATASETS.items() if "(" not in title}
 
 
@@ -76,7 +74,7 @@ CLAIMS = [
 ]
 
 
-def _about(rows: pd.DataFrame) -> dict:
+def about(rows: pd.DataFrame) -> dict:
     """What a finding says of the rows behind it."""
     return {
         "profile": rows["profile"].iloc[0],
@@ -85,7 +83,8 @@ def _about(rows: pd.DataFrame) -> dict:
     }
 
 
-def _page(rows: pd.DataFrame) -> str:
+def page(rows: pd.DataFrame) -> str:
+    """Link to the table that the rows belong to."""
     return "{paper}/{table}.html#{profile}".format(**rows.iloc[0])
 
 
@@ -153,7 +152,7 @@ def _lead(rows: pd.DataFrame, claim: Claim) -> list[Finding]:
     else:
         block = OPEN
         text = f"cannot be told from {other} on {where}: {reached}, and the intervals meet."
-    return [Finding(block, claim.proposed, text, _page(rows), **_about(rows))]
+    return [Finding(block, claim.proposed, text, page(rows), **about(rows))]
 
 
 def _labels(rows: pd.DataFrame, claim: Claim) -> list[Finding]:
@@ -173,7 +172,7 @@ def _labels(rows: pd.DataFrame, claim: Claim) -> list[Finding]:
         block, text = HOLDS, f"{text}: the GAN makes more of them."
     else:
         block, text = OPEN, f"{text}: the intervals meet."
-    return [Finding(block, head, text, _page(rows), **_about(rows))]
+    return [Finding(block, head, text, page(rows), **about(rows))]
 
 
 _PLACE = ["paper", "table", "dataset", "category", "method"]
@@ -210,7 +209,7 @@ def _oracle(rows: pd.DataFrame) -> list[Finding]:
         f"pairs of detector and category, at most {number(gain.max())}."
     )
     block = FAILS if gain.mean() > 0.01 else HOLDS
-    return [Finding(block, "Thresholds", text, _page(pairs), **_about(pairs))]
+    return [Finding(block, "Thresholds", text, page(pairs), **about(pairs))]
 
 
 def _misses(rows: pd.DataFrame) -> list[Finding]:
@@ -232,7 +231,7 @@ def _misses(rows: pd.DataFrame) -> list[Finding]:
         f"with the score taken from the test itself {number(pairs['oracle'].mean())}."
     )
     block = FAILS if len(missing) else HOLDS
-    return [Finding(block, "Zero false negatives", text, _page(pairs), **_about(pairs))]
+    return [Finding(block, "Zero false negatives", text, page(pairs), **about(pairs))]
 
 
 def _below_chance(rows: pd.DataFrame) -> list[Finding]:
@@ -247,24 +246,7 @@ def _below_chance(rows: pd.DataFrame) -> list[Finding]:
         f"takes abnormal images for the more normal ones. Lowest: {worst.method} on "
         f"{_set(worst)}, {_stands(worst)}."
     )
-    return [Finding(FAILS, "Below chance", text, _page(found), **_about(found))]
-
-
-def _audit(rows: pd.DataFrame) -> list[Finding]:
-    """Which choices raise a number by more than chance explains, as the audit itself reads it."""
-    points = rows[(rows["table"] == AUDIT) & (rows["metric"] == "difference_points")]
-    points = points[(points["categories"] == 1) & ~points["method"].str.startswith(CONTROL)]
-    if points.empty:
-        return []
-    raised = points[(points["low"] > 0) & points["note"].str.contains("Here: raises the number")]
-    most = [
-        f"{row.method}, {row.value:.1f} points ({row.low:.1f} to {row.high:.1f})"
-        for row in raised.sort_values("value", ascending=False).head(3).itertuples()
-    ]
-    text = f"raise the number by more than chance in {len(raised)} of {len(points)} comparisons"
-    text += f", most of all: {'; '.join(most)}." if most else "."
-    block = FAILS if most else HOLDS
-    return [Finding(block, "Choices of evaluation", text, _page(points), **_about(points))]
+    return [Finding(FAILS, "Below chance", text, page(found), **about(found))]
 
 
 FINDERS: list[Callable[[pd.DataFrame], list[Finding]]] = [
@@ -272,4 +254,3 @@ FINDERS: list[Callable[[pd.DataFrame], list[Finding]]] = [
     *(partial(_labels, claim=claim) for claim in CLAIMS if claim.labels),
     *(_oracle, _misses, _below_chance),
 ]
-BEYOND: list[Callable[[pd.DataFrame], list[Finding]]] = [_audit]

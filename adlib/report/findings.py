@@ -1,7 +1,7 @@
 """The front page's findings by block: what was asked, what holds, what does not, what is open.
 
 No sentence is typed: `findings` makes those on published values here and takes those on methods
-from `adlib.report.claims`. Where rows are absent, so is their sentence.
+from `adlib.report.claims` and `claims_beyond`. Where rows are absent, so is their sentence.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from adlib.report import claims, verdicts
+from adlib.report import claims, claims_beyond, verdicts
 from adlib.report.assemble import ALL_SETS, BEYOND, COUNT, Study
 from adlib.report.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, SETS, Finding
 from adlib.report.scoreboard import nearest
@@ -36,7 +36,7 @@ def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[
     rows = ours[ours["table"].str.startswith("table") & ours["paper"].isin(TITLES)]
     beyond = ours[ours["paper"] == BEYOND]
     made = [*_asked(judged, rows), *_reproduced(judged)]
-    for finders, found in ((claims.FINDERS, rows), (claims.BEYOND, beyond)):
+    for finders, found in ((claims.FINDERS, rows), (claims_beyond.FINDERS, beyond)):
         profiles = [found[found["profile"] == name] for name in compared]
         for finder in finders:
             # the first profile that has the rows: one sentence never mixes two budgets

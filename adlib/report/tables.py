@@ -1,5 +1,6 @@
 """From summary rows to the tables of a page: what stands in which cell, and how it is written."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -11,6 +12,9 @@ FORMS = {
     "deployable": "deployable: nothing picked on test data",
     "": "",
 }
+# tables beyond the papers in which the metrics of a line, not the categories, stand side by side
+BY_METRIC = ("alpha_lambda", "audit", "cost")
+READING = "Here: "  # begins the part of a note that says what the numbers of its line show
 # notes that tables of one page share, by their first words
 ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
 
@@ -44,6 +48,10 @@ def matrices(summary: pd.DataFrame) -> list[Matrix]:
     made = [_counts(dataset, rows) for dataset, rows in counts.groupby("dataset", sort=False)]
     keys = ["dataset", "metric", "form"]
     methods = summary[summary["method"] != COUNT]
+    wide = (methods["paper"] == BEYOND) & methods["table"].isin(BY_METRIC)
+    for place, rows in methods[wide].groupby(["dataset", "category"], sort=False):
+        made.append(_by_metric(*place, rows))
+    methods = methods[~wide]
     if ALL_SETS in set(methods["dataset"]):
         methods = _side_by_side(methods)
     for key, rows in methods.groupby(keys, sort=False):
@@ -109,7 +117,13 @@ def in_words(metric: str) -> str:
     """Write `max_balanced_accuracy` without underscores, and short names as the field does."""
     for plain, written in {"auroc": "auROC", "aupro": "AUPRO", "zfn": "ZFN", "f1": "F1"}.items():
         metric = metric.replace(plain, written)
+    metric = re.sub(r"(?<!_per)_(s|ms|mb|j|points)(?=_|$)", _unit, metric)
     return metric.replace("_", " ")
+
+
+def _unit(found: re.Match) -> str:
+    """A unit at a name's end or before more words, in brackets."""
+    return f" ({found[1].upper() if found[1] in ('mb', 'j') else found[1]})"
 
 
 def sentence(text: str) -> str:
@@ -131,7 +145,8 @@ def _value(row) -> Value:
 
 def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix:
     categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
-    printed = list(GROUPS.get(dataset, {}).get("mean_overall", categories))
+    known = {} if (rows["paper"] == BEYOND).all() else GROUPS.get(dataset, {})
+    printed = list(known.get("mean_overall", categories))
     categories.sort(key=lambda name: printed.index(name) if name in printed else len(printed))
     means = [name for name in MEANS if name in set(rows["category"])]
     cells = {(row.method, row.category): _value(row) for row in rows.itertuples()}
@@ -142,7 +157,7 @@ def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix
         values = [cells.get((method, name), Value()) for name in categories + means]
         lines.append((method, [*values, Value(text, float(seeds.min()))]))
     averaged = rows.groupby("category")["categories"].max()
-    headings = [_mean_heading(dataset, name, averaged[name]) for name in means]
+    headings = [_mean_heading(name, averaged[name], known.get(name, ())) for name in means]
     return Matrix(
         f"{in_words(metric)}, {dataset}",
         FORMS.get(form, form),
@@ -154,9 +169,30 @@ def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix
     )
 
 
-def _mean_heading(dataset: str, mean: str, averaged: int) -> str:
-    wanted = len(GROUPS[dataset][mean]) if dataset in GROUPS else averaged
-    few = f" ({averaged} of {wanted})" if averaged < wanted else f" ({averaged})"
+def _by_metric(dataset: str, category: str, rows: pd.DataFrame) -> Matrix:
+    """Methods (or choices) by metrics, with the reading of their notes if there is one."""
+    metrics = list(dict.fromkeys(rows["metric"]))
+    cells = {(row.method, row.metric): _value(row) for row in rows.itertuples()}
+    parts = rows["note"].str.partition(READING)
+    readings = parts[2].groupby(rows["method"]).max()
+    lines = []
+    for method in dict.fromkeys(rows["method"]):
+        values = [cells.get((method, metric), Value()) for metric in metrics]
+        reading = readings[method].rstrip(".")
+        lines.append((method, [*values, *([Value(reading, reading)] if readings.any() else [])]))
+    # what is before a colon is the subject of several lines
+    subjects = rows["method"].str.partition(": ")[0]
+    by_subject = rows.assign(method=subjects, note=parts[0].str.strip())
+    columns = [in_words(metric) for metric in metrics] + ["reads"] * bool(readings.any())
+    notes = _notes(by_subject.assign(note=""))
+    for note, names in by_subject[by_subject["note"] != ""].groupby("note", sort=False)["method"]:
+        notes.append(sentence(f"{', '.join(names.unique())}: {note}"))
+    where = f"{dataset} {MEANS.get(category, category)}"
+    return Matrix(where, "", "choice" if readings.any() else "method", columns, lines, notes)
+
+
+def _mean_heading(mean: str, averaged: int, printed: tuple[str, ...]) -> str:
+    few = f" ({averaged} of {len(printed)})" if averaged < len(printed) else f" ({averaged})"
     return MEANS[mean] + few
 
 

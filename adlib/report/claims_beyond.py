@@ -1,0 +1,87 @@
+"""Front-page sentences on what no paper has: the audit, the comparison, the localisation."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from adlib.report.assemble import ALL_SETS
+from adlib.report.claims import CLAIMS, FAILS, HOLDS, OPEN, Finding, about, page
+from adlib.report.tables import number
+
+CONTROL = "another seed"  # begins the name of rows that show how far two trainings differ
+
+
+def _audit(rows: pd.DataFrame) -> list[Finding]:
+    """Which choices raise a number by more than chance explains, as the audit itself reads it."""
+    points = rows[(rows["table"] == "audit") & (rows["metric"] == "difference_points")]
+    points = points[(points["categories"] == 1) & ~points["method"].str.startswith(CONTROL)]
+    if points.empty:
+        return []
+    raised = points[(points["low"] > 0) & points["note"].str.contains("Here: raises the number")]
+    most = [
+        f"{row.method}, {row.value:.1f} points ({row.low:.1f} to {row.high:.1f})"
+        for row in raised.sort_values("value", ascending=False).head(3).itertuples()
+    ]
+    text = f"raise the number by more than chance in {len(raised)} of {len(points)} comparisons"
+    text += f", most of all: {'; '.join(most)}." if most else "."
+    block = FAILS if most else HOLDS
+    return [Finding(block, "Choices of evaluation", text, page(points), **about(points))]
+
+
+def _ranks(rows: pd.DataFrame) -> list[Finding]:
+    """Where the papers' methods stand among all that were trained on normal images alone."""
+    rows = rows[rows["table"] == "comparison"]
+    ranks = rows[rows["metric"] == "mean_rank"].sort_values("value", kind="stable")
+    p = rows[(rows["metric"] == "p") & (rows["dataset"] == ALL_SETS)]
+    areas = rows[(rows["metric"] == "auroc") & (rows["categories"] == 1)]
+    if p.empty or len(ranks) < 2 or areas.empty:
+        return []
+    limit = float(p["note"].iloc[0].partition("critical difference ")[2].partition(" ")[0])
+    proposed = [claim.proposed for claim in CLAIMS]
+    order = ranks.set_index("method")["value"]
+    ours = order[order.index.isin(proposed)]
+    places = [
+        f"{name} place {(order < rank).sum() + 1} (mean rank {rank:.2f})"
+        for name, rank in ours.items()
+    ]
+    if not places:
+        return []
+    first, lowest, chance = order.index[0], order.iloc[0], float(p["value"].iloc[0])
+    behind = [name for name, rank in ours.items() if rank - lowest >= limit]
+    sets = len(areas[["dataset", "category"]].drop_duplicates())
+    text = (
+        f"over {sets} data sets, trained on normal images alone, {first} comes first of "
+        f"{len(order)} (mean rank {lowest:.2f}); {', '.join(places)}. Friedman's p is "
+        f"{chance:.2g}, the critical difference {limit:.2f}: "
+    )
+    if chance < 0.05 and behind:
+        block, text = FAILS, f"{text}{' and '.join(behind)} are behind by more than chance."
+    elif first in proposed:
+        block, text = HOLDS, f"{text}no other method is shown to be better."
+    else:
+        block, text = OPEN, f"{text}the papers' methods cannot be told from the first."
+    return [Finding(block, "On equal terms", text, page(areas), **about(areas))]
+
+
+def _places(rows: pd.DataFrame) -> list[Finding]:
+    """Whether the detector that finds the images also finds the places."""
+    rows = rows[(rows["table"] == "localisation") & (rows["categories"] == 1)]
+    best = {}
+    for metric in ("auroc", "aupro_0.30"):
+        some = rows[rows["metric"] == metric].sort_values("value", ascending=False, kind="stable")
+        best[metric] = some.drop_duplicates(["dataset", "category"])
+    pairs = best["auroc"].merge(best["aupro_0.30"], on=["dataset", "category"])
+    if pairs.empty:
+        return []
+    same = int((pairs["method_x"] == pairs["method_y"]).sum())
+    top = next(pairs.sort_values("value_y", ascending=False).itertuples())
+    text = (
+        f"by image auROC and by AUPRO (up to 0.30) are one and the same on {same} of {len(pairs)} "
+        f"data sets. Highest AUPRO: {top.method_y} on {top.dataset} {top.category}, "
+        f"{number(top.value_y)}."
+    )
+    block = HOLDS if same == len(pairs) else FAILS
+    return [Finding(block, "The best methods", text, page(rows), **about(rows))]
+
+
+FINDERS: list[Callable[[pd.DataFrame], list[Finding]]] = [_audit, _ranks, _places]
