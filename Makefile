@@ -11,7 +11,7 @@ endif
 ENV       := .venv
 BIN       := $(ENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 INSTALLED := $(ENV)/.installed
-SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --config profile=$(PROFILE) --quiet rules host
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --config profile=$(PROFILE) --quiet rules host progress reason
 REPORT    := $(SNAKEMAKE) --nolock --allowed-rules report -- report \
 	&& echo "Report: $(abspath $(or $(ADLIB_RESULTS),results))/report/index.html"
 

@@ -3,7 +3,9 @@
 # One job is one cell of the profile: a notebook run for one data set, category and seed. A cell is
 # stale when its notebook or a source of adlib has changed in content, not when it was only touched,
 # or when an image of its category has come, gone or been written anew.
+import os
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +41,8 @@ SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, 
 
 
 onstart:
+    todo = sum(job.rule.name == "cell" for job in workflow.dag.needrun_jobs())
+    os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
     if MISSING:
         print(f"Left out, not in {paths.data_root()}: {MISSING}", file=sys.stderr)
 

@@ -245,6 +245,21 @@ def one_line(error: Exception) -> str:
     return " ".join(f"{name}{where}: {text}".split())
 
 
+def progress(output: Path) -> str:
+    """How many cells of the study are finished and how long the others may take; "" outside of one.
+
+    Args:
+        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+    """
+    if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
+        return ""
+    began, cells = map(float, os.environ["ADLIB_STUDY"].split())
+    records = output.resolve().parents[2].glob("*/*/*.json")
+    finished = sum(record.stat().st_mtime >= began for record in records)
+    left = (time.time() - began) / finished * max(0, cells - finished) / 60
+    return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns 0 if the notebook ran to its end, else 1."""
     parser = argparse.ArgumentParser(prog="python -m adlib.execute", description=__doc__)
@@ -264,7 +279,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 1  # the notebook itself raised: it would raise again
     record = execute(options.notebook, options.output, dict(options.p))
     values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
-    print(f"{record['status']:6} {record['duration_s']:6.1f} s  {options.notebook.stem}  {values}")
+    name = f"{options.notebook.resolve().parent.name}/{options.notebook.stem}"
+    ending = progress(options.output)
+    print(f"{record['status']:6} {record['duration_s']:6.1f} s  {name}  {values}{ending}")
     if record["error"]:
         print(f"       {record['error']}  (see {record_file})", file=sys.stderr)
     return int(record["status"] == "failed")

@@ -112,6 +112,7 @@ def studied(fresh):
     project = shutil.copytree(fresh, fresh.parent / "studied")
     code, text = snakemake(project)
     assert code == 0, text
+    assert re.search(r"\[3 of 3, about 0 min left\]", text)
     assert "absent_set/three" in text, "data that is left out is not named"
     assert finished(project) == FIRST | SECOND
     return project
