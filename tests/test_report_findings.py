@@ -214,6 +214,38 @@ def test_images_found_and_places_found_are_told_apart(tmp_path):
     assert found.block == claims.FAILS and "the same on 1 of 2 data sets" in found.text
 
 
+@pytest.mark.parametrize(
+    ("apart", "block", "words"),
+    [
+        ("-0.100 (-0.150 to -0.050)", claims.FAILS, "a loss."),
+        ("-0.010 (-0.050 to +0.030)", claims.OPEN, "no loss is shown."),
+        ("+0.100 (+0.050 to +0.150)", claims.HOLDS, "a gain."),
+    ],
+)
+def test_contamination_reads_the_paired_interval(tmp_path, apart, block, words):
+    """Would catch a loss within its interval, and the share of another row."""
+    note, same = f"{apart} against clean", {"metric": "auroc", "form": ""}
+    rows = [row("Noisy-AnoGAN, 0%", 0.8, **same), row("PaDiM, 10%", 0.9, **same, note=note)]
+    rows.append(row("Noisy-AnoGAN, 5%", 0.8, **same, note="+0.900 (+0.800 to +0.999) against"))
+    rows.append(row("Noisy-AnoGAN, 10%", 0.7, **same, note=note))
+    cell(tmp_path, rows, "contamination", paper="beyond")
+    (found,) = said(tmp_path, "Unlabelled abnormal images")
+    assert found.block == block and found.text.endswith(words)
+    assert "10 % of them" in found.text and "auROC 0.700" in found.text
+
+
+@pytest.mark.parametrize(("rate", "block"), [(0.1, claims.HOLDS), (0.4, claims.FAILS)])
+def test_a_promise_is_broken_by_more_than_chance(tmp_path, rate, block):
+    """Would catch one false alarm of ten called a broken promise of 5 in 100, and four kept."""
+    note = "Promised: fpr 0.05, set on 23 held-out images."
+    values = {"false_alarm_rate": rate, "miss_rate": 0.25, "threshold": 3.0}
+    rows = [row("PatchCore", v, metric=m, form="deployable", note=note) for m, v in values.items()]
+    cell(tmp_path, rows, "your_own_images", paper="beyond")
+    (found,) = said(tmp_path, "A user's threshold")
+    assert found.block == block
+    assert f"{100 * rate:.1f} % of the normal" in found.text and "25.0 % of the abn" in found.text
+
+
 def test_counts_of_published_values_follow_the_verdicts(made):
     """Would catch counts that are typed, or that disagree with the scoreboard."""
     study = assemble.read(made)

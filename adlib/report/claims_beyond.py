@@ -1,8 +1,10 @@
-"""Front-page sentences on what no paper has: the audit, the comparison, the localisation."""
+"""Front-page sentences on what no paper has: audit, comparison, maps, contamination, promises."""
 
+import re
 from collections.abc import Callable
 
 import pandas as pd
+from scipy import stats
 
 from adlib.report.assemble import ALL_SETS
 from adlib.report.claims import CLAIMS, FAILS, HOLDS, OPEN, Finding, about, page
@@ -66,13 +68,13 @@ def _ranks(rows: pd.DataFrame) -> list[Finding]:
 def _places(rows: pd.DataFrame) -> list[Finding]:
     """Whether the detector that finds the images also finds the places."""
     rows = rows[(rows["table"] == "localisation") & (rows["categories"] == 1)]
+    if rows.empty:
+        return []
     best = {}
     for metric in ("auroc", "aupro_0.30"):
         some = rows[rows["metric"] == metric].sort_values("value", ascending=False, kind="stable")
         best[metric] = some.drop_duplicates(["dataset", "category"])
     pairs = best["auroc"].merge(best["aupro_0.30"], on=["dataset", "category"])
-    if pairs.empty:
-        return []
     same = int((pairs["method_x"] == pairs["method_y"]).sum())
     top = next(pairs.sort_values("value_y", ascending=False).itertuples())
     text = (
@@ -84,4 +86,47 @@ def _places(rows: pd.DataFrame) -> list[Finding]:
     return [Finding(block, "The best methods", text, page(rows), **about(rows))]
 
 
-FINDERS: list[Callable[[pd.DataFrame], list[Finding]]] = [_audit, _ranks, _places]
+def _unlabelled(rows: pd.DataFrame) -> list[Finding]:
+    """Whether Noisy-AnoGAN withstands unlabelled abnormal training images, as its paper says."""
+    rows = rows[(rows["table"] == "contamination") & (rows["categories"] == 1)]
+    rows = rows[rows["method"].str.startswith("Noisy-AnoGAN, ") & rows["note"].ne("")]
+    if rows.empty:
+        return []
+    shares = rows["method"].str.extract(r"(\d+)%")[0].astype(int)
+    most = rows[shares == shares.max()].iloc[[0]]
+    row = next(most.itertuples())
+    text = (
+        f"among the training images, {shares.max()} % of them, leave Noisy-AnoGAN on {row.dataset} "
+        f"{row.category} at auROC {number(row.value)}, {row.note}: "
+    )
+    low, high = map(float, re.search(r"\(([-+.\d]+) to ([-+.\d]+)\)", row.note).groups())
+    block, reading = (FAILS, "a loss.") if high < 0 else (OPEN, "no loss is shown.")
+    block, reading = (HOLDS, "a gain.") if low > 0 else (block, reading)
+    head = "Unlabelled abnormal images"
+    return [Finding(block, head, text + reading, page(most), **about(most))]
+
+
+def _promised(rows: pd.DataFrame) -> list[Finding]:
+    """Whether a threshold keeps what was promised on images that come later."""
+    rows = rows[(rows["table"] == "your_own_images") & (rows["categories"] == 1)]
+    by_metric = rows.drop_duplicates("metric").set_index("metric")
+    if not {"false_alarm_rate", "miss_rate"} <= set(by_metric.index):
+        return []
+    alarms, misses = by_metric.loc["false_alarm_rate"], by_metric.loc["miss_rate"]
+    kind, rate = re.search(r"(fpr|miss) ([.\d]+)", alarms["note"]).groups()
+    told, n = (alarms, "n_normal") if kind == "fpr" else (misses, "n_abnormal")
+    wrong = round(told["value"] * told[n])
+    p = stats.binomtest(wrong, int(told[n]), float(rate), alternative="greater").pvalue
+    text = (
+        f"set on held-out images for {kind} {rate} ({told['method']}, {told['dataset']} "
+        f"{told['category']}): of the images judged later {100 * alarms['value']:.1f} % of the "
+        f"normal ones are called abnormal and {100 * misses['value']:.1f} % of the abnormal ones "
+        f"normal. {'More than promised.' if p < 0.05 else 'The promise is kept.'}"
+    )
+    block = FAILS if p < 0.05 else HOLDS
+    return [Finding(block, "A user's threshold", text, page(rows), **about(rows))]
+
+
+FINDERS: list[Callable[[pd.DataFrame], list[Finding]]] = [
+    *(_audit, _ranks, _places, _unlabelled, _promised)
+]
