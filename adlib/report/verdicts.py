@@ -102,7 +102,8 @@ def published(study: Study) -> pd.DataFrame:
     rows["metric"] = rows["metric"].str.replace("anomalous", "abnormal").replace(METRICS)
     rows["half_unit"] = [half_unit(text) for text in rows["printed"]]
     rows["value"] = rows["value"].astype(float)
-    return rows
+    # Lists made of no row have no type, and a join wants text.
+    return rows.astype(dict.fromkeys(_JOIN, str))
 
 
 def _share(percent: str) -> str:
@@ -125,7 +126,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     """
     ours = study.summary
     ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")].copy()
-    ours["metric"] = [name.replace("anomalous", "abnormal") for name in ours["metric"]]
+    ours["metric"] = ours["metric"].str.replace("anomalous", "abnormal")
     ours = ours[[*_JOIN, "value", *_OURS]]
     rows = published(study).merge(
         ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
