@@ -13,7 +13,7 @@ FORMS = {
     "": "",
 }
 # tables beyond the papers in which the metrics of a line, not the categories, stand side by side
-BY_METRIC = ("alpha_lambda", "audit", "cost")
+BY_METRIC = ("alpha_lambda", "audit", "cost", "your_own_images")
 READING = "Here: "  # begins the part of a note that says what the numbers of its line show
 # notes that tables of one page share, by their first words
 ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
