@@ -229,6 +229,7 @@ class Ledger:
         without: Statistic,
         note: str = "",
         other: runs.Run | None = None,
+        resampled: bool = True,
     ) -> None:
         """Measure what a choice is worth and enter it.
 
@@ -241,6 +242,9 @@ class Ledger:
             without: the honest one.
             note: what a reader should know.
             other: the run behind `with_trap`, if it is another one.
+            resampled: whether `with_trap` may be resampled. A threshold at the lowest score of the
+                test may not: that of a resample is never lower than the sample's, so intervals
+                would lie beside the value.
 
         Raises:
             ValueError: the two runs were tested on different images, so they make no pairs.
@@ -251,7 +255,11 @@ class Ledger:
         labels, _ = run.part("test")
         entry = {"kind": kind, "trap": trap, "label": f"{trap}: {about}", "note": note}
         entry |= {"runs": (other, run), "labels": labels}
-        self.entries.append(entry | worth(labels, with_trap, without))
+        found = worth(labels, with_trap, without)
+        if not resampled:
+            for name in ("with_trap", "difference_points"):
+                found[name] = (found[name][0], np.nan, np.nan)
+        self.entries.append(entry | found)
 
     def table(self) -> pd.DataFrame:
         """One row an entry, by kind and falling points.
@@ -311,6 +319,8 @@ class Ledger:
     def _reads(self, entry: dict[str, object]) -> tuple[bool, str]:
         """Whether a change of the number is told from chance, and that in words."""
         value, low, high = entry["difference_points"]
+        if np.isnan(low):
+            return False, "no interval: the lowest score of the test is no average"
         if low <= 0 <= high:
             return False, "no difference shown on these images"
         if entry["trap"] == CONTROL:

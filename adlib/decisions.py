@@ -33,6 +33,7 @@ from torch import Tensor
 from adlib import models, provenance, thresholds
 from adlib.data import decode
 from adlib.files import atomic
+from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
 
@@ -76,9 +77,9 @@ class Target:
 
     def __str__(self) -> str:
         """The text that `parse` reads."""
-        rate = "" if math.isnan(self.rate) else f" {self.rate:g}"
+        rate = "" if math.isnan(self.rate) else f" {_plain(self.rate)}"
         return f"{self.kind}{rate}" + (
-            f" confidence {self.confidence:g}" if self.confidence else ""
+            f" confidence {_plain(self.confidence)}" if self.confidence else ""
         )
 
     @property
@@ -107,7 +108,8 @@ class Target:
                 way_out = f" or ask for '{Target(self.kind, best, self.confidence)}'"
         raise ValueError(
             f"'{self}' needs {self.images_needed()} {which} images that the detector has not learnt"
-            f" from, and {n} can be held out. Add {which} images{way_out}."
+            f" from, and {n} can be held out (at most half of the normal images, or of the "
+            f"abnormal ones where the method learns from them). Add {which} images{way_out}."
         )
 
     def threshold(self, scores: ArrayLike) -> float:
@@ -126,6 +128,11 @@ class Target:
             found = thresholds.high_probability_threshold(scores, self.rate, self.delta)
         # The normal image at the threshold stays normal, as the abnormal one stays abnormal.
         return found if self.label else float(np.nextafter(-found, np.inf))
+
+
+def _plain(share: float) -> str:
+    """All digits of a share, never as 5e-05."""
+    return np.format_float_positional(share, trim="-")
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,11 @@ class CalibratedDetector:
         seen = [f"{held['false_alarms']} of {held['normal']} normal called abnormal"]
         if held["abnormal"]:
             seen.append(f"{held['misses']} of {held['abnormal']} abnormal missed")
+        name = type(self.detector).__name__
+        if isinstance(self.detector, FeatureDetector):
+            name += f" ({self.detector.settings.backbone})"
         return (
-            f"{type(self.detector).__name__}: threshold {self.threshold:.6g} for '{self.target}', "
+            f"{name}: threshold {self.threshold:.6g} for '{self.target}', "
             f"set on {self.facts['calibration']} {which} images; held-out images: {', '.join(seen)}"
         )
 

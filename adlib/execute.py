@@ -255,7 +255,8 @@ def progress(output: Path) -> str:
         return ""
     began, cells = map(float, os.environ["ADLIB_STUDY"].split())
     records = output.resolve().parents[2].glob("*/*/*.json")
-    finished = sum(record.stat().st_mtime >= began for record in records)
+    # A file server's clock may lag behind ours, so that even this cell's record looks old.
+    finished = max(1, sum(record.stat().st_mtime >= began for record in records))
     left = (time.time() - began) / finished * max(0, cells - finished) / 60
     return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
 

@@ -24,11 +24,13 @@ from adlib import decisions, models
 from adlib.data import ImageSet, Split, loose, protocols
 from adlib.decisions import CalibratedDetector, Target
 from adlib.files import atomic
+from adlib.models.features import FeatureDetector
 from adlib.training import Budget
 
 COLUMNS = ("path", "score", "threshold", "decision", "error")
 HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
 SHOWN = 12  # images in a gallery
+PORTABLE = "efficientnet_lite0"  # the backbone that every installation has
 
 
 def train(
@@ -57,7 +59,9 @@ def train(
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
-        **settings: of the detector, for example `side`, the side in pixels that images get.
+        **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
+            and PatchCore look through EfficientNet-Lite0, whose weights come with a package, unless
+            `backbone` names another; a saved detector needs its backbone wherever it is loaded.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -68,6 +72,8 @@ def train(
     if target.label and abnormal_dir is None:
         raise ValueError(f"'{target}' needs abnormal images: give the folder that holds them.")
     images = loose.image_set(normal_dir, abnormal_dir)
+    if issubclass(models.REGISTRY.get(method, object), FeatureDetector):
+        settings = {"backbone": PORTABLE} | settings
     detector = models.build(method, **settings)
     if detector.uses_abnormal and abnormal_dir is None:
         raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
@@ -106,6 +112,11 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
     n_abnormal = len(abnormal)
     if learns_abnormal:
+        if len(abnormal) < 2:
+            raise ValueError(
+                f"{len(abnormal)} abnormal image(s) that are no copies of others: this method "
+                "learns from some and holds others out, so at least 2 are needed"
+            )
         n_abnormal = min(len(abnormal) - 1, max(len(abnormal) // 2, needed[1]))
     target.check((n_normal, n_abnormal)[target.label])
     if n_normal < 1:
@@ -172,19 +183,16 @@ def score_folder(
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image in it, a batch below 1, or a gallery inside the folder.
+        ValueError: no image in it, a batch below 1, a gallery inside the folder, or a file in the
+            way of the CSV that holds no decisions.
     """
     folder, csv_file = Path(folder).expanduser(), Path(csv_file)
     if batch < 1:
         raise ValueError(f"batch={batch}: at least 1 is needed")
+    _check_outputs(folder, csv_file, gallery_file)
     if folder.is_file():
         folder, names, others = folder.parent, [folder.name], []
     else:
-        if gallery_file and Path(gallery_file).resolve().is_relative_to(folder.resolve()):
-            raise ValueError(
-                f"{gallery_file} lies in the folder of images, so it would be judged next time; "
-                "write it elsewhere"
-            )
         names, others = loose.listed(folder)
     summary = Summary(csv_file, passed_over=others)
     settings, top = detector.detector.settings, []
@@ -208,11 +216,32 @@ def score_folder(
             bar.update(len(chunk))
     part.replace(csv_file)
     summary.shown = top
-    if gallery_file and top:
+    if gallery_file and not top:
+        Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
+    elif gallery_file:
         figure = gallery(detector, top, batch)
         with atomic(gallery_file) as temporary:
             figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
     return summary
+
+
+def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None) -> None:
+    """Raise a ValueError if a result would replace something that is no earlier result."""
+    if csv_file.is_dir():
+        raise ValueError(f"{csv_file} is a folder; name a CSV file")
+    if csv_file.is_file():
+        with csv_file.open("rb") as file:
+            if not file.readline().startswith(",".join(COLUMNS).encode()):
+                raise ValueError(f"{csv_file} is there and holds no decisions; name another file")
+    if gallery_file:
+        gallery_file = Path(gallery_file)
+        if gallery_file.suffix.lower() != ".png":
+            raise ValueError(f"{gallery_file}: a gallery is a PNG file, so its name ends in .png")
+        if gallery_file.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{gallery_file} lies among the images, so it would be judged next time or replace "
+                "one; write it elsewhere"
+            )
 
 
 def _finite(found: tuple[float, str, Tensor]) -> bool:

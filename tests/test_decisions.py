@@ -51,7 +51,7 @@ def decided(path):
 
 def test_targets_are_read_and_written():
     """Would catch a target that the file gives back as another one."""
-    for text in ("fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9", "fpr 0.2 confidence 0.95"):
+    for text in ("fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9", "fpr 0.00005"):
         assert str(Target.parse(text)) == text
         assert Target.parse(Target.parse(text)) == Target.parse(text)
     assert Target.parse("  miss .1 ") == Target("miss", 0.1)
@@ -109,7 +109,7 @@ def test_too_few_images_are_refused_with_what_they_can_promise(text, needed, way
     assert way_out in str(error.value)
     assert math.isfinite(Target.parse(way_out.strip("'")).threshold(np.arange(9.0)))
     assert math.isfinite(target.threshold(np.arange(float(needed))))
-    with pytest.raises(ValueError, match="0 can be held out. Add"):
+    with pytest.raises(ValueError, match=r"0 can be held out .* Add \w+ images\.$"):
         target.check(0)
 
 
@@ -308,7 +308,8 @@ def test_a_score_that_is_no_number_is_no_decision(trained, folders, tmp_path, mo
 def test_a_kill_loses_no_row(trained, folders, tmp_path, monkeypatch):
     """Would catch rows that are kept in memory, and half a table under the name of a whole one."""
     made, _ = trained
-    (tmp_path / "d.csv").write_text("of yesterday")
+    yesterday = ",".join(own_images.COLUMNS) + "\n"
+    (tmp_path / "d.csv").write_text(yesterday)
     score, calls = made.detector.score, []
 
     def killed(images, batch):
@@ -320,7 +321,7 @@ def test_a_kill_loses_no_row(trained, folders, tmp_path, monkeypatch):
     monkeypatch.setattr(made.detector, "score", killed)
     with pytest.raises(KeyboardInterrupt):
         own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
-    assert (tmp_path / "d.csv").read_text() == "of yesterday"
+    assert (tmp_path / "d.csv").read_text() == yesterday
     assert len(decided(tmp_path / "d.csv.part")) == 8
     monkeypatch.undo()
     own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
@@ -352,13 +353,55 @@ def test_unusable_places_are_refused(trained, folders, tmp_path):
         own_images.score_folder(made, tmp_path)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         own_images.score_folder(made, tmp_path / "nothing")
-    with pytest.raises(ValueError, match="lies in the folder of images"):
+    with pytest.raises(ValueError, match="lies among the images"):
         own_images.score_folder(
             made, folders / "new", tmp_path / "d.csv", folders / "new" / "g.png"
         )
     with pytest.raises(ValueError, match="batch=0"):
         own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=0)
     assert not (tmp_path / "d.csv").exists()
+
+
+def test_nothing_of_the_user_is_replaced(trained, folders, tmp_path):
+    """Would catch an image or a table of the user's overwritten by a result, before or after."""
+    detector, _ = trained
+    loose.write(tmp_path / "in", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), ["a.png"])
+    image, notes = tmp_path / "in" / "a.png", tmp_path / "notes.csv"
+    notes.write_text("my,own\n", encoding="utf-8")
+    before = image.read_bytes()
+    for arguments, said in [
+        ((image, tmp_path / "o.csv", image), "lies among the images"),
+        ((image, image), "holds no decisions"),
+        ((tmp_path / "in", notes), "holds no decisions"),
+        ((tmp_path / "in", tmp_path), "is a folder"),
+        ((tmp_path / "in", tmp_path / "o.csv", tmp_path / "o.txt"), "ends in .png"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            own_images.score_folder(detector, *arguments)
+    assert image.read_bytes() == before and notes.read_text(encoding="utf-8") == "my,own\n"
+    assert not list(tmp_path.glob("*.part"))
+    own_images.score_folder(detector, image, tmp_path / "o.csv")
+    own_images.score_folder(detector, image, tmp_path / "o.csv")  # its own table it may
+
+
+def test_an_old_gallery_does_not_pass_for_a_new_one(trained, tmp_path):
+    """Would catch last week's picture beside a table in which no image could be read."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    gallery = tmp_path / "gallery.png"
+    gallery.write_bytes(b"last week")
+    own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv", gallery)
+    assert not gallery.exists()
+
+
+def test_pages_are_not_passed_over(trained, tmp_path):
+    """Would catch a TIFF of several pages judged by its first."""
+    (tmp_path / "in").mkdir()
+    pages = [Image.new("L", (32, 32), value) for value in (10, 200)]
+    pages[0].save(tmp_path / "in" / "two.tif", save_all=True, append_images=pages[1:])
+    own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
+    (row,) = decided(tmp_path / "o.csv").to_dict("records")
+    assert row["decision"] == "" and "holds 2 pages" in row["error"]
 
 
 def test_metadata_is_json(trained):

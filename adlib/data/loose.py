@@ -99,10 +99,16 @@ def pixels(path: Path, side: int, channels: int) -> np.ndarray:
     """Pixels of one file, uint8 `(channels, side, side)`.
 
     Raises:
-        ValueError: it cannot be read; the message names it.
+        ValueError: it cannot be read or holds several pages; the message names it.
         FileNotFoundError: it is not there.
     """
-    return decode.resized(decode.open_image(path, convert=True), side, channels)
+    image = decode.open_image(path, convert=True)
+    with Image.open(path) as file:
+        if (pages := getattr(file, "n_frames", 1)) > 1:
+            raise ValueError(
+                f"{path} holds {pages} pages or frames; save each as a file of its own"
+            )
+    return decode.resized(image, side, channels)
 
 
 def batches(
