@@ -284,6 +284,16 @@ def test_data_sets_of_a_comparison_stand_side_by_side(tmp_path):
     assert areas.lines[0][1][0].interval and not seen.lines[0][1][0].interval
 
 
+def test_intervals_over_seeds_keep_to_what_a_value_can_be(tmp_path):
+    """Catches seconds below zero, and a difference cut off at zero."""
+    for name, metric in (("table2_x", "train_s"), ("audit", "difference_points")):
+        for seed, value in enumerate((1.0, 9.0)):
+            cell(tmp_path, [row("A", value, metric=metric, form="")], name, seed=seed)
+    summary = assemble.read(tmp_path).summary.set_index("metric")
+    assert summary.loc["train_s", "low"] == 0
+    assert summary.loc["difference_points", "low"] < 0
+
+
 def test_units_stand_in_brackets():
     """Catches `train s`, and a rate that loses its second."""
     named = {"train_s": "train (s)", "train_images_per_s": "train images per s"}

@@ -284,8 +284,9 @@ def _over_seeds(rows: pd.DataFrame) -> dict:
     values, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
     intervals = len(rows) > 0 and bool(np.isfinite(low).all() and np.isfinite(high).all())
     known = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
-    outside = (known < -1e-9) | (known > 1 + 1e-9)
-    bounds, ends = (-np.inf, np.inf) if outside.any() else (0.0, 1.0), (np.nan, np.nan)
+    signed = (known < -1e-9).any() or rows["metric"].str.startswith("difference").any()
+    bounds = (-np.inf if signed else 0.0, np.inf if signed or (known > 1 + 1e-9).any() else 1.0)
+    ends = (np.nan, np.nan)
     spread = len(values) > 1 and np.ptp(values) > 0  # none: a count, the same for every seed
     if np.isfinite(values).all() and (intervals or spread):
         ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
@@ -318,5 +319,6 @@ def _over_categories(rows: pd.DataFrame) -> pd.DataFrame:
     made = pd.DataFrame({"value": value, "low": value - below, "high": value + above})
     comparable = "; ".join(dict.fromkeys(filter(None, rows["comparable"])))
     protocol = "; ".join(dict.fromkeys(filter(None, rows["protocol"])))
-    made = made.assign(comparable=comparable, protocol=protocol, note="", run="")
+    metric = rows["metric"].iloc[0]
+    made = made.assign(metric=metric, comparable=comparable, protocol=protocol, note="", run="")
     return made.assign(n_normal=np.nan, n_abnormal=np.nan).reset_index()

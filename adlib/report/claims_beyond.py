@@ -102,8 +102,8 @@ def _unlabelled(rows: pd.DataFrame) -> list[Finding]:
         for row in rows.itertuples()
     ]
     text = (
-        f"as {shares.max()} % of the training images change Noisy-AnoGAN's auROC by "
-        f"{', '.join(changes)} points: "
+        f"as {shares.max()} % of the training images change Noisy-AnoGAN's auROC, in points, by "
+        f"{', '.join(changes)}: "
     )
     if (rows["high"] < 0).any():
         block, reading = FAILS, f"a loss on {(rows['high'] < 0).sum()} of {len(rows)}."
