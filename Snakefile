@@ -76,8 +76,7 @@ rule cell:
             for key in ("profile", "dataset", "category", "seed")
             for word in ("-p", key, str(getattr(CELLS[w.cell], key)))
         ],
-    # 2 cores run 2 cells at once, 16 cores run 4, and a cell that measures time has all.
-    threads: lambda w: max(1, (workflow.cores or 16) // (1 if CELLS[w.cell].alone else 4))
+    threads: max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
     resources:
         gpu=int(profiles.load(PROFILE).get("gpu", False)),
         attempt=lambda w, attempt: attempt,

@@ -161,7 +161,6 @@ class Cell:
         category: its category.
         seed: of split and training.
         after: cells that make the runs this one looks at, so it is better started later.
-        alone: whether it measures time, so that no other cell may run beside it.
     """
 
     profile: str
@@ -171,7 +170,6 @@ class Cell:
     category: str
     seed: int
     after: tuple["Cell", ...] = ()
-    alone: bool = False
 
     @property
     def id(self) -> str:
@@ -263,8 +261,7 @@ def cells(profile: str, paper: str | None = None) -> list[Cell]:
             first = what.get("after")
             for where in _grid(profile, folder, name, what["grid"]):
                 after = (Cell(profile, folder, first, *where),) if first else ()
-                alone = what.get("alone", False)
-                made.append(Cell(profile, folder, name, *where, after=after, alone=alone))
+                made.append(Cell(profile, folder, name, *where, after=after))
     known = {cell.file("") for cell in made}  # a cell waits only for cells that the study has
     return [
         replace(cell, after=tuple(c for c in cell.after if c.file("") in known)) for cell in made
