@@ -84,7 +84,8 @@ def quality_against_cost(table: pd.DataFrame, cost_label: str, quality_label: st
     ax.axhline(0.5, color="black", ls=":", lw=1.2)
     ax.set(xscale="log", xlabel=cost_label, ylabel=quality_label)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    narrow = table.cost.max() < 30 * table.cost.min()  # few powers of ten to read it by
+    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5) if narrow else ()))
     ax.xaxis.set_minor_formatter("{x:g}")
     ax.margins(x=0.12)
     figure.legend(
