@@ -233,6 +233,10 @@ def test_contamination_reads_the_paired_intervals(tmp_path, high, block, words):
     (found,) = said(tmp_path, "Unlabelled abnormal images")
     assert found.block == block and found.text.endswith(words)
     assert "10 % of" in found.text and "+0.5 (-1.0 to +2.0) on mvtec_ad screw" in found.text
+    at_chance = row("Noisy-AnoGAN, 0%", 0.55, 0.45, 0.65, metric="auroc", form="")
+    cell(tmp_path, [*rows, at_chance], "contamination", category="bottle", paper="beyond")
+    (found,) = said(tmp_path, "Unlabelled abnormal images")
+    assert ("knew nothing" in found.text) == (block == claims.OPEN)
 
 
 @pytest.mark.parametrize(("rate", "block"), [(0.2, claims.HOLDS), (0.6, claims.FAILS)])
