@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 from scipy import stats
 
+from adlib.ranks import critical_difference
 from adlib.report.assemble import ALL_SETS
 from adlib.report.claims import CLAIMS, FAILS, HOLDS, OPEN, Finding, about, page
 from adlib.report.tables import number
@@ -40,7 +41,6 @@ def _ranks(rows: pd.DataFrame) -> list[Finding]:
     areas = rows[(rows["metric"] == "auroc") & (rows["categories"] == 1)]
     if p.empty or len(ranks) < 2 or areas.empty:
         return []
-    limit = float(p["note"].iloc[0].partition("critical difference ")[2].partition(" ")[0])
     proposed = [claim.proposed for claim in CLAIMS]
     order = ranks.set_index("method")["value"]
     ours = order[order.index.isin(proposed)]
@@ -51,8 +51,9 @@ def _ranks(rows: pd.DataFrame) -> list[Finding]:
     if not places:
         return []
     first, lowest, chance = order.index[0], order.iloc[0], float(p["value"].iloc[0])
-    behind = [name for name, rank in ours.items() if rank - lowest >= limit]
     sets = len(areas[["dataset", "category"]].drop_duplicates())
+    limit = critical_difference(len(order), sets)
+    behind = [name for name, rank in ours.items() if rank - lowest >= limit]
     text = (
         f"over {sets} data sets, trained on normal images alone, {first} comes first of "
         f"{len(order)} (mean rank {lowest:.2f}); {', '.join(places)}. Friedman's p is "
