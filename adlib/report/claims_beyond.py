@@ -60,7 +60,7 @@ def _ranks(rows: pd.DataFrame) -> list[Finding]:
         f"{chance:.2g}, the critical difference {limit:.2f}: "
     )
     if chance < 0.05 and behind:
-        block, text = FAILS, f"{text}{' and '.join(behind)} are behind by more than chance."
+        block, text = FAILS, f"{text}behind by more than chance: {', '.join(behind)}."
     elif first in proposed:
         block, text = HOLDS, f"{text}no other method is shown to be better."
     else:
