@@ -11,9 +11,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from adlib import paths, profiles
+from adlib import execute, forkserver, paths, profiles
 
 PROFILE = config.get("profile", "quick")
+THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
 PYTHON = sys.executable
 RESULTS = paths.results_root()
 if RESULTS.is_relative_to(Path.cwd()):
@@ -37,12 +38,16 @@ MISSING = ", ".join(profiles.missing(PROFILE))
 
 REPORT = files("adlib/report", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
-SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, "adlib/execute.py"}]
+STARTERS = {"adlib/execute.py", "adlib/forkserver.py"}
+SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, *STARTERS}]
 
 
 onstart:
     todo = sum(job.rule.name == "cell" for job in workflow.dag.needrun_jobs())
     os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
+    if todo > 1:
+        execute.prepare_environment()
+        forkserver.start(THREADS)
     if MISSING:
         print(f"Left out, not in {paths.data_root()}: {MISSING}", file=sys.stderr)
 
@@ -76,7 +81,8 @@ rule cell:
             for key in ("profile", "dataset", "category", "seed")
             for word in ("-p", key, str(getattr(CELLS[w.cell], key)))
         ],
-    threads: max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
+    threads: THREADS
+    priority: lambda w: CELLS[w.cell].notebook == execute.TOUR  # something to read while one waits
     resources:
         gpu=int(profiles.load(PROFILE).get("gpu", False)),
         attempt=lambda w, attempt: attempt,

@@ -13,6 +13,7 @@ import getpass
 import glob
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ from filelock import FileLock, Timeout
 
 from adlib import files, paths, provenance
 
+TOUR = "00_start_here"  # the notebook that a study runs first
+REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
 # Kernels that run at once would fight over IPython's history database; what goes wrong in a cell is
 # in the notebook, not in the kernel's own log.
 KERNEL_ARGUMENTS = ["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"]
@@ -159,6 +162,9 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
+    from adlib import forkserver  # here, because a process that only checks needs no Jupyter
+
+    forked = {"kernel_manager_class": forkserver.ForkedKernelManager}
     for last_try in (False, True):
         try:
             papermill.execute_notebook(
@@ -169,12 +175,21 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
                 progress_bar=False,
                 extra_arguments=KERNEL_ARGUMENTS,
                 shutdown_kernel="immediate",  # saves a second; all that is to stay lies in files
+                **(forked if forkserver.running() else {}),
             )
             return
         except RuntimeError as error:
             # Kernels that start at the same moment can pick the same port.
             if last_try or "before replying" not in str(error):
                 raise
+
+
+def cpu_seconds() -> float:
+    """Processor seconds that this process and its kernels have used."""
+    from adlib.forkserver import ForkedProcess
+
+    own = os.times()
+    return own.user + own.system + own.children_user + own.children_system + ForkedProcess.cpu_seconds
 
 
 def describe(executed: Path, began: float) -> dict[str, Any]:
@@ -226,6 +241,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "parameters": given,
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "duration_s": round(seconds, 2),
+        "cpu_s": round(cpu_seconds(), 2),
         **describe(partial, began),
         "error": error,
         "transient": transient,
@@ -261,6 +277,26 @@ def progress(output: Path) -> str:
     return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
 
 
+def report_so_far(output: Path) -> None:
+    """Build the report while the study goes on: after the tour, then every few minutes.
+
+    Args:
+        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+    """
+    if "ADLIB_STUDY" not in os.environ:
+        return
+    results, (profile, _, notebook) = paths.results_root(), output.resolve().parts[-4:-1]
+    index = results / "report" / "index.html"
+    age = time.time() - index.stat().st_mtime if index.is_file() else float("inf")
+    lock = FileLock(results / ".report.lock")
+    if (notebook == TOUR or age > REPORT_EVERY_S) and taken(lock):
+        command = [sys.executable, "-m", "adlib.report", "--profile", profile]
+        try:
+            subprocess.run(command, check=False)  # it says itself what went wrong
+        finally:
+            lock.release()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns 0 if the notebook ran to its end, else 1."""
     parser = argparse.ArgumentParser(prog="python -m adlib.execute", description=__doc__)
@@ -282,9 +318,11 @@ def main(arguments: list[str] | None = None) -> int:
     values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
     name = f"{options.notebook.resolve().parent.name}/{options.notebook.stem}"
     ending = progress(options.output)
-    print(f"{record['status']:6} {record['duration_s']:6.1f} s  {name}  {values}{ending}")
+    seconds = f"{record['duration_s']:6.1f} s"
+    print(f"{record['status']:6} {seconds}  {name}  {values}{ending}", flush=True)
     if record["error"]:
         print(f"       {record['error']}  (see {record_file})", file=sys.stderr)
+    report_so_far(options.output)
     return int(record["status"] == "failed")
 
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import requests
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -104,6 +102,8 @@ def _network(name: str) -> nn.Module:
     """The network in evaluation mode with its ImageNet weights."""
     if name == FALLBACK:
         return EfficientNetLite0.pretrained().eval()
+    import torchvision  # here and below: it takes as long to import as torch itself
+
     enum = torchvision.models.get_weight(_SOURCES[name].weights)
     state = enum.get_state_dict(progress=False, check_hash=True)
     # Inception-v3 gets the input its layers expect: torchvision's other scaling is not needed.
@@ -169,6 +169,9 @@ def _check(name: str) -> None:
 
 def _at_hand(weights: str) -> bool:
     """Whether torchvision's weights are in the hub's cache or their server answers."""
+    import requests
+    import torchvision
+
     url = torchvision.models.get_weight(weights).url
     if (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]).is_file():
         return True

@@ -22,6 +22,7 @@ COLUMNS = [
 PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
 # what one number stands for; its rows differ in the seed alone
 KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
+_WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
 COUNT = "-"  # the method of rows that describe data, not a detector
 BEYOND = "beyond"  # folder of the notebooks that belong to no paper
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
@@ -190,32 +191,37 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         averaged).
     """
     made = []
-    for key, group in rows.groupby(KEYS, sort=False):
-        made.append(dict(zip(KEYS, key, strict=True)) | _over_seeds(group) | {"categories": 1})
-    for key, group in rows[rows["method"] != COUNT].groupby(_without_category(), sort=False):
-        key = dict(zip(_without_category(), key, strict=True))
-        for mean, part in _groups(key["dataset"], group):
-            n = part["category"].nunique()
-            if n > 1:
-                averaged = _over_seeds(_over_categories(part))
-                made.append(key | {"category": mean} | averaged | {"categories": n})
-    made += _means_over_sets(rows)
-    columns = [*KEYS, *_over_seeds(rows.head(0)), "categories"]
+    for key, group in _grouped(rows, KEYS):
+        made.append(key | _over_seeds(group) | {"categories": 1})
+    methods = rows[rows["method"] != COUNT]
+    for key, group in _grouped(methods, _WITHOUT_CATEGORY):
+        groups = GROUPS.get(key["dataset"], {"mean_overall": {row["category"] for row in group}})
+        for mean, names in groups.items():
+            made += _mean(key, mean, [row for row in group if row["category"] in names])
+    # Means over the data sets of the tables that have several.
+    tables = pd.MultiIndex.from_frame(methods[["paper", "table"]])
+    across = methods[tables.isin(ACROSS_SETS)]
+    across = across.assign(category=across["dataset"] + " " + across["category"], dataset=ALL_SETS)
+    for key, group in _grouped(across, _WITHOUT_CATEGORY):
+        made += _mean(key, "mean_overall", group)
+    columns = [*KEYS, *_over_seeds([]), "categories"]
     return pd.DataFrame(made, columns=columns)
 
 
-def _means_over_sets(rows: pd.DataFrame) -> list[dict]:
-    """Means over the data sets of the tables that have several, of every method and metric."""
-    tables = pd.MultiIndex.from_frame(rows[["paper", "table"]])
-    rows = rows[tables.isin(ACROSS_SETS) & (rows["method"] != COUNT)]
-    rows = rows.assign(category=rows["dataset"] + " " + rows["category"], dataset=ALL_SETS)
-    made = []
-    for key, group in rows.groupby(_without_category(), sort=False):
-        if (n := group["category"].nunique()) > 1:
-            averaged = _over_seeds(_over_categories(group)) | {"categories": n}
-            key = dict(zip(_without_category(), key, strict=True))
-            made.append(key | {"category": "mean_overall"} | averaged)
-    return made
+def _grouped(rows: pd.DataFrame, names: list[str]) -> list[tuple[dict, list[dict]]]:
+    """Rows that agree in `names`, as dictionaries: frames of a few rows are slow to work with."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows.to_dict("records"):
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return [(dict(zip(names, key, strict=True)), group) for key, group in groups.items()]
+
+
+def _mean(key: dict, mean: str, rows: list[dict]) -> list[dict]:
+    """The mean over the categories of `rows`, if there are several."""
+    n = len({row["category"] for row in rows})
+    if n < 2:
+        return []
+    return [key | {"category": mean} | _over_seeds(_over_categories(rows)) | {"categories": n}]
 
 
 def _cells(folder: Path) -> list[Cell]:
@@ -270,55 +276,61 @@ def _refuse_repeats(rows: pd.DataFrame) -> None:
         )
 
 
-def _without_category() -> list[str]:
-    return [key for key in KEYS if key != "category"]
-
-
-def _groups(dataset: str, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Rows behind each mean: the papers' groups where they are known, else all categories."""
-    groups = GROUPS.get(dataset, {"mean_overall": tuple(rows["category"])})
-    return [(mean, rows[rows["category"].isin(names)]) for mean, names in groups.items()]
-
-
-def _over_seeds(rows: pd.DataFrame) -> dict:
-    values, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
+def _over_seeds(rows: list[dict]) -> dict:
+    values, low, high = (
+        np.array([row[name] for row in rows], float) for name in ("value", "low", "high")
+    )
     intervals = len(rows) > 0 and bool(np.isfinite(low).all() and np.isfinite(high).all())
     known = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
-    signed = (known < -1e-9).any() or rows["metric"].str.startswith("difference").any()
+    difference = any(row["metric"].startswith("difference") for row in rows)
+    signed = difference or (known < -1e-9).any()
     bounds = (-np.inf if signed else 0.0, np.inf if signed or (known > 1 + 1e-9).any() else 1.0)
     ends = (np.nan, np.nan)
     spread = len(values) > 1 and np.ptp(values) > 0  # none: a count, the same for every seed
     if np.isfinite(values).all() and (intervals or spread):
         ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
+    counts = {
+        name: np.fmax.reduce([float(row[name]) for row in rows], initial=np.nan)
+        for name in ("n_normal", "n_abnormal")
+    }
     return {
         "value": values.mean() if len(values) else np.nan,
         "low": ends[0],
         "high": ends[1],
-        "seeds": rows["seed"].nunique(),
-        "n_normal": rows["n_normal"].max(),
-        "n_abnormal": rows["n_abnormal"].max(),
-        "comparable": "; ".join(dict.fromkeys(filter(None, rows["comparable"]))),
-        "note": "; ".join(dict.fromkeys(filter(None, rows["note"]))),
-        "protocol": "; ".join(dict.fromkeys(filter(None, rows["protocol"]))),
-        "runs": tuple(dict.fromkeys(filter(None, rows["run"]))),
+        "seeds": len({row["seed"] for row in rows if not np.isnan(row["seed"])}),
+        **counts,
+        **{name: "; ".join(_said(rows, name)) for name in ("comparable", "note", "protocol")},
+        "runs": tuple(_said(rows, "run")),
     }
 
 
-def _over_categories(rows: pd.DataFrame) -> pd.DataFrame:
+def _said(rows: list[dict], name: str) -> list[str]:
+    """Texts of a column, each once."""
+    return [text for text in dict.fromkeys(row[name] for row in rows) if text]
+
+
+def _over_categories(rows: list[dict]) -> list[dict]:
     """One row a seed: the mean over the categories, for the seeds that all of them have.
 
     Test images of different categories are different, so their errors are independent and the
     half-widths add in quadrature.
     """
-    wide = rows.pivot(index="seed", columns="category", values=["value", "low", "high"])
-    wide = wide[wide["value"].notna().all(axis=1)]
-    n = wide["value"].shape[1]
-    value = wide["value"].mean(axis=1)
-    below = np.sqrt(((wide["value"] - wide["low"]) ** 2).sum(axis=1, skipna=False)) / n
-    above = np.sqrt(((wide["high"] - wide["value"]) ** 2).sum(axis=1, skipna=False)) / n
-    made = pd.DataFrame({"value": value, "low": value - below, "high": value + above})
-    comparable = "; ".join(dict.fromkeys(filter(None, rows["comparable"])))
-    protocol = "; ".join(dict.fromkeys(filter(None, rows["protocol"])))
-    metric = rows["metric"].iloc[0]
-    made = made.assign(metric=metric, comparable=comparable, protocol=protocol, note="", run="")
-    return made.assign(n_normal=np.nan, n_abnormal=np.nan).reset_index()
+    shared = {name: "; ".join(_said(rows, name)) for name in ("comparable", "protocol")}
+    shared |= {"metric": rows[0]["metric"], "note": "", "run": ""}
+    shared |= {"n_normal": np.nan, "n_abnormal": np.nan}
+    categories = {row["category"] for row in rows}
+    made = []
+    for seed in sorted({row["seed"] for row in rows}):
+        numbers = {
+            row["category"]: (row["value"], row["low"], row["high"])
+            for row in rows
+            if row["seed"] == seed and not np.isnan(row["value"])
+        }
+        if numbers.keys() != categories:
+            continue
+        value, low, high = np.array(list(numbers.values()), float).T
+        below, above = (np.sqrt(((value - end) ** 2).sum()) / len(value) for end in (low, high))
+        mean = value.mean()
+        ends = {"value": mean, "low": mean - below, "high": mean + above}
+        made.append(shared | {"seed": seed} | ends)
+    return made

@@ -1,0 +1,247 @@
+"""Kernels of a study as forks of one process that has imported the large libraries already.
+
+A kernel of its own spends most of a small notebook importing torch, pandas and the plotting
+libraries. The server imports them once and forks a kernel whenever it is asked to; what a notebook
+computes stays in its fork. `adlib` itself is not imported beforehand, so that every notebook runs
+the code that lies on the disk when it starts. Linux only: elsewhere a fork may break libraries.
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+ADDRESS = "ADLIB_FORKSERVER"  # the environment's name for the server's socket
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",  # torch's optimisers import it at their first step
+    "pandas",
+    "scipy.ndimage",
+    "scipy.stats",
+    "sklearn.metrics",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "seaborn",
+    "h5py",
+    "safetensors.torch",
+    "tqdm.auto",
+    "IPython",
+    "ipykernel.kernelapp",
+)
+
+
+# ---- the side that asks --------------------------------------------------------------------
+
+
+def start(threads: int) -> None:
+    """Start a server for this process and all that it starts; it ends when this process does.
+
+    The environment then names its socket. Where kernels cannot be forked, nothing happens.
+
+    Args:
+        threads: of every kernel; the libraries read their number when they are loaded.
+    """
+    if sys.platform != "linux":
+        return
+    os.environ[ADDRESS] = str(Path(tempfile.mkdtemp(prefix="adlib-fork-")) / "socket")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    until, _ = os.pipe()  # its other end closes with this process, however that ends
+    subprocess.Popen(
+        [sys.executable, "-m", "adlib.forkserver"],
+        env=os.environ | dict.fromkeys(names, str(threads)),
+        stdin=until,
+        # An interrupt from the keyboard is for the study, which then ends the server.
+        start_new_session=True,
+    )
+    os.close(until)
+
+
+def running() -> bool:
+    """Whether the environment names a server on this machine."""
+    return ADDRESS in os.environ and Path(os.environ[ADDRESS]).is_socket()
+
+
+class ForkedProcess:
+    """A forked kernel, with what `jupyter_client` uses of `subprocess.Popen`."""
+
+    stdin = stdout = stderr = None
+    cpu_seconds = 0.0  # of all forks of this process that have ended
+
+    def __init__(self, command: list[str], env: dict[str, str], cwd: str) -> None:
+        self.returncode: int | None = None
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(os.environ[ADDRESS])
+        self.replies = self.connection.makefile()
+        request = json.dumps({"command": command, "env": env, "cwd": cwd}).encode()
+        socket.send_fds(self.connection, [len(request).to_bytes(8)], [1, 2])
+        self.connection.sendall(request)
+        self.pid = json.loads(self.replies.readline())["pid"]
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and give its exit status, or minus the signal that ended it.
+
+        Raises:
+            TimeoutError: it did not end in `timeout` seconds.
+        """
+        if self.returncode is None:
+            self.connection.settimeout(timeout)
+            end = json.loads(self.replies.readline())
+            self.returncode = end["status"]
+            ForkedProcess.cpu_seconds += end["cpu_s"]
+            self.connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        if self.returncode is None:
+            with selectors.DefaultSelector() as ready:
+                ready.register(self.connection, selectors.EVENT_READ)
+                if not ready.select(0):
+                    return None
+        return self.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkedKernel(LocalProvisioner):
+    """Jupyter's part that starts a kernel."""
+
+    async def launch_kernel(self, cmd: list[str], **options: object) -> dict:
+        """Ask the server for a fork instead of starting a process."""
+        self.process = ForkedProcess(cmd, options["env"], str(options.get("cwd") or Path.cwd()))
+        self.pid = self.pgid = self.process.pid
+        return self.connection_info
+
+
+class ForkedKernelManager(AsyncKernelManager):
+    """A kernel manager for `papermill.execute_notebook(kernel_manager_class=...)`."""
+
+    async def _async_pre_start_kernel(self, **options: object) -> tuple:
+        name = self.kernel_id
+        self.provisioner = ForkedKernel(kernel_id=name, kernel_spec=self.kernel_spec, parent=self)
+        return await super()._async_pre_start_kernel(**options)
+
+
+# ---- the server ----------------------------------------------------------------------------
+
+
+class Server:
+    """Forks kernels and tells who asked how they end; ends them when nobody asks any more."""
+
+    def __init__(self, address: str) -> None:
+        self.waiting = selectors.DefaultSelector()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(address)
+        self.listener.listen()  # who asks before the libraries are there waits
+        self.waiting.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.waiting.register(sys.stdin, selectors.EVENT_READ, None)
+
+    def serve(self) -> None:
+        """Answer until the process that started the server has gone."""
+        while True:
+            for key, _ in self.waiting.select():
+                if key.fileobj is sys.stdin:
+                    return
+                key.data()
+
+    def accept(self) -> None:
+        """Fork a kernel for a new connection."""
+        connection, _ = self.listener.accept()
+        size, descriptors, _, _ = socket.recv_fds(connection, 8, 2)
+        with connection.makefile("rb") as file:
+            request = json.loads(file.read(int.from_bytes(size)))
+        request["env"]["JPY_PARENT_PID"] = str(os.getpid())  # whose end ends the kernel
+        pid = os.fork()
+        if pid == 0:
+            self.waiting.close()
+            self.listener.close()
+            connection.close()
+            become_kernel(request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        ended = os.pidfd_open(pid)
+        connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+
+        def asker_gone() -> None:
+            self.waiting.unregister(connection)
+            signal.pidfd_send_signal(ended, signal.SIGKILL)
+
+        def kernel_gone() -> None:
+            _, status, used = os.wait4(pid, 0)
+            end = {"status": os.waitstatus_to_exitcode(status)}
+            end["cpu_s"] = used.ru_utime + used.ru_stime
+            self.waiting.unregister(ended)
+            os.close(ended)
+            if connection in self.waiting.get_map():
+                self.waiting.unregister(connection)
+                connection.sendall(json.dumps(end).encode() + b"\n")
+            connection.close()
+
+        self.waiting.register(connection, selectors.EVENT_READ, asker_gone)
+        self.waiting.register(ended, selectors.EVENT_READ, kernel_gone)
+
+
+def become_kernel(request: dict, descriptors: list[int]) -> None:
+    """Turn this fork into the kernel that `python -m ipykernel_launcher ...` would be."""
+    status = 1
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in zip([null, *descriptors], (0, 1, 2), strict=True):
+            os.dup2(source, target)
+            os.close(source)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.chdir(request["cwd"])
+        module = request["command"].index("-m") + 1
+        sys.argv = request["command"][module:]
+        gc.unfreeze()
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:  # not the server's own way out
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Serve at the address that the environment names."""
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as in every kernel
+    address = Path(os.environ[ADDRESS])
+    try:
+        server = Server(str(address))
+        for name in LIBRARIES:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()  # else the first collection of every fork would copy the pages it looks at
+        server.serve()
+    finally:
+        address.unlink(missing_ok=True)
+        address.parent.rmdir()
+
+
+if __name__ == "__main__":
+    main()
