@@ -188,8 +188,7 @@ def cpu_seconds() -> float:
     """Processor seconds that this process and its kernels have used."""
     from adlib.forkserver import ForkedProcess
 
-    own = os.times()
-    return own.user + own.system + own.children_user + own.children_system + ForkedProcess.cpu_seconds
+    return sum(os.times()[:4]) + ForkedProcess.cpu_seconds
 
 
 def describe(executed: Path, began: float) -> dict[str, Any]:

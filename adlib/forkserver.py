@@ -44,27 +44,31 @@ LIBRARIES = (
 # ---- the side that asks --------------------------------------------------------------------
 
 
-def start(threads: int) -> None:
-    """Start a server for this process and all that it starts; it ends when this process does.
-
-    The environment then names its socket. Where kernels cannot be forked, nothing happens.
+def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
+    """Start a server for this process and all that it starts; the environment names its socket.
 
     Args:
         threads: of every kernel; the libraries read their number when they are loaded.
+        libraries: what the server imports.
+
+    Returns:
+        A file descriptor: the server ends when it is closed, as the end of this process does. None
+        where kernels cannot be forked.
     """
     if sys.platform != "linux":
-        return
+        return None
     os.environ[ADDRESS] = str(Path(tempfile.mkdtemp(prefix="adlib-fork-")) / "socket")
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    until, _ = os.pipe()  # its other end closes with this process, however that ends
+    until, held = os.pipe()
     subprocess.Popen(
-        [sys.executable, "-m", "adlib.forkserver"],
+        [sys.executable, "-m", "adlib.forkserver", *libraries],
         env=os.environ | dict.fromkeys(names, str(threads)),
         stdin=until,
         # An interrupt from the keyboard is for the study, which then ends the server.
         start_new_session=True,
     )
     os.close(until)
+    return held
 
 
 def running() -> bool:
@@ -228,12 +232,12 @@ def become_kernel(request: dict, descriptors: list[int]) -> None:
 
 
 def main() -> None:
-    """Serve at the address that the environment names."""
+    """Serve at the address that the environment names, with the libraries of the command line."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as in every kernel
     address = Path(os.environ[ADDRESS])
     try:
         server = Server(str(address))
-        for name in LIBRARIES:
+        for name in sys.argv[1:]:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()  # else the first collection of every fork would copy the pages it looks at

@@ -28,6 +28,7 @@ def cell(name, began, *sources):
         cells.append({"cell_type": kind, "source": [source], "metadata": {"papermill": times}})
     (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     record = {"started": stamp(began, 0), "duration_s": 20.0, "startup_s": 1.0, "status": "done"}
+    record["cpu_s"] = 15.0 + began
     (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -38,7 +39,8 @@ def test_no_study(bench):
 
 
 def test_figures(bench, capsys):
-    """Catches a start that ends too early or too late, idle time taken for work, a wrong peak."""
+    """Catches a start that ends too early or too late, idle time taken for work, the dearest cell
+    not first, a wrong peak."""
     cell("a", 0, "# import nothing", "x = 1", "from adlib import data", "import late")
     cell("b", 1, "import torch", "y = 2")
     for name, host in (("one", 900.0), ("two", 1100.0)):
@@ -46,8 +48,11 @@ def test_figures(bench, capsys):
         record.parent.mkdir(exist_ok=True)
         record.write_text(json.dumps({"peak_memory_mb": {"host": host}}), encoding="utf-8")
     bench.main(["toy"])
-    figures = {line[:34].strip(): line[34:].split() for line in capsys.readouterr().out.split("\n")}
+    lines = capsys.readouterr().out.split("\n")
+    figures = {line[:34].strip(): line[34:].split() for line in lines}
     assert figures["cells"] == ["2", "0", "failed"]
+    assert figures["sum of their processor seconds"] == ["31.0", "s", "0.5", "min"]
+    assert lines[2].split() == ["paper/table/b", "16.0", "s", "20.0", "s"]
     assert figures["sum of their seconds"] == ["40.0", "s"]
     # a: 1 s, then three cells of 2 s; b: 1 s, then one.
     assert figures["papermill, kernel start, imports"] == ["10.0", "s"]

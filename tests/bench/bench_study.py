@@ -3,7 +3,8 @@
 Reads the executed notebooks and the records that the study left in `results/<profile>`. The start
 of a cell is papermill, the kernel and everything up to the end of the first code cell that imports;
 its share of all seconds is to stay below the limit. Cells that found their runs in the store are
-short, so the share says something after a study from nothing.
+short, so the share says something after a study from nothing. Processor seconds hold papermill and
+the kernel of a cell; what the fork server took to import the libraries is not among them.
 """
 
 import argparse
@@ -24,8 +25,10 @@ LIMIT = 0.25  # of the seconds of all cells
 class Cell:
     """One executed notebook; times in seconds, `began` since 1970."""
 
+    name: str
     began: float
     seconds: float
+    cpu: float
     start: float
     failed: bool
 
@@ -52,8 +55,10 @@ def read(executed: Path) -> Cell:
     # The record's start has whole seconds, so both times are taken from the notebook.
     loaded = datetime.fromisoformat(imports[0]) - datetime.fromisoformat(first)
     return Cell(
+        "/".join(executed.with_suffix("").parts[-3:]),
         datetime.fromisoformat(record["started"]).timestamp(),
         record["duration_s"],
+        record.get("cpu_s", float("nan")),  # records of earlier versions lack it
         record["startup_s"] + loaded.total_seconds(),
         record["status"] != "done",
     )
@@ -79,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     cells = [read(path) for path in sorted(folder.glob("*/*/[!.]*.ipynb"))]
     if not cells:
         sys.exit(f"no executed notebook in {folder}: run `make study PROFILE={profile}` first")
+    cpu = sum(cell.cpu for cell in cells)
     total, start = sum(cell.seconds for cell in cells), sum(cell.start for cell in cells)
     lasted, idle = wall(cells)
     records = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "runs").glob("*.json")]
@@ -86,7 +92,11 @@ def main(arguments: list[str] | None = None) -> None:
     peak = f"{max(peaks):8.0f} MB in {len(peaks)} runs" if peaks else "       - no run"
     kept = "met" if start <= LIMIT * total else "MISSED"
     print(f"profile {profile}")
+    print(f"{'cell':70}{'processor':>10}{'wall':>10}")
+    for cell in sorted(cells, key=lambda cell: -cell.cpu):
+        print(f"{cell.name:70}{cell.cpu:8.1f} s{cell.seconds:8.1f} s")
     print(f"{'cells':34}{len(cells):8d}    {sum(cell.failed for cell in cells)} failed")
+    print(f"{'sum of their processor seconds':34}{cpu:8.1f} s   {cpu / 60:.1f} min")
     print(f"{'sum of their seconds':34}{total:8.1f} s")
     print(f"{'papermill, kernel start, imports':34}{start:8.1f} s")
     print(f"{'  share':34}{start / total:8.1%}   at most {LIMIT:.0%}: {kept}")

@@ -1,0 +1,97 @@
+"""Kernels that are forked: what they find, what they leave, and what ends them."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+from test_execute import call, printed, record_of, write_notebook
+
+from adlib import forkserver
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+LIBRARIES = ("IPython", "ipykernel.kernelapp", "colorsys")  # the last stands for a large one
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server for the tests of this module, in the environment of their calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(forkserver.ADDRESS, raising=False)
+        held = forkserver.start(1, LIBRARIES)
+        until(forkserver.running)
+        yield next(p for p in psutil.Process().children() if "adlib.forkserver" in p.cmdline())
+        address = os.environ[forkserver.ADDRESS]
+        os.close(held)
+        until(lambda: not os.path.exists(os.path.dirname(address)))  # noqa: PTH110, PTH120
+
+
+def until(condition):
+    """Wait for a condition of another process."""
+    while not condition():
+        time.sleep(0.05)
+
+
+def test_a_forked_kernel_is_one_like_any_other(server, tmp_path):
+    """Would catch a kernel of its own, another folder or environment, a lost output, or a name
+    and an imported module that one notebook leaves to the next."""
+    source = (
+        "import os, sys\nprint('colorsys' in sys.modules, 'adlib.paths' in sys.modules, os.getppid())\n"
+        "print(os.path.basename(os.getcwd()), os.environ['MARK'], os.environ['TQDM_DISABLE'])\n"
+        "print('left' in globals(), 'wave' in sys.modules)\nleft = 1\nimport wave\n"
+        "os.environ['MARK'] = 'changed'\nsum(range(10**7))"
+    )
+    notebook = write_notebook(tmp_path / "books" / "a.ipynb", source)
+    for mark in ("one", "two"):
+        output = tmp_path / f"{mark}.ipynb"
+        done = call(notebook, output, MARK=mark)
+        assert done.returncode == 0, done.stderr
+        lines = f"True False {server.pid}\nbooks {mark} 1\nFalse False\n"
+        assert printed(output) == lines
+        record = record_of(output)
+        assert 0.1 < record["cpu_s"] < 2 * record["duration_s"]
+    until(lambda: not server.children())
+
+
+def test_a_forked_kernel_that_dies_may_be_tried_again(server, tmp_path):
+    """Would catch a server that a dead kernel takes along, and a death taken for an error."""
+    source = "import os, pathlib\nif not pathlib.Path('x').exists():\n    open('x', 'w').close()\n"
+    notebook = write_notebook(tmp_path / "books" / "a.ipynb", source + "    os._exit(9)")
+    assert call(notebook, tmp_path / "cell.ipynb").returncode == 1
+    assert record_of(tmp_path / "cell.ipynb")["transient"] is True
+    assert call(notebook, tmp_path / "cell.ipynb", "--attempt", "2").returncode == 0
+
+
+def test_a_fork_ends_with_who_asked_for_it(server, tmp_path):
+    """Would catch a kernel that goes on after its study was killed, and a wrong exit status."""
+
+    def run(statement):
+        command = [sys.executable, "-m", "timeit", "-n1", "-r1", statement]
+        return forkserver.ForkedProcess(command, dict(os.environ), ".")
+
+    process = run("pass")
+    assert process.wait() == 0 and process.poll() == 0
+    process = run("import time; time.sleep(600)")
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == -signal.SIGTERM
+    process = run("import time; time.sleep(600)")
+    process.replies.close()
+    process.connection.close()
+    until(lambda: not server.children())
+
+
+def test_without_a_server_here_a_kernel_is_started(tmp_path, monkeypatch):
+    """Would catch a cell on another node of a cluster that waits for this machine's server."""
+    monkeypatch.setenv(forkserver.ADDRESS, str(tmp_path / "elsewhere"))
+    notebook = write_notebook(tmp_path / "books" / "a.ipynb", "print('ran')")
+    assert call(notebook, tmp_path / "cell.ipynb").returncode == 0
+    assert json.loads((tmp_path / "cell.json").read_text(encoding="utf-8"))["status"] == "done"
+
+
+def test_the_server_imports_nothing_of_adlib():
+    """Would catch a study that goes on with code as it was before an edit."""
+    assert not [name for name in forkserver.LIBRARIES if name.startswith("adlib")]
