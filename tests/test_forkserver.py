@@ -39,7 +39,8 @@ def test_a_forked_kernel_is_one_like_any_other(server, tmp_path):
     """Would catch a kernel of its own, another folder or environment, a lost output, or a name
     and an imported module that one notebook leaves to the next."""
     source = (
-        "import os, sys\nprint('colorsys' in sys.modules, 'adlib.paths' in sys.modules, os.getppid())\n"
+        "import os, sys\n"
+        "print('colorsys' in sys.modules, 'adlib.paths' in sys.modules, os.getppid())\n"
         "print(os.path.basename(os.getcwd()), os.environ['MARK'], os.environ['TQDM_DISABLE'])\n"
         "print('left' in globals(), 'wave' in sys.modules)\nleft = 1\nimport wave\n"
         "os.environ['MARK'] = 'changed'\nsum(range(10**7))"
