@@ -186,9 +186,13 @@ class Critic(nn.Module):
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
         """Activation before the last layer, `(N, 16 width)`."""
+        return self.join(self.trunk(x), z)
+
+    def join(self, maps: Tensor, z: Tensor) -> Tensor:
+        """`hidden` of images whose `trunk(x)` is known."""
         for layer in self.latent:
             z = F.leaky_relu(layer(z), SLOPE)
-        return F.leaky_relu(self.dense(torch.cat([self.trunk(x).flatten(1), z], 1)), SLOPE)
+        return F.leaky_relu(self.dense(torch.cat([maps.flatten(1), z], 1)), SLOPE)
 
     def features(self, x: Tensor, z: Tensor, layer: str) -> Tensor:
         """f_D of equation 9 at the named layer, flattened to `(N, d)`."""
@@ -282,7 +286,12 @@ class CBiGAN(Trainable):
         loss = s.alpha * consistency  # equation 13
         if "critic" in self.networks:
             critic = self.networks["critic"].requires_grad_(False)
-            real, fake = critic(torch.cat([x, made]), torch.cat([code, z])).float().chunk(2)
+            # Real images are a constant here: no gradient has to go back through their maps.
+            with torch.no_grad():
+                maps = critic.trunk(x)
+            maps = torch.cat([maps, critic.trunk(made)])
+            judged = critic.output(critic.join(maps, torch.cat([code, z])))
+            real, fake = judged.float().chunk(2)
             players = -losses.critic_loss(real, fake)  # equation 5
             loss = loss + (1 - s.alpha) * players
             logged["players"] = players
