@@ -7,6 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Leave bfloat16, in which losses would lose digits; float64 stays as it is."""
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
 def l1_per_image(a: Tensor, b: Tensor) -> Tensor:
     """Sum of absolute differences of every sample, `(N,)` (CBiGAN equations 8, 9, 11, 12)."""
     return (a - b).abs().flatten(1).sum(1)
@@ -26,7 +31,11 @@ def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    critic: Callable[..., Tensor], real: tuple[Tensor, ...], fake: tuple[Tensor, ...], mix: Tensor
+    critic: Callable[..., Tensor],
+    real: tuple[Tensor, ...],
+    fake: tuple[Tensor, ...],
+    mix: Tensor,
+    slopes: Callable[..., tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
     """Two-sided penalty E[(|gradient| - 1)^2] on one joint gradient over all inputs of a critic.
 
@@ -38,6 +47,8 @@ def gradient_penalty(
         real: tensors `(N, ...)`, for instance images and their codes.
         fake: the same for generated pairs.
         mix: coefficients `(N,)` in [0, 1].
+        slopes: gives the gradients of the critic's values for its inputs, where a network knows
+            them without autograd's second derivative.
 
     Returns:
         Scalar, differentiable with respect to the critic's weights.
@@ -45,11 +56,17 @@ def gradient_penalty(
     points = []
     for a, b in zip(real, fake, strict=True):
         m = mix.view(-1, *[1] * (a.ndim - 1))
-        points.append((m * a + (1 - m) * b).detach().requires_grad_(True))
-    gradients = torch.autograd.grad(critic(*points).float().sum(), points, create_graph=True)
-    square = sum(g.float().square().flatten(1).sum(1) for g in gradients)
+        points.append((m * a + (1 - m) * b).detach())
+    gradients = slopes(*points) if slopes else _slopes(critic, points)
+    square = sum(at_least_float32(g).square().flatten(1).sum(1) for g in gradients)
     # The tiny constant keeps the root's derivative finite where the gradient vanishes.
     return ((square + 1e-12).sqrt() - 1).square().mean()
+
+
+def _slopes(critic: Callable[..., Tensor], points: list[Tensor]) -> tuple[Tensor, ...]:
+    points = [p.requires_grad_(True) for p in points]
+    values = at_least_float32(critic(*points))
+    return torch.autograd.grad(values.sum(), points, create_graph=True)
 
 
 def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
@@ -110,4 +127,4 @@ def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
     its gamma.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-    return gradient.float().square().flatten(1).sum(1).mean()
+    return at_least_float32(gradient).square().flatten(1).sum(1).mean()

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib import losses
+from adlib.losses import at_least_float32 as wide
 from adlib.models.base import Settings, Trainable, register
-
-SLOPE = 0.2  # of every leaky ReLU (paper, Figure 3)
-ENCODER_WIDTHS = (1, 2, 3, 4, 8, 16)  # in units of `width`
+from adlib.models.residual import Critic, Encoder, Generator, initialise
 
 
 @dataclass(frozen=True)
@@ -77,133 +75,6 @@ class CBiGANSettings(Settings):
             )
 
 
-def initialise(module: nn.Module) -> None:
-    """Glorot-uniform weights, zero biases: the defaults of the authors' framework."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-class Block(nn.Module):
-    """Residual block `(N, c, H, W)` to `(N, n, H', W')`: 1x1 skip plus 3x3, 3x3, 1x1, leaky ReLU.
-
-    `resize` is `down` (2x2 average pooling after the block), `up` (bilinear doubling before) or "".
-    """
-
-    def __init__(self, inputs: int, outputs: int, bias: bool, resize: str) -> None:
-        super().__init__()
-        self.resize = resize
-        self.skip = nn.Conv2d(inputs, outputs, 1, bias=bias)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
-        self.last = nn.Conv2d(outputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.resize == "up":
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        # In place: these maps are large, and a CPU waits for memory traffic, not arithmetic.
-        inner = F.leaky_relu(self.first(x), SLOPE, inplace=True)
-        inner = F.leaky_relu(self.second(inner), SLOPE, inplace=True)
-        x = F.leaky_relu(self.last(inner).add_(self.skip(x)), SLOPE, inplace=True)
-        return F.avg_pool2d(x, 2) if self.resize == "down" else x
-
-
-class Trunk(nn.Sequential):
-    """Six down blocks, five of them pooled: `(N, C, S, S)` to `(N, 16 width, S/32, S/32)`."""
-
-    def __init__(self, settings: CBiGANSettings) -> None:
-        widths = [settings.channels, *(settings.width * k for k in ENCODER_WIDTHS)]
-        last = len(ENCODER_WIDTHS) - 1
-        super().__init__(
-            *(
-                Block(a, b, settings.bias == "all", "" if i == last else "down")
-                for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
-            )
-        )
-
-
-class Encoder(nn.Module):
-    """E: image `(N, C, S, S)` in [-1, 1] to code `(N, latent)`."""
-
-    def __init__(self, settings: CBiGANSettings) -> None:
-        super().__init__()
-        width = 16 * settings.width
-        self.trunk = Trunk(settings)
-        self.dense = nn.Linear(
-            width * (settings.input_side // 32) ** 2, width, bias=settings.bias == "all"
-        )
-        self.code = nn.Linear(width, settings.latent)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.code(F.leaky_relu(self.dense(self.trunk(x).flatten(1)), SLOPE))
-
-
-class Generator(nn.Module):
-    """G: code `(N, latent)` to image `(N, C, S, S)` in [-1, 1].
-
-    The first map is 2x2 as in the authors' code for 64 and 128 px (at 64 px their first block does
-    not double); other sides scale the first map.
-    """
-
-    def __init__(self, settings: CBiGANSettings) -> None:
-        super().__init__()
-        bias = settings.bias == "all"
-        doublings = 6 if settings.input_side % 64 == 0 and settings.input_side >= 128 else 5
-        self.start = settings.input_side // 2**doublings
-        self.width = 16 * settings.width
-        self.dense = nn.Linear(settings.latent, self.width * self.start**2, bias=bias)
-        widths = [16, *reversed(ENCODER_WIDTHS)]
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    settings.width * a, settings.width * b, bias, "up" if i >= 6 - doublings else ""
-                )
-                for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
-            )
-        )
-        self.output = nn.Conv2d(settings.width, settings.channels, 1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(z).view(-1, self.width, self.start, self.start)
-        x = x.contiguous(memory_format=torch.channels_last)
-        return torch.tanh(self.output(self.blocks(x)))
-
-
-class Critic(nn.Module):
-    """D: image and code to a real number `(N, 1)`; higher = more like a real pair."""
-
-    def __init__(self, settings: CBiGANSettings) -> None:
-        super().__init__()
-        bias, width = settings.bias == "all", 16 * settings.width
-        self.trunk = Trunk(settings)
-        self.latent = nn.ModuleList(
-            nn.Linear(n, 512, bias=bias) for n in (settings.latent, 512, 512)
-        )
-        flat = width * (settings.input_side // 32) ** 2
-        self.dense = nn.Linear(flat + 512, width, bias=bias)
-        self.output = nn.Linear(width, 1)
-
-    def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """Activation before the last layer, `(N, 16 width)`."""
-        return self.join(self.trunk(x), z)
-
-    def join(self, maps: Tensor, z: Tensor) -> Tensor:
-        """`hidden` of images whose `trunk(x)` is known."""
-        for layer in self.latent:
-            z = F.leaky_relu(layer(z), SLOPE)
-        return F.leaky_relu(self.dense(torch.cat([maps.flatten(1), z], 1)), SLOPE)
-
-    def features(self, x: Tensor, z: Tensor, layer: str) -> Tensor:
-        """f_D of equation 9 at the named layer, flattened to `(N, d)`."""
-        if layer == "dense":
-            return self.hidden(x, z)
-        return (self.trunk(x) if layer == "image_map" else self.trunk[0].first(x)).flatten(1)
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return self.output(self.hidden(x, z))
-
-
 @register
 class CBiGAN(Trainable):
     """CBiGAN, EGBAD (`alpha=0`) and the double auto-encoder (`alpha=1`, no critic)."""
@@ -254,10 +125,11 @@ class CBiGAN(Trainable):
         with torch.no_grad():
             code, made = self.networks["encoder"](x), self.networks["generator"](z)
         # One pass over real and generated pairs: the critic has no batch statistics to mix.
-        real, fake = critic(torch.cat([x, made]), torch.cat([code, z])).float().chunk(2)
+        judged = critic(torch.cat([x, made]), torch.cat([code, z]))
+        real, fake = wide(judged).chunk(2)
         mix = torch.rand(len(x), generator=rng, device=x.device)
         pairs = ((x, code), (made, z)) if s.penalty == "joint" else ((x, z), (made, code))
-        penalty = losses.gradient_penalty(critic, *pairs, mix)
+        penalty = losses.gradient_penalty(critic, *pairs, mix, slopes=critic.slopes)
         loss = losses.critic_loss(real, fake)
         optimizer.zero_grad()
         (loss + s.penalty_weight * penalty).backward()
@@ -277,8 +149,8 @@ class CBiGAN(Trainable):
         code = encoder(x)
         if s.alpha > 0:
             made, again = generator(torch.cat([z, code.to(z.dtype)])).chunk(2)
-            image = losses.reduce_batch(losses.l1_per_image(x, again.float()), s.reduction)
-            latent = losses.reduce_batch(losses.l1_per_image(z, encoder(made).float()), s.reduction)
+            image = losses.reduce_batch(losses.l1_per_image(x, wide(again)), s.reduction)
+            latent = losses.reduce_batch(losses.l1_per_image(z, wide(encoder(made))), s.reduction)
             consistency = image + latent
             logged = {"consistency_image": image, "consistency_latent": latent}
         else:
@@ -291,7 +163,7 @@ class CBiGAN(Trainable):
                 maps = critic.trunk(x)
             maps = torch.cat([maps, critic.trunk(made)])
             judged = critic.output(critic.join(maps, torch.cat([code, z])))
-            real, fake = judged.float().chunk(2)
+            real, fake = wide(judged).chunk(2)
             players = -losses.critic_loss(real, fake)  # equation 5
             loss = loss + (1 - s.alpha) * players
             logged["players"] = players

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adlib import losses
 from adlib.models.base import Settings, Trainable, register
-from adlib.models.cbigan import Encoder, Generator, Trunk, initialise
+from adlib.models.residual import Encoder, Generator, Trunk, initialise
 
 
 @dataclass(frozen=True)

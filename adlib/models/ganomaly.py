@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.losses import at_least_float32 as wide
 from adlib.models import pyramid
 from adlib.models.base import Settings, Trainable, register
 
@@ -87,7 +88,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(x)
-        return self.classifier(features).flatten().float(), features.float()
+        return wide(self.classifier(features).flatten()), wide(features)
 
 
 @register
@@ -149,8 +150,8 @@ class GANomaly(Trainable):
             adversarial = F.softplus(-fake[0]).mean()
         else:
             adversarial = torch.linalg.vector_norm(features.mean(0) - fake[1].mean(0))
-        reconstruction = F.l1_loss(again.float(), x)
-        difference = second.float() - code.float()
+        reconstruction = F.l1_loss(wide(again), x)
+        difference = wide(second) - wide(code)
         latent = (difference.abs() if s.losses == "paper" else difference.square()).mean()
         loss = (
             s.weight_adversarial * adversarial
