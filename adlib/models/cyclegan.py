@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib import augment
+from adlib.losses import at_least_float32
 from adlib.models import backbones, translation
 from adlib.models.base import Settings, Trainable, register
 
@@ -82,7 +83,7 @@ def rate_factor(step: int, steps: int) -> float:
 
 def towards(judged: Tensor, target: float) -> Tensor:
     """Least-squares adversarial loss (Mao et al. 2017): mean of `(judged - target)^2`."""
-    return (judged.float() - target).square().mean()
+    return (at_least_float32(judged) - target).square().mean()
 
 
 @register

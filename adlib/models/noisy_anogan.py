@@ -244,7 +244,7 @@ class NoisyAnoGAN(Trainable):
         rng = torch.Generator().manual_seed(0)
         # One after another: more restarts then hold all that fewer have.
         start = torch.stack([torch.randn(s.latent, generator=rng) for _ in range(s.restarts)])
-        start = normalise(start).to(x.device)
+        start = normalise(start.to(x))
         found = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
         codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in found)
         scores, best = values.min(1)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.losses import at_least_float32
+
 SLOPE = 0.2  # of every leaky ReLU
 SIDES = tuple(4 * 2**k for k in range(9))  # 4 to 1024 px
 EPSILON = 1e-8  # of every normalisation
@@ -255,7 +257,7 @@ class Discriminator(Growing):
     def judge(self, features: Tensor, parts: int = 1) -> Tensor:
         """Logits `(N,)` of `features(x)`; see `forward` for `parts`."""
         # Not in bfloat16: differences of close values are squared.
-        batches = features.float().unflatten(0, (parts, -1))
+        batches = at_least_float32(features).unflatten(0, (parts, -1))
         if self.training:
             variance = batches.var(1, correction=0)
             found = (variance + EPSILON).sqrt().mean((1, 2, 3))

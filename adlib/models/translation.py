@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.losses import at_least_float32
+
 SLOPE = 0.2  # of the discriminator's leaky ReLU
 EPSILON = 1e-5  # added to every variance
 
@@ -189,7 +191,7 @@ class ToImage(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         made = _four_at_once(x, self.weight)
-        return torch.tanh(made.float() + self.bias.view(-1, 1, 1))
+        return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))
 
 
 class FromImage(nn.Conv2d):

@@ -4,17 +4,20 @@ The plain loop follows the authors' step as it is written: images through a Data
 contiguous tensors, PyTorch's own layers, a pass of a generator for every term of the losses,
 gradients of the discriminators in the generators' update too, a replay buffer that looks at one
 image after the other, and `.item()` on every loss. Both run in turn in this process; medians.
+Before, both must compute the same images and losses in float64 on the CPU.
 """
 
 import argparse
 import random
 
 import torch
-from common import Batches, OurTrainer, median_seconds
+from common import Batches, OurTrainer, add_precision, median_seconds
 from torch import nn
 from torch.nn import functional as F
 
 from adlib import augment, models, training
+
+CHECKED = 2  # images of either kind that both must treat alike
 
 
 class PlainResidual(nn.Module):
@@ -145,20 +148,20 @@ class PlainTrainer:
 
 def check(settings: dict, pixels: torch.Tensor, batch: int) -> None:
     """Raise AssertionError unless both compute the same images and the same losses."""
-    device = training.default_device()
-    detector = models.CycleGAN(**settings, augmentation="none").to(device)
-    x, y = augment.to_float(pixels[: 2 * batch].to(device)).chunk(2)
+    detector = models.CycleGAN(**settings, augmentation="none").to("cpu")
+    detector.networks.double()
+    x, y = augment.to_float(pixels[: 2 * batch]).double().chunk(2)
     plain = PlainTrainer(detector, (x.contiguous, y.contiguous))
     with torch.no_grad():
         made = detector.networks["to_normal"](y)
-        torch.testing.assert_close(plain.nets["to_normal"](y), made, rtol=1e-3, atol=1e-4)
-    rng = torch.Generator(device)
+        torch.testing.assert_close(plain.nets["to_normal"](y), made, rtol=1e-8, atol=1e-10)
+    rng = torch.Generator()
     wanted = plain.step()
     parts = {"train": x, "abnormal": y}
     found = detector.training_step(lambda part="train": parts[part], detector.optimizers(), rng)
     assert list(found) == list(wanted)
     for name, value in wanted.items():
-        torch.testing.assert_close(found[name].item(), value, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(found[name].item(), value, rtol=1e-8, atol=1e-10, msg=name)
 
 
 def main() -> None:
@@ -169,25 +172,26 @@ def main() -> None:
     parser.add_argument("--width", type=int, nargs="+", default=[64, 16, 8])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    add_precision(parser)
     a = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     shape = (256, a.channels, a.side, a.side)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     device = training.default_device()
-    precision = training.resolve_precision("auto", device)
+    precision = training.resolve_precision(a.precision, device)
     print(f"Cycle-GAN {a.side} px, {a.channels} channel(s), batch {a.batch}, {device}, "
           f"{precision}, {torch.get_num_threads()} threads")  # fmt: skip
     for width in a.width:
         settings = {"side": a.side, "channels": a.channels, "width": width}
-        check(settings, pixels, a.batch)
+        check(settings, pixels, CHECKED)
         detector = models.CycleGAN(**settings)
-        ours = OurTrainer(detector, pixels, a.batch)
+        ours = OurTrainer(detector, pixels, a.batch, a.precision)
         ours.parts["abnormal"] = pixels.flip(0).to(device)
         draws = tuple(Batches(part, a.batch).draw for part in (pixels, pixels.flip(0)))
         plain = PlainTrainer(detector, draws)
         slow, fast = median_seconds(plain.step, ours.step, repeats=a.repeats)
-        print(f"training, width {width:<4d} plain {a.batch / slow:8.1f} images/s   "
-              f"adlib {a.batch / fast:8.1f} images/s   ratio {slow / fast:.2f}")  # fmt: skip
+        print(f"training step, width {width:<4d} plain {slow}   adlib {fast}   "
+              f"{slow.ratio(fast)}   {a.batch / fast.wall:.1f} images/s")  # fmt: skip
 
 
 if __name__ == "__main__":

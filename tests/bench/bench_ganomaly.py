@@ -2,13 +2,15 @@
 
 The plain loop follows the authors' step as it is written: images through a DataLoader, float32,
 contiguous tensors, four passes of the discriminator, gradients wherever a `backward` leads, and
-`.item()` on every loss. Both run in turn in this process; medians.
+`.item()` on every loss. Both run in turn in this process; medians. Before, both networks must give
+the same in float64 on the CPU.
 """
 
 import argparse
+import copy
 
 import torch
-from common import Batches, OurTrainer, median_seconds
+from common import Batches, OurTrainer, add_precision, median_seconds
 from torch import nn
 from torch.nn import functional as F
 
@@ -57,6 +59,16 @@ class PlainTrainer:
             value.item()
 
 
+def check(settings: dict, pixels: torch.Tensor) -> None:
+    """Raise AssertionError unless both networks are the same, with statistics of the batch."""
+    networks = models.GANomaly(**settings).to("cpu").networks.double()
+    plain = plain_copy(copy.deepcopy(networks)).to(memory_format=torch.contiguous_format)
+    x = augment.to_float(pixels).double()
+    for name, network in networks.items():
+        for wanted, found in zip(plain[name](x.contiguous()), network(x), strict=True):
+            torch.testing.assert_close(found.flatten(), wanted.flatten(), rtol=1e-9, atol=1e-12)
+
+
 def main() -> None:
     """Print images per second of both and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -65,24 +77,22 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=15)
+    add_precision(parser)
     a = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     shape = (1024, a.channels, a.side, a.side)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     settings = {"side": a.side, "channels": a.channels, "width": a.width}
+    check(settings, pixels[: a.batch])
     plain = PlainTrainer(settings, pixels, a.batch)
-    ours = OurTrainer(models.GANomaly(**settings), pixels, a.batch)
+    ours = OurTrainer(models.GANomaly(**settings), pixels, a.batch, a.precision)
     device = training.default_device()
-    precision = training.resolve_precision("auto", device)
+    precision = training.resolve_precision(a.precision, device)
     print(f"GANomaly {a.side} px, {a.channels} channel(s), width {a.width}, batch {a.batch}, "
           f"{device}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
-    images = augment.to_float(pixels[: a.batch]).to(device)
-    for name, network in ours.detector.networks.items():  # the same networks, or nothing follows
-        network.load_state_dict((plain.g if name == "generator" else plain.d).state_dict())
-    torch.testing.assert_close(ours.detector.networks["generator"](images)[0], plain.g(images)[0])
     slow, fast = median_seconds(plain.step, ours.step, repeats=a.repeats)
-    print(f"training   plain {a.batch / slow:8.1f} images/s   adlib {a.batch / fast:8.1f} images/s"
-          f"   ratio {slow / fast:.2f}")  # fmt: skip
+    print(f"training step   plain {slow}   adlib {fast}   {slow.ratio(fast)}   "
+          f"{a.batch / fast.wall:.1f} images/s")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -84,9 +84,9 @@ def main() -> None:
             repeats=a.repeats,
         )
     each = 1000 / len(patches)
-    print(f"search among {len(bank)} entries of {bank.shape[1]}: {ours * each:.1f} ms an image   "
-          f"plain cdist and min {least * each:.1f} ms, ratio {least / ours:.2f}   "
-          f"plain cdist and topk {nine * each:.1f} ms, ratio {nine / ours:.2f}")  # fmt: skip
+    print(f"search among {len(bank)} entries of {bank.shape[1]}: {ours.wall * each:.1f} ms an image"
+          f"   plain cdist and min {least.wall * each:.1f} ms, {least.ratio(ours)}   "
+          f"plain cdist and topk {nine.wall * each:.1f} ms, {nine.ratio(ours)}")  # fmt: skip
 
 
 if __name__ == "__main__":

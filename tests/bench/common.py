@@ -1,7 +1,9 @@
 """What the benchmarks share: a plain data loader, our training loop, and how both are timed."""
 
+import argparse
 import statistics
 import time
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +12,25 @@ from torch.utils.data import DataLoader, Dataset
 
 from adlib import models, training
 from adlib.training import Budget
+
+
+class Seconds(NamedTuple):
+    """Median seconds of a function: on the wall and of all of the process's CPU threads."""
+
+    wall: float
+    cpu: float
+
+    def ratio(self, other: "Seconds") -> str:
+        """How many times as long as `other` it took, by both clocks."""
+        return f"ratio {self.wall / other.wall:.2f} (CPU seconds {self.cpu / other.cpu:.2f})"
+
+    def __str__(self) -> str:
+        return f"{self.wall * 1e3:8.2f} ms (CPU {self.cpu * 1e3:8.2f} ms)"
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Let the command line choose what our loop computes in; the plain one stays in float32."""
+    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
 
 
 class Pictures(Dataset):
@@ -45,31 +66,36 @@ class Batches:
 class OurTrainer:
     """`adlib.training`'s loop, one step a call, without checkpoints."""
 
-    def __init__(self, detector: models.Detector, pixels: torch.Tensor, batch: int) -> None:
+    def __init__(
+        self, detector: models.Detector, pixels: torch.Tensor, batch: int, precision: str = "auto"
+    ) -> None:
         device = training.default_device()
-        self.detector, self.batch = detector.to(device), batch
+        self.detector, self.batch, self.precision = detector.to(device), batch, precision
         detector.networks.train()
         average = training._Average(detector)
         self.state = training._State(detector, detector.optimizers(), average)
         self.parts = {"train": pixels.to(device)}
 
     def step(self) -> None:
-        budget = Budget(self.state.step + 1, self.batch)
+        budget = Budget(self.state.step + 1, self.batch, self.precision)
         training._steps(self.state, self.parts, budget, 0, None)
 
 
-def median_seconds(*functions: object, repeats: int) -> list[float]:
-    """Median seconds of each function, run in turn so that drifts hit all alike."""
-    taken: list[list[float]] = [[] for _ in functions]
+def median_seconds(*functions: object, repeats: int) -> list[Seconds]:
+    """Median seconds of each function, run in turn so that drifts hit all alike.
+
+    CPU seconds change less than the wall clock where others use the processor too.
+    """
+    taken: list[list[tuple[float, float]]] = [[] for _ in functions]
     for function in functions:
         function()
     for _ in range(repeats):
         for times, function in zip(taken, functions, strict=True):
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             function()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-    return [statistics.median(t) for t in taken]
+            times.append((time.perf_counter() - start, time.process_time() - cpu))
+    return [Seconds(*map(statistics.median, zip(*t, strict=True))) for t in taken]
