@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 PROFILE ?= quick
 CORES   ?= all
+WORKERS ?= 2
 GPUS    ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
 # Several GPUs: one cell on each. ADLIB_GPU_SLOTS=0,0,1 names them by hand, two cells on the first.
 ifeq ($(CUDA_VISIBLE_DEVICES)$(filter 0 1,$(GPUS)),)
@@ -29,7 +30,7 @@ report: $(INSTALLED)
 	@$(REPORT)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check .

@@ -11,6 +11,23 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 LOOPBACK = ("127.", "::1", "localhost")
+# Whole studies take longest: with several workers they begin first, so that none is left over.
+FIRST = ("test_notebooks.py", "test_snakefile.py")
+
+
+@pytest.hookimpl(optionalhook=True)  # also without pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """With several workers (`-n 2`), a file is one worker's: what it has trained it trains once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # keeps the order of the next function
+    return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Put the long files first, for several workers; one runs all in the usual order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
