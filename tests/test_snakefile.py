@@ -78,10 +78,11 @@ def snakemake(project, *arguments):
 
 
 def planned(project):
-    """Cells that the next run would execute."""
+    """Cells that the next run would execute, and why each of them."""
     code, text = snakemake(project, "--dry-run")
     assert code == 0, text
-    return set(re.findall(r"^ +output: results/quick/(\S+)\.csv", text, re.M))
+    job = r"^ +output: results/quick/(\S+)\.csv.*\n +jobid: .*\n +reason: (.*)$"
+    return dict(re.findall(job, text, re.M))
 
 
 def finished(project):
@@ -124,10 +125,14 @@ def project(studied, tmp_path):
     return shutil.copytree(studied, tmp_path / "project")
 
 
-def test_changed_images(project):
-    """Catches tables that stay as they are although images of their category were replaced."""
+def test_changed_images_and_an_edited_notebook(project):
+    """Catches tables that stay although images of their category, or their notebook, changed."""
     (project / "data" / "mvtec_ad" / "two" / "good" / "0.png").write_bytes(b"other")
-    assert planned(project) == {"toy/first/mvtec_ad-two-s0"}
+    write_notebook(project, "second", "changed = 1", grid="once", after="first")
+    reasons = planned(project)
+    assert set(reasons) == {"toy/first/mvtec_ad-two-s0"} | SECOND
+    assert reasons["toy/first/mvtec_ad-two-s0"].startswith("Params have changed")
+    assert {reasons[c] for c in SECOND} == {"Updated input files: notebooks/toy/second.ipynb"}
 
 
 @pytest.mark.parametrize(
@@ -178,33 +183,27 @@ def test_stamp_of_other_sets(tmp_path, monkeypatch):
     assert profiles.stamp("elpv", "mono") == ""
 
 
-def test_touched_files_plan_nothing(project):
-    """Catches a study that runs again because a checkout or an editor set new times."""
+def test_touched_files_the_report_and_the_engine_change_no_number(project):
+    """Catches a study that runs again after a checkout, or a change of the report's looks."""
     for file in [*project.rglob("*.ipynb"), *project.rglob("*.py"), *project.rglob("*.toml")]:
         file.touch()
-    assert planned(project) == set()
-
-
-def test_report_and_engine_change_no_number(project):
-    """Catches hours of training after a change of the report's looks."""
     for name in ("execute.py", "report/pages.py"):
         with (project / "adlib" / name).open("a") as file:
             file.write("# changed\n")
-    assert planned(project) == set()
+    assert planned(project) == {}
 
 
-def test_edited_notebook(project):
-    """Catches tables that stay as they are although their notebook has changed."""
-    write_notebook(project, "second", "changed = 1", grid="once", after="first")
-    assert planned(project) == SECOND
-
-
-@pytest.mark.parametrize("name", ["losses.py", "models/cbigan.py", "profiles.toml"])
-def test_changed_source(project, name):
+def test_changed_sources(project):
     """Catches tables that stay as they are although a loss, a network or a budget has changed."""
-    with (project / "adlib" / name).open("a") as file:
-        file.write("# changed\n")
-    assert planned(project) == FIRST | SECOND
+    changed = {f"adlib/{name}" for name in ("losses.py", "models/cbigan.py", "profiles.toml")}
+    for name in changed:
+        with (project / name).open("a") as file:
+            file.write("# changed\n")
+    reasons = planned(project)
+    assert set(reasons) == FIRST | SECOND
+    for cell in FIRST:  # the second notebook has the first as its reason
+        kind, files = reasons[cell].split(": ")
+        assert kind == "Updated input files" and set(files.split(", ")) == changed
 
 
 def test_tables_in_git_are_not_a_study(project):
@@ -214,7 +213,7 @@ def test_tables_in_git_are_not_a_study(project):
         file.unlink()
     for file in project.rglob("*.csv"):
         file.touch()
-    assert planned(project) == FIRST | SECOND
+    assert set(planned(project)) == FIRST | SECOND
     ignored = (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert "/results/**/*.done" in ignored
 
@@ -231,7 +230,7 @@ def test_failing_cell(project):
     assert json.loads(failed.read_text(encoding="utf-8"))["status"] == "failed"
     assert "no luck" in failed.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert text.count("AssertionError in cell") == 1
-    assert planned(project) == {"toy/first/synthetic-one-s0"} | SECOND
+    assert set(planned(project)) == {"toy/first/synthetic-one-s0"} | SECOND
 
 
 def test_report_is_made_of_what_is_there(project):
@@ -269,10 +268,10 @@ def test_killed_study_goes_on(fresh, tmp_path):
     for process in [main, *main.children(recursive=True)]:
         process.kill()
     started.wait()
-    assert planned(project) == SECOND
     write_notebook(project, "second", grid="once", after="first")
     code, text = snakemake(project)
     assert code == 0, text
     assert finished(project) == FIRST | SECOND
+    # Had a finished cell been planned again, it would have run twice.
     runs = {p.name: p.read_text() for p in (project / "notebooks" / "toy").glob("*.runs")}
     assert runs == {"first-one.runs": "x", "first-two.runs": "x", "second-one.runs": "x"}
