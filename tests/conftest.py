@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 # Before torch is imported: small tensors are slower on several threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
+# As in adlib.report: before nbformat is imported, whose grammar of addresses takes two seconds.
+sys.modules.setdefault("rfc3987_syntax", None)
 LOOPBACK = ("127.", "::1", "localhost")
 # Whole studies take longest: with several workers they begin first, so that none is left over.
 FIRST = ("test_notebooks.py", "test_snakefile.py")
