@@ -1,4 +1,5 @@
 # `make study` runs the study and builds its report, `make test` runs the tests; both install first.
+# TESTS are options of pytest: make test TESTS='-m numeric'.
 PYTHON  ?= python3
 PROFILE ?= quick
 CORES   ?= all
@@ -30,7 +31,7 @@ report: $(INSTALLED)
 	@$(REPORT)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check .

@@ -66,13 +66,19 @@ def default_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn `auto` into `bfloat16` or `float32` by what the device has in hardware."""
+    """Turn `auto` into `bfloat16` or `float32` by what the device has in hardware.
+
+    On a CPU, oneDNN must agree too: held to fewer instructions (`ONEDNN_MAX_CPU_ISA=AVX2`), it acts
+    as on a processor that has no more.
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    has = torch.backends.mkldnn.is_available() and (
-        torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    has = (
+        torch.backends.mkldnn.is_available()
+        and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
     return "bfloat16" if device.type == "cpu" and has else "float32"
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from adlib import augment, losses, models, training
-from adlib.models.latent_search import frozen, latent_search
-from adlib.models.progressive import normalise
+from adlib.models.latent_search import ExactDense, frozen, latent_search, sigmoid
+from adlib.models.progressive import EPSILON, Dense, normalise
 from adlib.training import Budget
 
 N, LATENT = 4, 6
@@ -235,38 +235,48 @@ def start_codes(n, latent=LATENT):
     return normalise(torch.randn(latent, generator=generator())[None]).repeat(n, 1)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("settings", [{"gamma": 0.2}, {"gamma": 1.0, "score_weight": 0.7}])
 def test_search_is_algorithm_1(settings):
-    """Would catch a wrong share or sign, another layer, codes left unnormalised, other updates."""
+    """Would catch a wrong share or sign, another layer, codes left unnormalised, other updates.
+
+    In float64: Adam's first step is the sign of a gradient, and in float32 four steps make of a
+    sign that rounding turns some grey levels. Here 1e-14 has 8 digits to grow in.
+    """
     detector, _ = prepared(search_steps=4, search_rate=0.2, **settings)
-    nets = detector.networks
+    nets = detector.networks.double()
     nets["discriminator"].deviation.fill_(0.3)
     nets.eval()
-    pixels = augment.to_uint8(images(0, 3))
-    x, z = augment.to_float(pixels), start_codes(3).requires_grad_(True)
+    x, z = images(0, 3).double(), start_codes(3).double().requires_grad_(True)
     optimizer = torch.optim.Adam([z], 0.2)
     for k in range(4):
         optimizer.param_groups[0]["lr"] = 0.1 * (1 + np.cos(np.pi * k / 4))
         optimizer.zero_grad()
         reference_loss(detector, x, z).sum().backward()
         optimizer.step()
-        z.data = z.data / z.data.square().mean(1, keepdim=True).sqrt()
+        z.data = z.data / (z.data.square().mean(1, keepdim=True) + EPSILON).sqrt()
     with torch.no_grad():
-        expected, made = reference_loss(detector, x, z), nets["generator"](z)
-    scores, again, maps = detector.search(pixels)
-    np.testing.assert_allclose(scores, expected.double(), rtol=1e-3)
-    assert (again.int() - augment.to_uint8(made).int()).abs().max() <= 1
-    np.testing.assert_allclose(maps, (x - made).abs().mean(1), atol=5e-3)
+        expected, wanted = reference_loss(detector, x, z), nets["generator"](z)
+    scores, made = detector._search(x)
+    torch.testing.assert_close(scores, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(made, wanted, rtol=0, atol=1e-6)
 
 
 def test_one_search_gives_all_three(trained):
     """Would catch scores, images and maps of different searches, or patches out of order."""
     pixels = augment.to_uint8(images(0, 5))
+    short = models.NoisyAnoGAN(**TINY, search_steps=10)
+    short.networks.load_state_dict(trained.networks.state_dict())
+    found, made = short._search(augment.to_float(pixels))
+    np.testing.assert_array_equal(short.score(pixels), found.double())
+    assert torch.equal(short.reconstruct(pixels), augment.to_uint8(made))
+    maps = (augment.to_float(pixels) - made).abs().mean(1)
+    np.testing.assert_allclose(short.anomaly_map(pixels), maps, rtol=1e-6, atol=1e-7)
     patched = models.NoisyAnoGAN(**TINY | {"side": 64, "patch": 32, "search_steps": 5})
-    for detector, x in ((trained, pixels), (patched, pixels.repeat(1, 1, 2, 2))):
+    for detector, x in ((short, pixels), (patched, pixels.repeat(1, 1, 2, 2))):
         scores, again, maps = detector.search(x)
         np.testing.assert_array_equal(scores, detector.score(x))
-        np.testing.assert_allclose(maps, detector.anomaly_map(x), rtol=1e-6)
+        np.testing.assert_allclose(maps, detector.anomaly_map(x), rtol=1e-6, atol=1e-7)
         assert torch.equal(again, detector.reconstruct(x))
 
 
@@ -288,14 +298,59 @@ def test_search_lowers_the_loss(trained):
     assert np.median(scores / random.numpy().mean(0)) < 0.97
 
 
+@pytest.mark.numeric
 def test_images_do_not_mix(trained):
-    """Would catch one image's gradient in another's code, at a search as long as it matters."""
+    """Would catch one image's gradient in another's code, at a search as long as it matters.
+
+    Equal to the last bit, on any kernels: a search amplifies what differs there.
+    """
     pixels = augment.to_uint8(images(0, 7))
     scores = trained.score(pixels)
     np.testing.assert_array_equal(trained.score(pixels, batch=3), scores)
     np.testing.assert_array_equal(trained.score(pixels.flip(0)), scores[::-1])
     other = trained.score(torch.cat([pixels[:1], 255 - pixels[1:]]))
     assert other[0] == scores[0] and (other[1:] != scores[1:]).all()
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("bias", [True, False])
+def test_rows_of_exact_layers_are_the_same_in_any_order(bias):
+    """Would catch a sum that rounds, for its order is that of the kernel, and lost digits.
+
+    Inputs in another order are added in another order: float32 and float64 both fail here.
+    """
+    rng = generator()
+    layer = Dense(513, 130, bias=bias)
+    if bias:
+        torch.nn.init.normal_(layer.bias)
+    x = torch.randn(7, 513, generator=rng, requires_grad=True)
+    slope = torch.randn(7, 130, generator=rng)
+    wanted = layer.double()(x.double())
+    wanted = [wanted, *torch.autograd.grad(wanted, x, slope.double())]
+    exact = frozen(torch.nn.Sequential(layer.float()))
+    assert isinstance(exact[0], ExactDense)
+    found = [exact(x), *torch.autograd.grad(exact(x), x, slope)]
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b.float(), rtol=1e-6, atol=1e-6)
+    rows, inputs, outputs = (torch.randperm(n, generator=rng) for n in (7, 513, 130))
+    turned = copy.deepcopy(layer)
+    turned.weight.data = layer.weight.data[outputs][:, inputs]
+    if bias:
+        turned.bias.data = layer.bias.data[outputs]
+    turned = frozen(torch.nn.Sequential(turned))
+    y = x.detach()[rows][:, inputs].requires_grad_(True)
+    assert torch.equal(turned(y), found[0][rows][:, outputs])
+    (gradient,) = torch.autograd.grad(turned(y), y, slope[rows][:, outputs])
+    assert torch.equal(gradient, found[1][rows][:, inputs])
+
+
+def test_a_sigmoid_is_the_same_in_every_place():
+    """Would catch values in a vector's rest being computed by another formula."""
+    x = torch.linspace(-30, 30, 77)
+    whole = sigmoid(x)
+    torch.testing.assert_close(whole, 1 / (1 + (-x.double()).exp()).float())
+    for n in (1, 3, 16, 31):
+        assert torch.equal(sigmoid(x[-n:]), whole[-n:])
 
 
 def test_losses_of_a_search_are_separate():

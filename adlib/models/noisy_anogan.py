@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from adlib import augment, losses
 from adlib.models.base import Settings, Trainable, register
-from adlib.models.latent_search import frozen, latent_search
+from adlib.models.latent_search import frozen, latent_search, sigmoid
 from adlib.models.progressive import (
     SIDES,
     Discriminator,
@@ -53,7 +53,9 @@ class NoisyAnoGANSettings(Settings):
         restarts: codes that every search starts from, the same for all images (open).
         search_chunk: images searched at once. Every search has exactly so many, filled up where
             images are fewer: kernels round differently at different sizes, and some hundred steps
-            turn the seventh digit of a code's gradient into the second of its score.
+            turn the seventh digit of a code's gradient into the third of its score. At one size
+            an image's score is the same to the last bit in every place of a chunk and beside
+            whatever neighbours, see `adlib/models/latent_search.py`; of another size it is not.
         score_weight: lambda, the share of the discriminator's features in the loss of the search.
     """
 
@@ -239,7 +241,7 @@ class NoisyAnoGAN(Trainable):
             if s.gamma == 1:
                 return total
             # 1 - sigmoid(d) is sigmoid(-d), which keeps its digits where D is sure.
-            return s.gamma * total + (1 - s.gamma) * (-judge.judge(features)).sigmoid()
+            return s.gamma * total + (1 - s.gamma) * sigmoid(-judge.judge(features))
 
         rng = torch.Generator().manual_seed(0)
         # One after another: more restarts then hold all that fewer have.
