@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from adlib import execute
 
@@ -256,3 +258,31 @@ def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
         record.touch()
         os.utime(record, (changed, changed))
     assert execute.progress(output) == "  [2 of 6, about 8 min left]"
+
+
+def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
+    """Would catch no report after the tour, one after every cell, and one outside of a study."""
+    built = []
+    monkeypatch.setattr(execute.subprocess, "run", lambda command, check: built.append(command))
+    tour, other = (
+        execute.paths.results_root() / "quick" / "beyond" / name / "a-b-s0.ipynb"
+        for name in (execute.TOUR, "audit")
+    )
+    index = execute.paths.results_root() / "report" / "index.html"
+    execute.report_so_far(tour)
+    assert built == []
+    monkeypatch.setenv("ADLIB_STUDY", "1000 6")
+    index.parent.mkdir(parents=True)
+    index.touch()
+    execute.report_so_far(other)
+    assert built == []
+    execute.report_so_far(tour)
+    old = time.time() - execute.REPORT_EVERY_S - 1
+    os.utime(index, (old, old))
+    execute.report_so_far(other)
+    wanted = [sys.executable, "-m", "adlib.report", "--profile", "quick"]
+    assert built == [wanted, wanted]
+    index.unlink()
+    with FileLock(execute.paths.results_root() / ".report.lock"):
+        execute.report_so_far(other)
+    assert len(built) == 2, "two cells build at once"
