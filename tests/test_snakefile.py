@@ -32,6 +32,13 @@ with open(f'{NAME}-{category}.runs', 'a') as file:
 cell.file('.csv').write_text(category)
 """
 
+REPORT = """
+from adlib import paths
+index = paths.results_root() / 'report' / 'index.html'
+index.parent.mkdir(exist_ok=True)
+index.touch()
+"""
+
 
 def write_notebook(project, name, before="", **grid):
     """Write notebook `name`: a cell of it notes that it ran and writes its CSV."""
@@ -99,6 +106,12 @@ def fresh(tmp_path_factory):
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(HOME / name, project / name)
     (project / "adlib" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    server = project / "adlib" / "forkserver.py"
+    # The tiny notebooks need none of the large libraries.
+    small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
+    assert n == 1
+    server.write_text(small, encoding="utf-8")
+    (project / "adlib" / "report" / "__main__.py").write_text(REPORT, encoding="utf-8")
     image = project / "data" / "mvtec_ad" / "two" / "good" / "0.png"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"image")
@@ -235,8 +248,7 @@ def test_failing_cell(project):
 
 def test_report_is_made_of_what_is_there(project):
     """Catches a report that waits for failed or stale cells, or is made anew without a reason."""
-    stub = "from adlib import paths\n(paths.results_root() / 'report/index.html').touch()\n"
-    (project / "adlib" / "report" / "__main__.py").write_text(stub, encoding="utf-8")
+    shutil.rmtree(project / "results" / "report", ignore_errors=True)
     write_notebook(project, "second", "changed = 1", grid="once", after="first")
     (project / "results/quick/toy/second/synthetic-one-s0.csv").unlink()
     arguments = ["--allowed-rules", "report", "--", "report"]
@@ -253,15 +265,17 @@ def test_killed_study_goes_on(fresh, tmp_path):
     """Catches a study that starts from the beginning, or refuses to start, after a power cut."""
     project = shutil.copytree(fresh, tmp_path / "project")
     write_notebook(project, "second", "import time\ntime.sleep(600)", grid="once", after="first")
-    started = subprocess.Popen(
-        command(),
-        cwd=project,
-        env=environment(project),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    printed = tmp_path / "printed"
+    with printed.open("wb") as file:
+        started = subprocess.Popen(
+            command(),
+            cwd=project,
+            env=environment(project),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
     running = project / "results" / "quick" / "toy" / "second" / ".synthetic-one-s0.part.ipynb"
-    while not running.is_file():
+    while not (running.is_file() and "2 of 4 steps" in printed.read_text("utf-8")):
         assert started.poll() is None, "the study ended before it could be killed"
         time.sleep(0.1)
     main = psutil.Process(started.pid)
