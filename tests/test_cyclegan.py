@@ -102,29 +102,36 @@ def test_networks_are_the_authors(side, bench):
 # ---- one step ------------------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_step_is_the_authors(bench):
-    """Would catch a wrong term, weight or direction, and images stored in the wrong place."""
+    """Would catch a wrong term, weight or direction, and images stored in the wrong place.
+
+    In float64: Adam's first step is the sign of a gradient, so in float32 the discriminators, which
+    come after the generators' step, see other images where rounding turns a sign. Losses then
+    differ by some thousandths; here they agree to 1e-6, and gradients too.
+    """
     weights = {"weight_identity": 2.0, "weight_cycle": 3.0, "learning_rate": 1e-2}
     detector = prepared(augmentation="none", **weights)
-    x, y = images(1), images(2)
+    detector.networks.double()
+    x, y = images(1).double(), images(2).double()
     plain = bench.PlainTrainer(detector, (x.contiguous, y.contiguous))
     optimizers, parts = detector.optimizers(), {"train": x, "abnormal": y}
     wanted = plain.step()
     found = detector.training_step(lambda part="train": parts[part], optimizers, generator())
     assert list(found) == list(wanted)
     for name, value in wanted.items():
-        assert found[name].item() == pytest.approx(value, rel=1e-3), name
+        assert found[name].item() == pytest.approx(value, rel=1e-6), name
     for pool, store in zip(plain.pools, detector.networks["replay"].values(), strict=True):
-        torch.testing.assert_close(store.images[:4], torch.cat(pool.images), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(store.images[:4], torch.cat(pool.images), rtol=0, atol=1e-6)
         assert (store.images[4:] == 0).all()
     for name, net in plain.nets.items():
         ours = dict(detector.networks[name].named_parameters())
         scale = max(p.grad.norm() for p in net.parameters())
         for (key, p), q in zip(ours.items(), net.parameters(), strict=True):
             if p.grad is None:  # a bias in front of a norm, which has no effect
-                assert p.ndim == 1 and q.grad.norm() <= 1e-4 * scale
+                assert p.ndim == 1 and q.grad.norm() <= 1e-6 * scale
             else:
-                assert (p.grad - q.grad).norm() <= 2e-3 * q.grad.norm() + 1e-4 * scale, key
+                assert (p.grad - q.grad).norm() <= 1e-6 * scale, key
 
 
 def test_losses_of_constant_networks(monkeypatch):

@@ -34,7 +34,7 @@ def test_a_run_is_trained_once_and_holds_what_it_says(split, monkeypatch):
     assert set(scores.columns) == {"path", "label", "kind", "split", "score"}
     test = scores[scores.split == "test"]
     assert test.path.tolist() == split.table("test").path.tolist()
-    again = run.detector().score(split.pixels("test", 32, 1))
+    again = run.detector("cpu").score(split.pixels("test", 32, 1))
     np.testing.assert_array_equal(np.float32(again), np.float32(run.part("test")[1]))
     assert len(run.history) == 2 and list(run.snapshots()) == [2]
     lists = json.loads((run.folder / "split.json").read_text())

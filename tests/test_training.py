@@ -191,7 +191,7 @@ def test_frozen_networks_get_no_gradient(pixels):
 def test_consistency_loss_makes_an_autoencoder(pixels):
     """Would catch alpha read the wrong way round: alpha=1 must reconstruct better than alpha=0.
 
-    Flat images of any grey are easy to reconstruct. For any of MARGIN_SEEDS.
+    Flat images of any grey are easy to reconstruct.
     """
     flat = torch.linspace(0, 255, 10).view(-1, 1, 1, 1).expand_as(pixels).to(torch.uint8)
     error = {}

@@ -95,7 +95,8 @@ class PaDiM(FeatureDetector):
         for stage in maps:
             end = start + stage.shape[1]
             own = chosen[(chosen >= start) & (chosen < end)] - start
-            parts.append(F.interpolate(stage[:, own], fine))
+            if len(own):  # few features may all be of other stages
+                parts.append(F.interpolate(stage[:, own], fine))
             start = end
         return torch.cat(parts, 1).flatten(2).permute(2, 1, 0).contiguous()
 
