@@ -158,7 +158,9 @@ def get(
     return run
 
 
-def rescored(run: Run, split: Split, **changed: object) -> Run:
+def rescored(
+    run: Run, split: Split, device: str | torch.device | None = None, **changed: object
+) -> Run:
     """Score a run's images by the same weights under other scoring settings; nothing is trained.
 
     The result is a run of its own, whose description names the one it comes from (`scores_of`).
@@ -166,6 +168,7 @@ def rescored(run: Run, split: Split, **changed: object) -> Run:
     Args:
         run: a finished run.
         split: the split it was made with.
+        device: where to score; CUDA where there is one by default.
         **changed: settings of the detector that only matter when it scores.
 
     Raises:
@@ -178,7 +181,8 @@ def rescored(run: Run, split: Split, **changed: object) -> Run:
             f"{description['protocol']!r} with its own seed"
         )
     detector = models.build(description["detector"], **description["settings"] | changed)
-    detector.load_weights(run._checked("weights.safetensors")).to(training.default_device())
+    detector.load_weights(run._checked("weights.safetensors"))
+    detector.to(device or training.default_device())
     description = description | {"settings": asdict(detector.settings), "scores_of": run.key}
     folder = paths.runs_root() / _digest(description)
     folder.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,11 @@ def test_padim_draws_features_by_the_seed(split, wanted, count):
     assert torch.equal(chosen, other) == (wanted == 0)
 
 
+def test_padim_works_where_a_stage_gives_no_feature(split):
+    """Would catch a draw that fails by chance: two features cannot be of all three stages."""
+    assert fitted("PaDiM", split, features=2)[0].networks["gaussians"].mean.shape[1] == 2
+
+
 @pytest.mark.parametrize("batch", [7, 64])
 def test_padim_is_the_mahalanobis_distance(split, monkeypatch, batch):
     """Would catch sums that lose digits or depend on batches, and features of another place."""

@@ -54,9 +54,9 @@ def test_rescored_runs_keep_the_weights_and_change_the_scores(split, monkeypatch
     """Would catch a training for another score, scores of other weights, or of another split."""
     run = ask(split)
     monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained again"))
-    other = runs.rescored(run, split, weight_of_features=1.0)
+    other = runs.rescored(run, split, "cpu", weight_of_features=1.0)
     assert other.key != run.key and other.record["description"]["scores_of"] == run.key
-    assert runs.rescored(run, split, weight_of_features=1.0).key == other.key
+    assert runs.rescored(run, split, "cpu", weight_of_features=1.0).key == other.key
     detector = run.detector("cpu")
     again = models.build("CBiGAN", **SETTINGS, weight_of_features=1.0).to("cpu")
     again.networks.load_state_dict(detector.networks.state_dict())

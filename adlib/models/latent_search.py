@@ -94,8 +94,9 @@ def latent_search(
     """Minimise every code's own loss by Adam, on the hypersphere.
 
     Losses are summed, so a code's gradient is its own, and Adam works value by value by operations
-    that round alike in every place: what a code becomes does not depend on its neighbours. After each step codes are normalised again. The rate
-    falls to zero along half a cosine, so that codes come to rest.
+    that round alike in every place: what a code becomes does not depend on its neighbours. After
+    each step codes are normalised again. The rate falls to zero along half a cosine, so that codes
+    come to rest.
 
     Args:
         loss: of codes `(n, latent)`, `(n,)`.

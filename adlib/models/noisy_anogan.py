@@ -54,8 +54,8 @@ class NoisyAnoGANSettings(Settings):
         search_chunk: images searched at once. Every search has exactly so many, filled up where
             images are fewer: kernels round differently at different sizes, and some hundred steps
             turn the seventh digit of a code's gradient into the third of its score. At one size
-            an image's score is the same to the last bit in every place of a chunk and beside
-            whatever neighbours, see `adlib/models/latent_search.py`; of another size it is not.
+            an image's score is, on a CPU, the same to the last bit in every place of a chunk and
+            beside whatever neighbours (see `adlib/models/latent_search.py`); at another it is not.
         score_weight: lambda, the share of the discriminator's features in the loss of the search.
     """
 
