@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from adlib import execute, forkserver, paths, profiles
+from adlib import execute, paths, profiles
 
 PROFILE = config.get("profile", "quick")
 THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
@@ -46,6 +46,8 @@ onstart:
     todo = sum(job.rule.name == "cell" for job in workflow.dag.needrun_jobs())
     os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
     if todo > 1:
+        from adlib import forkserver  # here, because a plan needs no Jupyter
+
         execute.prepare_environment()
         forkserver.start(THREADS)
     if MISSING:

@@ -286,9 +286,9 @@ def report_so_far(output: Path) -> None:
         return
     results, (profile, _, notebook) = paths.results_root(), output.resolve().parts[-4:-1]
     index = results / "report" / "index.html"
-    age = time.time() - index.stat().st_mtime if index.is_file() else float("inf")
+    old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
     lock = FileLock(results / ".report.lock")
-    if (notebook == TOUR or age > REPORT_EVERY_S) and taken(lock):
+    if (notebook == TOUR or old) and taken(lock):
         command = [sys.executable, "-m", "adlib.report", "--profile", profile]
         try:
             subprocess.run(command, check=False)  # it says itself what went wrong
