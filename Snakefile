@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from adlib import execute, paths, profiles
+from adlib import execute, forkserver, paths, profiles
 
 PROFILE = config.get("profile", "quick")
 THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
@@ -38,7 +38,7 @@ MISSING = ", ".join(profiles.missing(PROFILE))
 
 REPORT = files("adlib/report", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
-STARTERS = {"adlib/execute.py", "adlib/forkserver.py"}
+STARTERS = {"adlib/execute.py", "adlib/forkserver.py", "adlib/kernels.py"}
 SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, *STARTERS}]
 
 
@@ -46,8 +46,6 @@ onstart:
     todo = sum(job.rule.name == "cell" for job in workflow.dag.needrun_jobs())
     os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
     if todo > 1:
-        from adlib import forkserver  # here, because a plan needs no Jupyter
-
         execute.prepare_environment()
         forkserver.start(THREADS)
     if MISSING:
@@ -90,7 +88,7 @@ rule cell:
         attempt=lambda w, attempt: attempt,
     retries: 1  # does something only after a dead kernel or a killed process
     shell:
-        "{PYTHON:q} -m adlib.execute {input.notebook:q} {params.executed:q} {params.values:q}"
+        "{PYTHON:q} -m adlib.forkserver run adlib.execute {input.notebook:q} {params.executed:q} {params.values:q}"
         " --attempt {resources.attempt}"
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from adlib import files, paths, provenance
+from adlib import files, forkserver, paths, provenance
 
 TOUR = "00_start_here"  # the notebook that a study runs first
 REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
@@ -162,9 +162,9 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
-    from adlib import forkserver  # here, because a process that only checks needs no Jupyter
+    from adlib.kernels import ForkedKernelManager
 
-    forked = {"kernel_manager_class": forkserver.ForkedKernelManager}
+    forked = {"kernel_manager_class": ForkedKernelManager} if forkserver.running() else {}
     for last_try in (False, True):
         try:
             papermill.execute_notebook(
@@ -175,7 +175,7 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
                 progress_bar=False,
                 extra_arguments=KERNEL_ARGUMENTS,
                 shutdown_kernel="immediate",  # saves a second; all that is to stay lies in files
-                **(forked if forkserver.running() else {}),
+                **forked,
             )
             return
         except RuntimeError as error:
@@ -186,9 +186,7 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
 
 def cpu_seconds() -> float:
     """Processor seconds that this process and its kernels have used."""
-    from adlib.forkserver import ForkedProcess
-
-    return sum(os.times()[:4]) + ForkedProcess.cpu_seconds
+    return sum(os.times()[:4]) + forkserver.ForkedProcess.cpu_seconds
 
 
 def describe(executed: Path, began: float) -> dict[str, Any]:

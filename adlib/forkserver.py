@@ -1,9 +1,12 @@
-"""Kernels of a study as forks of one process that has imported the large libraries already.
+"""Processes of a study as forks of one that has imported the large libraries already.
 
 A kernel of its own spends most of a small notebook importing torch, pandas and the plotting
-libraries. The server imports them once and forks a kernel whenever it is asked to; what a notebook
-computes stays in its fork. `adlib` itself is not imported beforehand, so that every notebook runs
-the code that lies on the disk when it starts. Linux only: elsewhere a fork may break libraries.
+libraries. The server imports them once and forks whenever it is asked to run a module, a kernel for
+instance; what that does stays in its fork. `adlib` itself is not imported beforehand, so that every
+notebook runs the code that lies on the disk when it starts. Linux only: elsewhere a fork may break
+libraries.
+
+`python -m adlib.forkserver run MODULE ARGUMENTS...` is `python -m MODULE ARGUMENTS...` in a fork.
 """
 
 import gc
@@ -17,10 +20,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
-
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 ADDRESS = "ADLIB_FORKSERVER"  # the environment's name for the server's socket
 LIBRARIES = (
@@ -38,6 +39,7 @@ LIBRARIES = (
     "tqdm.auto",
     "IPython",
     "ipykernel.kernelapp",
+    "papermill",
 )
 
 
@@ -48,12 +50,12 @@ def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
     """Start a server for this process and all that it starts; the environment names its socket.
 
     Args:
-        threads: of every kernel; the libraries read their number when they are loaded.
+        threads: of every fork; the libraries read their number when they are loaded.
         libraries: what the server imports.
 
     Returns:
         A file descriptor: the server ends when it is closed, as the end of this process does. None
-        where kernels cannot be forked.
+        where processes cannot be forked.
     """
     if sys.platform != "linux":
         return None
@@ -61,7 +63,7 @@ def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     until, held = os.pipe()
     subprocess.Popen(
-        [sys.executable, "-m", "adlib.forkserver", *libraries],
+        [sys.executable, "-m", "adlib.forkserver", "serve", *libraries],
         env=os.environ | dict.fromkeys(names, str(threads)),
         stdin=until,
         # An interrupt from the keyboard is for the study, which then ends the server.
@@ -77,7 +79,13 @@ def running() -> bool:
 
 
 class ForkedProcess:
-    """A forked kernel, with what `jupyter_client` uses of `subprocess.Popen`."""
+    """`python -m ...` in a fork, with what `jupyter_client` uses of `subprocess.Popen`.
+
+    Args:
+        command: a Python, "-m", a module and its arguments.
+        env: its environment.
+        cwd: its folder.
+    """
 
     stdin = stdout = stderr = None
     cpu_seconds = 0.0  # of all forks of this process that have ended
@@ -128,30 +136,11 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkedKernel(LocalProvisioner):
-    """Jupyter's part that starts a kernel."""
-
-    async def launch_kernel(self, cmd: list[str], **options: object) -> dict:
-        """Ask the server for a fork instead of starting a process."""
-        self.process = ForkedProcess(cmd, options["env"], str(options.get("cwd") or Path.cwd()))
-        self.pid = self.pgid = self.process.pid
-        return self.connection_info
-
-
-class ForkedKernelManager(AsyncKernelManager):
-    """A kernel manager for `papermill.execute_notebook(kernel_manager_class=...)`."""
-
-    async def _async_pre_start_kernel(self, **options: object) -> tuple:
-        name = self.kernel_id
-        self.provisioner = ForkedKernel(kernel_id=name, kernel_spec=self.kernel_spec, parent=self)
-        return await super()._async_pre_start_kernel(**options)
-
-
 # ---- the server ----------------------------------------------------------------------------
 
 
 class Server:
-    """Forks kernels and tells who asked how they end; ends them when nobody asks any more."""
+    """Forks, tells who asked how the fork ends, and ends it when who asked has gone."""
 
     def __init__(self, address: str) -> None:
         self.waiting = selectors.DefaultSelector()
@@ -170,18 +159,18 @@ class Server:
                 key.data()
 
     def accept(self) -> None:
-        """Fork a kernel for a new connection."""
+        """Fork for a new connection."""
         connection, _ = self.listener.accept()
         size, descriptors, _, _ = socket.recv_fds(connection, 8, 2)
         with connection.makefile("rb") as file:
             request = json.loads(file.read(int.from_bytes(size)))
-        request["env"]["JPY_PARENT_PID"] = str(os.getpid())  # whose end ends the kernel
+        request["env"]["JPY_PARENT_PID"] = str(os.getpid())  # whose end ends a kernel
         pid = os.fork()
         if pid == 0:
             self.waiting.close()
             self.listener.close()
             connection.close()
-            become_kernel(request, descriptors)
+            become(request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         ended = os.pidfd_open(pid)
@@ -191,7 +180,7 @@ class Server:
             self.waiting.unregister(connection)
             signal.pidfd_send_signal(ended, signal.SIGKILL)
 
-        def kernel_gone() -> None:
+        def fork_gone() -> None:
             _, status, used = os.wait4(pid, 0)
             end = {"status": os.waitstatus_to_exitcode(status)}
             end["cpu_s"] = used.ru_utime + used.ru_stime
@@ -203,11 +192,11 @@ class Server:
             connection.close()
 
         self.waiting.register(connection, selectors.EVENT_READ, asker_gone)
-        self.waiting.register(ended, selectors.EVENT_READ, kernel_gone)
+        self.waiting.register(ended, selectors.EVENT_READ, fork_gone)
 
 
-def become_kernel(request: dict, descriptors: list[int]) -> None:
-    """Turn this fork into the kernel that `python -m ipykernel_launcher ...` would be."""
+def become(request: dict, descriptors: list[int]) -> None:
+    """Turn this fork into the process that its command would start."""
     status = 1
     try:
         os.setsid()
@@ -224,20 +213,25 @@ def become_kernel(request: dict, descriptors: list[int]) -> None:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:  # not the server's own way out
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
 
 
-def main() -> None:
-    """Serve at the address that the environment names, with the libraries of the command line."""
+def serve(libraries: list[str]) -> None:
+    """Serve at the address that the environment names."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as in every kernel
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # see adlib.execute
     address = Path(os.environ[ADDRESS])
     try:
         server = Server(str(address))
-        for name in sys.argv[1:]:
+        for name in libraries:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()  # else the first collection of every fork would copy the pages it looks at
@@ -247,5 +241,14 @@ def main() -> None:
         address.parent.rmdir()
 
 
+def run(command: list[str]) -> None:
+    """Run a module with its arguments in a fork, or in this process where there is no server."""
+    if running():
+        python = [sys.executable, "-m", *command]
+        sys.exit(ForkedProcess(python, dict(os.environ), str(Path.cwd())).wait())
+    sys.argv = command
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
 if __name__ == "__main__":
-    main()
+    {"serve": serve, "run": run}[sys.argv[1]](sys.argv[2:])

@@ -1,10 +1,12 @@
-"""Kernels that are forked: what they find, what they leave, and what ends them."""
+"""Processes that are forked: what they find, what they leave, and what ends them."""
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,13 +15,24 @@ from test_execute import call, printed, record_of, write_notebook
 from adlib import forkserver
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+HOME = Path(__file__).resolve().parents[1]
+ASKED = """
+import os, sys
+print(os.getppid(), sys.argv[1:])
+if sys.argv[1] == "fail":
+    raise OSError("no luck")
+sys.exit(3)
+"""
 LIBRARIES = ("IPython", "ipykernel.kernelapp", "colorsys")  # the last stands for a large one
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(tmp_path_factory):
     """A server for the tests of this module, in the environment of their calls."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "asked.py").write_text(ASKED, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{HOME}")
         patch.delenv(forkserver.ADDRESS, raising=False)
         held = forkserver.start(1, LIBRARIES)
         until(forkserver.running)
@@ -83,6 +96,22 @@ def test_a_fork_ends_with_who_asked_for_it(server, tmp_path):
     process.replies.close()
     process.connection.close()
     until(lambda: not server.children())
+
+
+def test_a_module_runs_in_a_fork_or_here(server):
+    """Would catch arguments, an output, an error or an exit status that does not come through."""
+    alone = {k: v for k, v in os.environ.items() if k != forkserver.ADDRESS}
+    for environment, parent in ((dict(os.environ), server.pid), (alone, os.getpid())):
+        for word, status, message in (("a b", 3, ""), ("fail", 1, "OSError: no luck\n")):
+            done = subprocess.run(
+                [sys.executable, "-m", "adlib.forkserver", "run", "asked", word, "--c"],
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            assert done.stdout == f"{parent} {[word, '--c']}\n", done.stderr
+            assert done.returncode == status
+            assert done.stderr.endswith(message) and bool(done.stderr) == bool(message)
 
 
 def test_without_a_server_here_a_kernel_is_started(tmp_path, monkeypatch):
