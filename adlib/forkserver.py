@@ -9,6 +9,7 @@ libraries.
 `python -m adlib.forkserver run MODULE ARGUMENTS...` is `python -m MODULE ARGUMENTS...` in a fork.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -143,6 +144,7 @@ class Server:
     """Forks, tells who asked how the fork ends, and ends it when who asked has gone."""
 
     def __init__(self, address: str) -> None:
+        self.forks: set[int] = set()  # descriptors of those that run
         self.waiting = selectors.DefaultSelector()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(address)
@@ -151,19 +153,28 @@ class Server:
         self.waiting.register(sys.stdin, selectors.EVENT_READ, None)
 
     def serve(self) -> None:
-        """Answer until the process that started the server has gone."""
+        """Answer until the process that started the server has gone; then end what still runs."""
         while True:
             for key, _ in self.waiting.select():
                 if key.fileobj is sys.stdin:
+                    for fork in self.forks:
+                        signal.pidfd_send_signal(fork, signal.SIGKILL)
                     return
-                key.data()
+                # Else another event of this round has ended it already.
+                if self.waiting.get_map().get(key.fd) == key:
+                    key.data()
 
     def accept(self) -> None:
         """Fork for a new connection."""
         connection, _ = self.listener.accept()
         size, descriptors, _, _ = socket.recv_fds(connection, 8, 2)
         with connection.makefile("rb") as file:
-            request = json.loads(file.read(int.from_bytes(size)))
+            text = file.read(int.from_bytes(size))
+        if len(size) < 8 or len(text) < int.from_bytes(size):  # who asked died over it
+            for open_end in (connection.detach(), *descriptors):
+                os.close(open_end)
+            return
+        request = json.loads(text)
         request["env"]["JPY_PARENT_PID"] = str(os.getpid())  # whose end ends a kernel
         pid = os.fork()
         if pid == 0:
@@ -174,7 +185,8 @@ class Server:
         for descriptor in descriptors:
             os.close(descriptor)
         ended = os.pidfd_open(pid)
-        connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+        self.forks.add(ended)
+        tell(connection, {"pid": pid})
 
         def asker_gone() -> None:
             self.waiting.unregister(connection)
@@ -184,15 +196,22 @@ class Server:
             _, status, used = os.wait4(pid, 0)
             end = {"status": os.waitstatus_to_exitcode(status)}
             end["cpu_s"] = used.ru_utime + used.ru_stime
+            self.forks.remove(ended)
             self.waiting.unregister(ended)
             os.close(ended)
             if connection in self.waiting.get_map():
                 self.waiting.unregister(connection)
-                connection.sendall(json.dumps(end).encode() + b"\n")
+                tell(connection, end)
             connection.close()
 
         self.waiting.register(connection, selectors.EVENT_READ, asker_gone)
         self.waiting.register(ended, selectors.EVENT_READ, fork_gone)
+
+
+def tell(connection: socket.socket, fact: dict) -> None:
+    """Send a line to who asked; who has gone is not told, but seen by the connection's end."""
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(json.dumps(fact).encode() + b"\n")
 
 
 def become(request: dict, descriptors: list[int]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ if sys.argv[1] == "fail":
     raise OSError("no luck")
 sys.exit(3)
 """
+RUN = [sys.executable, "-m", "timeit", "-n1", "-r1"]
+ENVIRONMENT = dict(os.environ)
 LIBRARIES = ("IPython", "ipykernel.kernelapp", "colorsys")  # the last stands for a large one
 
 
@@ -38,7 +41,9 @@ def server(tmp_path_factory):
         until(forkserver.running)
         yield next(p for p in psutil.Process().children() if "adlib.forkserver" in p.cmdline())
         address = os.environ[forkserver.ADDRESS]
+        last = forkserver.ForkedProcess([*RUN, "import time; time.sleep(600)"], ENVIRONMENT, ".")
         os.close(held)
+        until(lambda: not psutil.pid_exists(last.pid))
         until(lambda: not os.path.exists(os.path.dirname(address)))  # noqa: PTH110, PTH120
 
 
@@ -83,8 +88,7 @@ def test_a_fork_ends_with_who_asked_for_it(server, tmp_path):
     """Would catch a kernel that goes on after its study was killed, and a wrong exit status."""
 
     def run(statement):
-        command = [sys.executable, "-m", "timeit", "-n1", "-r1", statement]
-        return forkserver.ForkedProcess(command, dict(os.environ), ".")
+        return forkserver.ForkedProcess([*RUN, statement], ENVIRONMENT, ".")
 
     process = run("pass")
     assert process.wait() == 0 and process.poll() == 0
@@ -96,6 +100,10 @@ def test_a_fork_ends_with_who_asked_for_it(server, tmp_path):
     process.replies.close()
     process.connection.close()
     until(lambda: not server.children())
+    with socket.socket(socket.AF_UNIX) as connection:  # one that dies while it asks
+        connection.connect(os.environ[forkserver.ADDRESS])
+        connection.send((100).to_bytes(8))
+    assert run("pass").wait() == 0
 
 
 def test_a_module_runs_in_a_fork_or_here(server):
