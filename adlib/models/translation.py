@@ -23,7 +23,7 @@ def generator(channels: int, width: int, blocks: int) -> nn.Sequential:
     up = [Doubling(2 * width * k, width * k) for k in (2, 1)]
     return nn.Sequential(
         Reflection(3),
-        FromImage(channels, width, 7),
+        Convolution(channels, width, 7),
         Norm(),
         *(layer for halving in down for layer in (halving, Norm())),
         *(Residual(4 * width) for _ in range(blocks)),
@@ -146,7 +146,10 @@ class Norm(nn.Module):
 
 
 class _Norm(torch.autograd.Function):
-    """`Norm` on channels-last memory; PyTorch's copies every map to channels-first and back."""
+    """`Norm` on channels-last memory; PyTorch's copies every map to channels-first and back.
+
+    Maps are written over where they can be: fresh memory costs a CPU more than the arithmetic.
+    """
 
     @staticmethod
     def forward(ctx: object, x: Tensor, slope: float) -> Tensor:
@@ -154,11 +157,13 @@ class _Norm(torch.autograd.Function):
         # Whole rows of pixels, not single ones, so that few channels fill a vector register too.
         rows = x.permute(0, 2, 3, 1).reshape(n, h, w * c)
         made = rows - _spread(_mean(rows, c), rows)
-        scale = _spread((_mean(made * made, c) + EPSILON).rsqrt_(), rows)
+        other = made * made
+        scale = _spread((_mean(other, c) + EPSILON).rsqrt_(), rows)
         made.mul_(scale)
         ctx.save_for_backward(made, scale)
         ctx.slope = slope
-        return F.leaky_relu(made, slope).view(n, h, w, c).permute(0, 3, 1, 2)
+        torch._C._nn.leaky_relu(made, slope, out=other)
+        return other.view(n, h, w, c).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: object, g: Tensor) -> tuple[Tensor, None]:
@@ -166,10 +171,11 @@ class _Norm(torch.autograd.Function):
         g = g.permute(0, 2, 3, 1).reshape(n, h, w * c)
         if ctx.slope != 1:
             g = torch.ops.aten.leaky_relu_backward(g, made, ctx.slope, False)
-        along = _spread(_mean(g * made, c), g)
-        g = g - _spread(_mean(g, c), g)
-        g.addcmul_(made, along, value=-1).mul_(scale)
-        return g.view(n, h, w, c).permute(0, 3, 1, 2), None
+        other = g * made
+        along = _spread(_mean(other, c), g)
+        torch.sub(g, _spread(_mean(g, c), g), out=other)
+        other.addcmul_(made, along, value=-1).mul_(scale)
+        return other.view(n, h, w, c).permute(0, 3, 1, 2), None
 
 
 def _mean(rows: Tensor, channels: int) -> Tensor:
@@ -192,34 +198,6 @@ class ToImage(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         made = _four_at_once(x, self.weight)
         return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))
-
-
-class FromImage(nn.Conv2d):
-    """Convolution of an image in front of a `Norm`: `(N, C, S + k - 1, ...)` to `(N, n, S, S)`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight) if x.is_cuda else _FromImage.apply(x, self.weight)
-
-
-class _FromImage(torch.autograd.Function):
-    """The convolution of `FromImage`; its gradient for the image has few channels as `ToImage`."""
-
-    @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(ctx: object, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight)
-
-    @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx: object, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (x, weight), to_x, to_weight = ctx.saved_tensors, None, None
-        if ctx.needs_input_grad[0]:
-            border = weight.shape[-1] - 1
-            to_x = _four_at_once(F.pad(g, [border] * 4), weight.flip(2, 3).transpose(0, 1))
-        if ctx.needs_input_grad[1]:
-            to_weight = torch.nn.grad.conv2d_weight(x, weight.shape, g)
-        return to_x, to_weight
 
 
 def _four_at_once(x: Tensor, weight: Tensor) -> Tensor:
