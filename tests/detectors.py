@@ -45,9 +45,10 @@ CORNERS = [
 EVERY = [*SMALL.items(), *CORNERS]
 # What makes a planted square raise the score for every seed, not for most: steps, and settings.
 # After a few steps of their game GANomaly and f-AnoGAN may call bright what is normal: the first
-# plays none here, the generator of the second hardly leaves its start, which is grey.
-STEPS = {"Classifier": 100, "GANomaly": 100, "NoisyAnoGAN": 3}
+# plays none here and learns to give normal images one code, the generator of the second hardly
+# leaves its start, which is grey.
+STEPS = {"Classifier": 100, "GANomaly": 150, "NoisyAnoGAN": 3}
 EASY = {
-    "GANomaly": {"weight_adversarial": 0.0, "weight_latent": 50.0},
+    "GANomaly": {"weight_adversarial": 0.0, "weight_latent": 1000.0},
     "FAnoGAN": {"learning_rate": 1e-4},
 }

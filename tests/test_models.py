@@ -159,8 +159,8 @@ def with_square(images, size=1):
 def test_a_bright_square_raises_score_and_map(name, settings, split):
     """Would catch a score of the wrong sign and a map that is turned or shifted.
 
-    Means over eight images. With four to eight other seeds of each method, single images had it
-    right, too, but for one in a hundred.
+    Means over eight images. With three to six seeds of each trained method nearly every image had
+    it right; GANomaly's mean score, the least sure, rose to at least 1.4 times.
     """
     settings = settings | {"learning_rate": 2e-3} | EASY.get(name, {})
     split = Planted(**vars(split))

