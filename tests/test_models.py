@@ -93,11 +93,12 @@ def test_shapes_and_ranges(name, settings, split):
 def test_scores_do_not_depend_on_batch_or_order(name, settings, split):
     """Would catch batch statistics at test time and scores summed over a batch.
 
-    To 1e-4, for kernels choose by the size of a batch how they add; differences of 1e-6 are seen.
-    A latent search would amplify them and promises more.
+    To 3e-5, for kernels choose by the size of a batch how they add: with those of AVX-512 and AVX2
+    scores differed by up to 4e-7, with those of SSE4.1 by 3e-6 (PaDiM). A latent search would
+    amplify that and promises equality.
     """
     detector = few(name, settings)
-    tolerance = 0 if name == "NoisyAnoGAN" else 1e-4
+    tolerance = 0 if name == "NoisyAnoGAN" else 3e-5
     images = pixels(split, detector)
     scores = detector.score(images)
     for batch in (1, 3):

@@ -168,9 +168,9 @@ class Detector(ABC):
         Args:
             images: uint8 `(N, C, side, side)`, 0 to 255.
             batch: network inputs worked on at once; it changes memory and speed, and scores by no
-                more than rounding (1e-4 of their size in the tests, mostly below 1e-6), because
-                kernels choose by it how they add. A latent search would amplify that: it works on
-                chunks of one size and gives equal scores.
+                more than rounding (3e-5 of their size is what the tests allow, 4e-7 is usual),
+                because kernels choose by it how they add. A latent search would amplify that:
+                it works on chunks of one size and gives equal scores.
 
         Returns:
             float64 `(N,)`.
