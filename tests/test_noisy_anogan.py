@@ -231,8 +231,8 @@ def reference_loss(detector, x, z):
     return s.gamma * plain + (1 - s.gamma) * unlike
 
 
-def start_codes(n, latent=LATENT):
-    return normalise(torch.randn(latent, generator=generator())[None]).repeat(n, 1)
+def start_codes(n, latent=LATENT, dtype=torch.float32):
+    return normalise(torch.randn(latent, generator=generator())[None].to(dtype)).repeat(n, 1)
 
 
 @pytest.mark.numeric
@@ -247,7 +247,7 @@ def test_search_is_algorithm_1(settings):
     nets = detector.networks.double()
     nets["discriminator"].deviation.fill_(0.3)
     nets.eval()
-    x, z = images(0, 3).double(), start_codes(3).double().requires_grad_(True)
+    x, z = images(0, 3).double(), start_codes(3, dtype=torch.float64).requires_grad_(True)
     optimizer = torch.optim.Adam([z], 0.2)
     for k in range(4):
         optimizer.param_groups[0]["lr"] = 0.1 * (1 + np.cos(np.pi * k / 4))
