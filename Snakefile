@@ -47,7 +47,7 @@ onstart:
     os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
     if todo > 1:
         execute.prepare_environment()
-        forkserver.start(THREADS)
+        forkserver.start(int(os.environ.get("ADLIB_THREADS", THREADS)))
     if MISSING:
         print(f"Left out, not in {paths.data_root()}: {MISSING}", file=sys.stderr)
 

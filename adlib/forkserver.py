@@ -25,6 +25,7 @@ import traceback
 from pathlib import Path
 
 ADDRESS = "ADLIB_FORKSERVER"  # the environment's name for the server's socket
+# Not matplotlib's inline backend: it draws only where it is imported by a running kernel.
 LIBRARIES = (
     "torch",
     "torch._dynamo",  # torch's optimisers import it at their first step
@@ -33,7 +34,6 @@ LIBRARIES = (
     "scipy.stats",
     "sklearn.metrics",
     "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
     "seaborn",
     "h5py",
     "safetensors.torch",
@@ -58,7 +58,7 @@ def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
         A file descriptor: the server ends when it is closed, as the end of this process does. None
         where processes cannot be forked.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):  # some Pythons are built without
         return None
     os.environ[ADDRESS] = str(Path(tempfile.mkdtemp(prefix="adlib-fork-")) / "socket")
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

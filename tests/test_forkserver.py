@@ -26,7 +26,8 @@ sys.exit(3)
 """
 RUN = [sys.executable, "-m", "timeit", "-n1", "-r1"]
 ENVIRONMENT = dict(os.environ)
-LIBRARIES = ("IPython", "ipykernel.kernelapp", "colorsys")  # the last stands for a large one
+WANTED = ("matplotlib", "IPython", "ipykernel")
+LIBRARIES = (*(n for n in forkserver.LIBRARIES if n.startswith(WANTED)), "colorsys")  # the last stands for a large one
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,8 @@ def test_a_forked_kernel_is_one_like_any_other(server, tmp_path):
         "print('colorsys' in sys.modules, 'adlib.paths' in sys.modules, os.getppid())\n"
         "print(os.path.basename(os.getcwd()), os.environ['MARK'], os.environ['TQDM_DISABLE'])\n"
         "print('left' in globals(), 'wave' in sys.modules)\nleft = 1\nimport wave\n"
-        "os.environ['MARK'] = 'changed'\nsum(range(10**7))"
+        "os.environ['MARK'] = 'changed'\nsum(range(10**7))\n"
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
     )
     notebook = write_notebook(tmp_path / "books" / "a.ipynb", source)
     for mark in ("one", "two"):
@@ -70,6 +72,7 @@ def test_a_forked_kernel_is_one_like_any_other(server, tmp_path):
         assert done.returncode == 0, done.stderr
         lines = f"True False {server.pid}\nbooks {mark} 1\nFalse False\n"
         assert printed(output) == lines
+        assert '"image/png"' in output.read_text(encoding="utf-8"), "a figure is not drawn"
         record = record_of(output)
         assert 0.1 < record["cpu_s"] < 2 * record["duration_s"]
     until(lambda: not server.children())
