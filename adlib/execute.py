@@ -288,8 +288,11 @@ def report_so_far(output: Path) -> None:
     lock = FileLock(results / ".report.lock")
     if (notebook == TOUR or old) and taken(lock):
         command = [sys.executable, "-m", "adlib.report", "--profile", profile]
+        began = time.time()
         try:
             subprocess.run(command, check=False)  # it says itself what went wrong
+            if index.is_file():  # no newer than what it may not have read yet
+                os.utime(index, (began, began))
         finally:
             lock.release()
 

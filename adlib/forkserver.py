@@ -75,8 +75,11 @@ def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
 
 
 def running() -> bool:
-    """Whether the environment names a server on this machine."""
-    return ADDRESS in os.environ and Path(os.environ[ADDRESS]).is_socket()
+    """Whether the environment names a server on this machine that listens."""
+    if ADDRESS not in os.environ or not Path(os.environ[ADDRESS]).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(os.environ[ADDRESS]) == 0
 
 
 class ForkedProcess:

@@ -27,7 +27,7 @@ sys.exit(3)
 RUN = [sys.executable, "-m", "timeit", "-n1", "-r1"]
 ENVIRONMENT = dict(os.environ)
 WANTED = ("matplotlib", "IPython", "ipykernel")
-LIBRARIES = (*(n for n in forkserver.LIBRARIES if n.startswith(WANTED)), "colorsys")  # the last stands for a large one
+LIBRARIES = (*(n for n in forkserver.LIBRARIES if n.startswith(WANTED)), "colorsys")
 
 
 @pytest.fixture(scope="module")
