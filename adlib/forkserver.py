@@ -10,6 +10,7 @@ libraries.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets at the end of its parent
 ADDRESS = "ADLIB_FORKSERVER"  # the environment's name for the server's socket
 # Not matplotlib's inline backend: it draws only where it is imported by a running kernel.
 LIBRARIES = (
@@ -82,6 +84,10 @@ def running() -> bool:
         return connection.connect_ex(os.environ[ADDRESS]) == 0
 
 
+class ServerGoneError(RuntimeError):
+    """The server has ended; to papermill's caller it is a dead kernel, which may be tried again."""
+
+
 class ForkedProcess:
     """`python -m ...` in a fork, with what `jupyter_client` uses of `subprocess.Popen`.
 
@@ -89,6 +95,9 @@ class ForkedProcess:
         command: a Python, "-m", a module and its arguments.
         env: its environment.
         cwd: its folder.
+
+    Raises:
+        ServerGoneError: there is no server to ask.
     """
 
     stdin = stdout = stderr = None
@@ -97,22 +106,40 @@ class ForkedProcess:
     def __init__(self, command: list[str], env: dict[str, str], cwd: str) -> None:
         self.returncode: int | None = None
         self.connection = socket.socket(socket.AF_UNIX)
-        self.connection.connect(os.environ[ADDRESS])
-        self.replies = self.connection.makefile()
         request = json.dumps({"command": command, "env": env, "cwd": cwd}).encode()
-        socket.send_fds(self.connection, [len(request).to_bytes(8)], [1, 2])
-        self.connection.sendall(request)
-        self.pid = json.loads(self.replies.readline())["pid"]
+        try:
+            self.connection.connect(os.environ[ADDRESS])
+            self.replies = self.connection.makefile()
+            socket.send_fds(self.connection, [len(request).to_bytes(8)], [1, 2])
+            self.connection.sendall(request)
+        except OSError as error:
+            raise ServerGoneError(f"the fork server has ended: {error}") from error
+        self.pid = self.told()["pid"]
+
+    def told(self) -> dict:
+        """The server's next line.
+
+        Raises:
+            ServerGoneError: there is none. What the server has forked ends with it.
+        """
+        try:
+            line = self.replies.readline()
+        except ConnectionError:
+            line = ""
+        if not line:
+            raise ServerGoneError("the fork server has ended")
+        return json.loads(line)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end and give its exit status, or minus the signal that ended it.
 
         Raises:
             TimeoutError: it did not end in `timeout` seconds.
+            ServerGoneError: the server has ended, and the fork with it.
         """
         if self.returncode is None:
             self.connection.settimeout(timeout)
-            end = json.loads(self.replies.readline())
+            end = self.told()
             self.returncode = end["status"]
             ForkedProcess.cpu_seconds += end["cpu_s"]
             self.connection.close()
@@ -147,7 +174,6 @@ class Server:
     """Forks, tells who asked how the fork ends, and ends it when who asked has gone."""
 
     def __init__(self, address: str) -> None:
-        self.forks: set[int] = set()  # descriptors of those that run
         self.waiting = selectors.DefaultSelector()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(address)
@@ -156,12 +182,10 @@ class Server:
         self.waiting.register(sys.stdin, selectors.EVENT_READ, None)
 
     def serve(self) -> None:
-        """Answer until the process that started the server has gone; then end what still runs."""
+        """Answer until the process that started the server has gone."""
         while True:
             for key, _ in self.waiting.select():
                 if key.fileobj is sys.stdin:
-                    for fork in self.forks:
-                        signal.pidfd_send_signal(fork, signal.SIGKILL)
                     return
                 # Else another event of this round has ended it already.
                 if self.waiting.get_map().get(key.fd) == key:
@@ -188,7 +212,6 @@ class Server:
         for descriptor in descriptors:
             os.close(descriptor)
         ended = os.pidfd_open(pid)
-        self.forks.add(ended)
         tell(connection, {"pid": pid})
 
         def asker_gone() -> None:
@@ -199,7 +222,6 @@ class Server:
             _, status, used = os.wait4(pid, 0)
             end = {"status": os.waitstatus_to_exitcode(status)}
             end["cpu_s"] = used.ru_utime + used.ru_stime
-            self.forks.remove(ended)
             self.waiting.unregister(ended)
             os.close(ended)
             if connection in self.waiting.get_map():
@@ -218,9 +240,12 @@ def tell(connection: socket.socket, fact: dict) -> None:
 
 
 def become(request: dict, descriptors: list[int]) -> None:
-    """Turn this fork into the process that its command would start."""
+    """Turn this fork into the process that its command would start; it ends with the server."""
     status = 1
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if str(os.getppid()) != request["env"]["JPY_PARENT_PID"]:  # it was faster
+            return
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in zip([null, *descriptors], (0, 1, 2), strict=True):
@@ -267,7 +292,8 @@ def run(command: list[str]) -> None:
     """Run a module with its arguments in a fork, or in this process where there is no server."""
     if running():
         python = [sys.executable, "-m", *command]
-        sys.exit(ForkedProcess(python, dict(os.environ), str(Path.cwd())).wait())
+        with contextlib.suppress(ServerGoneError):  # its fork is gone too: this process begins anew
+            sys.exit(ForkedProcess(python, dict(os.environ), str(Path.cwd())).wait())
     sys.argv = command
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
 

@@ -125,6 +125,25 @@ def test_a_module_runs_in_a_fork_or_here(server):
             assert done.stderr.endswith(message) and bool(done.stderr) == bool(message)
 
 
+def test_a_killed_server_takes_its_forks_along(tmp_path, monkeypatch):
+    """Would catch a fork that goes on beside its second try, and cells that fail one after another
+    because the socket of a dead server still lies there."""
+    monkeypatch.setenv(forkserver.ADDRESS, "")
+    held = forkserver.start(1, ("colorsys",))
+    until(forkserver.running)
+    fork = forkserver.ForkedProcess([*RUN, "import time; time.sleep(600)"], dict(os.environ), ".")
+    os.kill(psutil.Process(fork.pid).ppid(), signal.SIGKILL)
+    with pytest.raises(forkserver.ServerGoneError, match="has ended"):
+        fork.wait()
+    until(lambda: not psutil.pid_exists(fork.pid))
+    assert Path(os.environ[forkserver.ADDRESS]).is_socket() and not forkserver.running()
+    with pytest.raises(forkserver.ServerGoneError, match="has ended: "):
+        forkserver.ForkedProcess([*RUN, "pass"], dict(os.environ), ".")
+    notebook = write_notebook(tmp_path / "books" / "a.ipynb", "print('ran')")
+    assert call(notebook, tmp_path / "cell.ipynb").returncode == 0
+    os.close(held)
+
+
 def test_without_a_server_here_a_kernel_is_started(tmp_path, monkeypatch):
     """Would catch a cell on another node of a cluster that waits for this machine's server."""
     monkeypatch.setenv(forkserver.ADDRESS, str(tmp_path / "elsewhere"))
