@@ -58,7 +58,8 @@ def trained():
         ({"score_weight": -1.0}, "score_weight=-1"),
         ({"restarts": 0}, "restarts=0: at least 1"),
         ({"search_chunk": 0}, "search_chunk=0"),
-        ({"width": 2}, "width=2: at least 4"),
+        ({"width": 2}, "width=2: allowed are 4 to 512"),
+        ({"width": 520}, "width=520: allowed are 4 to 512"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

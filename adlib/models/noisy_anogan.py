@@ -36,7 +36,7 @@ class NoisyAnoGANSettings(Settings):
     """Settings of NoisyAnoGAN; what the paper does not give is marked (open).
 
     Attributes:
-        width: largest number of feature maps, that of all sides up to 32 px.
+        width: largest number of feature maps, that of all sides up to 32 px; 4 to 512.
         latent: length of the code z, uniform on the hypersphere.
         first_side: side in pixels at which the networks start to grow; up to `side`.
         gamma: weight of the GAN's game; 1 - gamma weighs the abnormal images. 1 is AnoGAN, which
@@ -89,8 +89,8 @@ class NoisyAnoGANSettings(Settings):
             raise ValueError(f"gamma={self.gamma}: allowed is above 0 to 1 (AnoGAN)")
         if not 0 <= self.score_weight <= 1:
             raise ValueError(f"score_weight={self.score_weight}: allowed is 0 to 1")
-        if self.width < 4:
-            raise ValueError(f"width={self.width}: at least 4 is needed")
+        if not 4 <= self.width <= 512:  # a wider layer's sums could round, see ExactDense
+            raise ValueError(f"width={self.width}: allowed are 4 to 512")
         for name in ("penalty_every", "search_steps", "restarts", "search_chunk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
