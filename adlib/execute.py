@@ -290,8 +290,8 @@ def report_so_far(output: Path) -> None:
         command = [sys.executable, "-m", "adlib.report", "--profile", profile]
         began = time.time()
         try:
-            subprocess.run(command, check=False)  # it says itself what went wrong
-            if index.is_file():  # no newer than what it may not have read yet
+            done = subprocess.run(command, check=False)  # it says itself what went wrong
+            if done.returncode == 0:  # no newer than what it may not have read yet
                 os.utime(index, (began, began))
         finally:
             lock.release()

@@ -14,10 +14,10 @@ os.environ["MPLBACKEND"] = "Agg"
 # As in adlib.report: before nbformat is imported, whose grammar of addresses takes two seconds.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-import seeds  # noqa: E402 (torch is imported there)
-from seeds import pytest_runtest_setup  # noqa: E402, F401
+if "ADLIB_TEST_SEED" in os.environ:
+    import seeds
 
-seeds.install()
+    seeds.install(int(os.environ["ADLIB_TEST_SEED"]))
 LOOPBACK = ("127.", "::1", "localhost")
 # Whole studies take longest: with several workers they begin first, so that none is left over.
 FIRST = ("test_notebooks.py", "test_snakefile.py")

@@ -262,8 +262,13 @@ def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
 
 def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
     """Would catch no report after the tour, one after every cell, and one outside of a study."""
-    built = []
-    monkeypatch.setattr(execute.subprocess, "run", lambda command, check: built.append(command))
+    built, status = [], 0
+
+    def build(command, check):
+        built.append(command)
+        return SimpleNamespace(returncode=status)
+
+    monkeypatch.setattr(execute.subprocess, "run", build)
     tour, other = (
         execute.paths.results_root() / "quick" / "beyond" / name / "a-b-s0.ipynb"
         for name in (execute.TOUR, "audit")
@@ -279,7 +284,9 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
     execute.report_so_far(tour)
     old = time.time() - execute.REPORT_EVERY_S - 1
     os.utime(index, (old, old))
+    status = 1
     execute.report_so_far(other)
+    assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
     wanted = [sys.executable, "-m", "adlib.report", "--profile", "quick"]
     assert built == [wanted, wanted]
     with FileLock(execute.paths.results_root() / ".report.lock"):
