@@ -40,7 +40,7 @@ lab: $(INSTALLED)
 	@$(BIN)/python -m jupyter lab notebooks
 
 bench: export TQDM_DISABLE := 1
-# As in the notebooks' kernels, see adlib/execute.py.
+# As in the notebooks' kernels, see adlib/study/execute.py.
 bench: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 bench: export MALLOC_MMAP_THRESHOLD_ := 33554432
 bench: $(INSTALLED)

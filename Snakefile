@@ -11,7 +11,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from adlib import execute, forkserver, paths, profiles
+from adlib.data import sets
+from adlib.study import execute, forkserver, profiles
+from adlib.host import paths
 
 PROFILE = config.get("profile", "quick")
 THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
@@ -32,13 +34,13 @@ def name(cell):
     return f"{cell.paper}/{cell.notebook}/{cell.id}"
 
 
-stamp = cache(profiles.stamp)  # many cells look at the same folder
+stamp = cache(sets.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
-REPORT = files("adlib/report", "**/*.py", "templates/**/*")
+REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
-STARTERS = {"adlib/execute.py", "adlib/forkserver.py", "adlib/kernels.py"}
+STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
 SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, *STARTERS}]
 
 
@@ -88,7 +90,7 @@ rule cell:
         attempt=lambda w, attempt: attempt,
     retries: 1  # does something only after a dead kernel or a killed process
     shell:
-        "{PYTHON:q} -m adlib.forkserver run adlib.execute {input.notebook:q} {params.executed:q} {params.values:q}"
+        "{PYTHON:q} -m adlib.study.forkserver run adlib.study.execute {input.notebook:q} {params.executed:q} {params.values:q}"
         " --attempt {resources.attempt}"
 
 
@@ -105,4 +107,4 @@ rule report:
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib.report --profile {PROFILE:q}"
+        "{PYTHON:q} -m adlib.study.site --profile {PROFILE:q}"

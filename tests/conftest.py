@@ -11,7 +11,7 @@ import pytest
 # Before torch is imported: small tensors are slower on several threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
-# As in adlib.report: before nbformat is imported, whose grammar of addresses takes two seconds.
+# As in adlib.study.site: before nbformat is imported, whose grammar of addresses takes two seconds.
 sys.modules.setdefault("rfc3987_syntax", None)
 
 if "ADLIB_TEST_SEED" in os.environ:

@@ -7,8 +7,7 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from adlib import profiles
-from adlib.report import assemble
+from adlib.study import profiles, summary
 
 PAPER = "CBiGAN (Carrara et al., ICPR 2020)"
 METRIC = "max_balanced_accuracy"
@@ -57,7 +56,7 @@ def cell(root, rows, table="table2_x", dataset="mvtec_ad", category="screw", see
     same = {"paper": paper, "table": table, "dataset": dataset, "category": category}
     if rows:
         made = pd.DataFrame([same | {"seed": seed, "profile": profile} | r for r in rows])
-        made[assemble.COLUMNS].to_csv(folder / f"{stem}.csv", index=False)
+        made[summary.COLUMNS].to_csv(folder / f"{stem}.csv", index=False)
     info = PngInfo()
     info.add_text("Description", f"Examples of <{category}>")
     Image.new("L", (4, 4)).save(folder / f"{stem}__examples.png", pnginfo=info)
@@ -85,7 +84,7 @@ def publish(root, *rows, note="own run"):
     filled = [(*values, "Table II", METRIC)[:5] for values in rows]
     made = pd.DataFrame(filled, columns=columns)
     made = made.assign(paper=PAPER, dataset="MVTec AD", source="paper text", note=note)
-    made[assemble.PUBLISHED].to_csv(root / "published.csv", index=False)
+    made[summary.PUBLISHED].to_csv(root / "published.csv", index=False)
 
 
 def made_tree(root):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adlib import paths
+from adlib.host import paths
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adlib import paths, profiles
-from adlib.report import pages
+from adlib.host import paths
+from adlib.study import profiles
+from adlib.study.site import pages
 
 CELLS = profiles.cells("smoke")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adlib import profiles
+from adlib.data import sets
 
 HOME = Path(__file__).resolve().parents[1]
 FIRST = {"toy/first/synthetic-one-s0", "toy/first/mvtec_ad-two-s0"}
@@ -25,7 +25,7 @@ seeds = [0]
 sets = {synthetic = ["one"], mvtec_ad = ["two"], absent_set = ["three"]}
 """
 WRITE = """
-from adlib import profiles
+from adlib.study import profiles
 cell = profiles.Cell(profile, 'toy', NAME, dataset, category, seed)
 with open(f'{NAME}-{category}.runs', 'a') as file:
     file.write('x')
@@ -33,7 +33,7 @@ cell.file('.csv').write_text(category)
 """
 
 REPORT = """
-from adlib import paths
+from adlib.host import paths
 index = paths.results_root() / 'report' / 'index.html'
 index.parent.mkdir(exist_ok=True)
 index.touch()
@@ -178,22 +178,22 @@ def test_stamp_of_images(tmp_path, monkeypatch, change, stale):
     folder = tmp_path / "mvtec_ad" / "one"
     (folder / "good").mkdir(parents=True)
     (folder / "good" / "0.png").write_bytes(b"image")
-    before = profiles.stamp("mvtec_ad", "one")
-    assert before != profiles.stamp("mvtec_ad", "two")
+    before = sets.stamp("mvtec_ad", "one")
+    assert before != sets.stamp("mvtec_ad", "two")
     change(folder)
-    assert (profiles.stamp("mvtec_ad", "one") != before) == stale
+    assert (sets.stamp("mvtec_ad", "one") != before) == stale
 
 
 def test_stamp_of_other_sets(tmp_path, monkeypatch):
     """Catches a set in one folder that is looked for below its category, and a package's stamp."""
     monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
-    before = profiles.stamp("magnetic_tile", "tile")
+    before = sets.stamp("magnetic_tile", "tile")
     (tmp_path / "magnetic_tile" / "MT_Blowhole").mkdir(parents=True)
     (tmp_path / "magnetic_tile" / "MT_Blowhole" / "0.jpg").touch()
-    assert profiles.stamp("magnetic_tile", "tile") != before
+    assert sets.stamp("magnetic_tile", "tile") != before
     (tmp_path / "elpv").mkdir()
     (tmp_path / "elpv" / "0.png").touch()
-    assert profiles.stamp("elpv", "mono") == ""
+    assert sets.stamp("elpv", "mono") == ""
 
 
 def test_touched_files_the_report_and_the_engine_change_no_number(project):

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from adlib.files import atomic, sha256_file, write_text
-from adlib.paths import cache_root
+from adlib.host.files import atomic, sha256_file, write_text
+from adlib.host.paths import cache_root
 
 _BLOCK = 64 * 2**20  # bytes of decoded images held in memory while a cache file is built
 WORKERS = min(16, os.cpu_count() or 1)

@@ -6,8 +6,8 @@ from adlib.data import classes, layouts, listers, mosaics
 from adlib.data.dataset import Archive, Dataset
 from adlib.data.images import ImageSet
 from adlib.data.medical import MEDICAL
-from adlib.paths import data_root
-from adlib.profiles import CIFAR, DIGITS, INLIERS, MVTEC_TEXTURES
+from adlib.data.sets import CIFAR, DIGITS, INLIERS, MVTEC_TEXTURES
+from adlib.host.paths import data_root
 
 # Images per category: training normal, test normal, test abnormal; side in pixels (Carrara et al.
 # 2020, Table I).

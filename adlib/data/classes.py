@@ -20,8 +20,8 @@ from PIL import Image
 from adlib.data import cache, layouts
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
-from adlib.files import write_text
-from adlib.profiles import CIFAR, PLACES
+from adlib.data.sets import CIFAR, PLACES
+from adlib.host.files import write_text
 
 COPY = "from a lossy JPEG copy"
 _ALIASES = {"airplane": "plane", "automobile": "car"}

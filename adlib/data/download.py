@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from adlib.data import layouts
 from adlib.data.catalogue import CATALOGUE, Dataset, info, require_category
-from adlib.paths import data_root
+from adlib.host.paths import data_root
 
 
 def download(

@@ -6,17 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
 from adlib.data import cache, decode
-from adlib.data.tiles import Mosaics, Stored, array_digests
+from adlib.data.arrays import Mosaics, Stored, array_digests
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
-Index = Sequence[int] | np.ndarray | torch.Tensor | slice | None
+if TYPE_CHECKING:
+    import torch
+
+Index = Union[Sequence[int], np.ndarray, "torch.Tensor", slice, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ class ImageSet:
 
     def pixels(
         self, index: Index = None, side: int | None = None, channels: int = 3
-    ) -> torch.Tensor:
+    ) -> "torch.Tensor":
         """Pixels of the images `index` (all by default): uint8 (N, channels, side, side), 0 to 255.
 
         Resized with an antialiased bilinear filter; an image that is not square is squeezed into
@@ -108,9 +111,9 @@ class ImageSet:
             (len(self), channels, side, side),
             lambda row: decode.resized(self._opened(row), side, channels),
         )
-        return torch.from_numpy(cache.read(path, rows))
+        return _tensor(cache.read(path, rows))
 
-    def masks(self, index: Index = None, side: int | None = None) -> torch.Tensor:
+    def masks(self, index: Index = None, side: int | None = None) -> "torch.Tensor":
         """Masks of the images `index`: bool (N, side, side), True = defective, False on normals.
 
         A resized pixel is defective where at least half of its area is; a defect too small for that
@@ -136,7 +139,7 @@ class ImageSet:
         )
         wanted = np.flatnonzero(np.isin(rows, masked))
         masks[wanted] = cache.read(path, np.searchsorted(masked, rows[wanted])).astype(bool)
-        return torch.from_numpy(masks)
+        return _tensor(masks)
 
     def digests(self) -> list[str]:
         """SHA-256 of each image's bytes (of a mosaic: of its tiles' digests), in table order."""
@@ -282,3 +285,9 @@ class ImageSet:
 
 def _tally(values: object) -> dict[str, int]:
     return {str(key): int(n) for key, n in pd.Series(list(values)).value_counts().items()}
+
+
+def _tensor(array: np.ndarray) -> "torch.Tensor":
+    import torch  # here, because the engine lists images without torch's seconds
+
+    return torch.from_numpy(array)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from adlib.data import layouts, synthetic
+from adlib.data.arrays import Stored
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
-from adlib.data.tiles import Stored
 
 if TYPE_CHECKING:
     import h5py

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from adlib.data import layouts
+from adlib.data.arrays import Mosaics, array_digests
 from adlib.data.classes import digit_arrays, mnist_arrays
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
 from adlib.data.protocols import generator
-from adlib.data.tiles import Mosaics, array_digests
 
 ABNORMAL_DIGIT = 3
 

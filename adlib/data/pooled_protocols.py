@@ -11,15 +11,7 @@ import numpy as np
 from adlib.data.class_protocols import own_labels
 from adlib.data.images import ImageSet
 from adlib.data.layouts import nearest
-from adlib.data.protocols import (
-    Split,
-    assembled,
-    check_shares,
-    draw_names,
-    drop,
-    generator,
-    usable,
-)
+from adlib.data.protocols import Split, assembled, check_shares, draw_names, drop, generator, usable
 
 
 def pooled_balanced(images: ImageSet, seed: int = 0, validation: float = 0.2) -> Split:

@@ -3,12 +3,15 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from adlib.data.images import ImageSet
+
+if TYPE_CHECKING:
+    import torch
 
 PARTS = ("train", "abnormal", "validation", "test")
 
@@ -48,11 +51,11 @@ class Split:
             raise ValueError(f"Unknown part {part!r}; there is {', '.join(PARTS)}.")
         return getattr(self, part)
 
-    def pixels(self, part: str, side: int | None = None, channels: int = 3) -> torch.Tensor:
+    def pixels(self, part: str, side: int | None = None, channels: int = 3) -> "torch.Tensor":
         """Pixels of a part: uint8 (N, channels, side, side); see `ImageSet.pixels`."""
         return self.images.pixels(self.rows(part), side, channels)
 
-    def masks(self, part: str, side: int | None = None) -> torch.Tensor:
+    def masks(self, part: str, side: int | None = None) -> "torch.Tensor":
         """Masks of a part: bool (N, side, side); see `ImageSet.masks`."""
         return self.images.masks(self.rows(part), side)
 

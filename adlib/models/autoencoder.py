@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adlib import losses
+from adlib.models import losses
 from adlib.models.base import Settings, Trainable, register
 
 # (channels in units of `width`, stride) from 128 px to 8 px; smaller inputs skip the first ones.

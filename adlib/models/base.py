@@ -22,8 +22,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from adlib import augment
-from adlib.files import atomic
+from adlib.host.files import atomic
+from adlib.models import training
+from adlib.networks import augment
 
 REGISTRY: dict[str, type["Detector"]] = {}
 
@@ -245,7 +246,7 @@ class Detector(ABC):
 
 
 class Trainable(Detector):
-    """Base of the detectors that are trained step by step, by `adlib.training`.
+    """Base of the detectors that are trained step by step, by `adlib.models.training`.
 
     A subclass also names the networks whose running average is scored in `averaged`.
     """
@@ -278,13 +279,11 @@ class Trainable(Detector):
         """
 
     def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
-        """Train on the training part of `split`; see `adlib.training.train`, which this calls.
+        """Train on the training part of `split`; see `training.train`, which this calls.
 
         Raises:
             ValueError: the method needs labelled abnormal images and the split has none.
         """
-        from adlib import training  # here, because training needs this module
-
         size = self.settings.side, self.settings.channels
         if self.uses_abnormal:
             if len(split.abnormal) == 0:

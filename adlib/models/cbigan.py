@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adlib import losses
-from adlib.losses import at_least_float32 as wide
+from adlib.host.device import at_least_float32 as wide
+from adlib.models import losses
 from adlib.models.base import Settings, Trainable, register
-from adlib.models.residual import Critic, Encoder, Generator, initialise
+from adlib.networks.residual import Critic, Encoder, Generator, initialise
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class CBiGAN(Trainable):
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
-        networks = {"encoder": Encoder(s), "generator": Generator(s)}
-        if (
-            s.alpha < 1
-        ):  # the adversarial term has weight 1 - alpha: without it nobody reads a critic
-            networks["critic"] = Critic(s)
+        sizes = s.input_side, s.channels, s.width, s.latent, s.bias == "all"
+        networks = {"encoder": Encoder(*sizes), "generator": Generator(*sizes)}
+        # The adversarial term has weight 1 - alpha: without it nobody reads a critic.
+        if s.alpha < 1:
+            networks["critic"] = Critic(*sizes)
         for network in networks.values():
             network.apply(initialise)
         return networks

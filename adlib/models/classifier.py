@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib.models import pyramid
 from adlib.models.base import Settings, Trainable, register
+from adlib.networks import pyramid
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ClassifierSettings(Settings):
     def __post_init__(self) -> None:
         """Check the input's side."""
         super().__post_init__()
-        pyramid.check_side(self)
+        pyramid.check_side(self.input_side)
 
 
 @register
@@ -51,9 +51,10 @@ class Classifier(Trainable):
         return True
 
     def build(self) -> dict[str, nn.Module]:
-        head = nn.Conv2d(pyramid.top(self.settings)[0], 1, 1)
+        s = self.settings
+        head = nn.Conv2d(pyramid.top(s.input_side, s.width)[0], 1, 1)
         nn.init.zeros_(head.bias)
-        network = nn.Sequential(*pyramid.down(self.settings), head)
+        network = nn.Sequential(*pyramid.down(s.input_side, s.channels, s.width), head)
         return {"classifier": network.apply(pyramid.initialise)}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

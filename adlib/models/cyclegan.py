@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib import augment
-from adlib.losses import at_least_float32
-from adlib.models import backbones, translation
+from adlib.host.device import at_least_float32
 from adlib.models.base import Settings, Trainable, register
+from adlib.networks import augment, backbones, translation
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ networks are CBiGAN's residual ones, which take more sizes and have no batch or 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from adlib import losses
+from adlib.models import losses
 from adlib.models.base import Settings, Trainable, register
-from adlib.models.residual import Encoder, Generator, Trunk, initialise
+from adlib.networks.residual import Encoder, Generator, Trunk, initialise
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class FAnoGANSettings(Settings):
     critic_steps: int = 5
     penalty_weight: float = 10.0
     encoder_rate: float = 5e-5
-    bias: ClassVar[str] = "all"  # read by CBiGAN's networks
 
     def __post_init__(self) -> None:
         """Check ranges and the input's side."""
@@ -62,10 +60,10 @@ class FAnoGANSettings(Settings):
 class Critic(nn.Module):
     """D: image to a real number `(N, 1)`; higher = more like a real image."""
 
-    def __init__(self, settings: FAnoGANSettings) -> None:
+    def __init__(self, side: int, channels: int, width: int) -> None:
         super().__init__()
-        self.trunk = Trunk(settings)
-        self.output = nn.Linear(16 * settings.width * (settings.input_side // 32) ** 2, 1)
+        self.trunk = Trunk(channels, width)
+        self.output = nn.Linear(16 * width * (side // 32) ** 2, 1)
 
     def features(self, x: Tensor) -> Tensor:
         """f: the last map, flattened to `(N, d)`, as the authors read it."""
@@ -84,7 +82,12 @@ class FAnoGAN(Trainable):
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
-        networks = {"encoder": Encoder(s), "generator": Generator(s), "critic": Critic(s)}
+        size = s.input_side, s.channels, s.width
+        networks = {
+            "encoder": Encoder(*size, s.latent),
+            "generator": Generator(*size, s.latent),
+            "critic": Critic(*size),
+        }
         for network in networks.values():
             network.apply(initialise)
         return networks

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib import augment
-from adlib.models import backbones
+from adlib.host.device import default_device
 from adlib.models.base import Detector, Settings
+from adlib.networks import augment, backbones
 
 # Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
 PIXELS = {"cpu": 1 << 17, "cuda": 1 << 22}
@@ -107,12 +107,10 @@ class FeatureDetector(Detector):
         Returns:
             One row: `step` 1 and what the method tells of its memory.
         """
-        from adlib import training  # here, because training needs the models
-
         pixels = split.pixels("train", self.settings.side, self.settings.channels)
         self.check_images(pixels)
         self.networks = nn.ModuleDict(self.build())
-        self.to(device or training.default_device())
+        self.to(device or default_device())
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
             batches = (self.maps(augment.to_float(x.to(self.device))) for x in pixels.split(BATCH))

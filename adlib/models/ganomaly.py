@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib.losses import at_least_float32 as wide
-from adlib.models import pyramid
+from adlib.host.device import at_least_float32 as wide
 from adlib.models.base import Settings, Trainable, register
+from adlib.networks import pyramid
 
 CHECK_EVERY = 25  # steps between two looks at the discriminator's loss
 TOO_EASY = 1e-5  # a discriminator below this loss starts anew
@@ -59,17 +59,17 @@ class GANomalySettings(Settings):
         super().__post_init__()
         self.require("losses", ("code", "release", "paper"))
         self.require("score", ("squared", "l1"))
-        pyramid.check_side(self)
+        pyramid.check_side(self.input_side)
 
 
 class Generator(nn.Module):
     """G_E, G_D and E: image to reconstruction, its code and the reconstruction's code."""
 
-    def __init__(self, settings: GANomalySettings) -> None:
+    def __init__(self, side: int, channels: int, width: int, latent: int) -> None:
         super().__init__()
-        self.encoder = pyramid.encoder(settings, settings.latent)
-        self.decoder = pyramid.decoder(settings, settings.latent)
-        self.second_encoder = pyramid.encoder(settings, settings.latent)
+        self.encoder = pyramid.encoder(side, channels, width, latent)
+        self.decoder = pyramid.decoder(side, channels, width, latent)
+        self.second_encoder = pyramid.encoder(side, channels, width, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`(N, C, S, S)` to reconstruction of that shape and two codes `(N, latent)`."""
@@ -81,9 +81,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """D: image to features `(N, n, rest, rest)` and logit `(N,)`, high for a real image."""
 
-    def __init__(self, settings: GANomalySettings) -> None:
+    def __init__(self, side: int, channels: int, width: int) -> None:
         super().__init__()
-        *layers, self.classifier = pyramid.encoder(settings, 1)
+        *layers, self.classifier = pyramid.encoder(side, channels, width, 1)
         self.features = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,8 @@ class GANomaly(Trainable):
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
-        networks = {"generator": Generator(s), "discriminator": Discriminator(s)}
+        size = s.input_side, s.channels, s.width
+        networks = {"generator": Generator(*size, s.latent), "discriminator": Discriminator(*size)}
         for network in networks.values():
             network.apply(pyramid.initialise)
         return networks

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from adlib.models.progressive import Conv, Dense, normalise
+from adlib.networks.progressive import Conv, Dense, normalise
 
 
 def frozen(network: nn.Module) -> nn.Module:

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib import augment, losses
+from adlib.models import losses
 from adlib.models.base import Settings, Trainable, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
-from adlib.models.progressive import (
+from adlib.networks import augment
+from adlib.networks.progressive import (
     SIDES,
     Discriminator,
     Generator,

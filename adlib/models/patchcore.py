@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib import neighbours
 from adlib.models.base import register
 from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+from adlib.networks import neighbours
 
 PROJECTED = 128  # dimensions in which the memory is thinned
 

@@ -4,8 +4,17 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from adlib.plots.audit import worth_in_points
+from adlib.plots.comparison import (  # fmt: skip
+    against_share,
+    critical_differences,
+    dots,
+    false_colours,
+    heat_maps,
+    outlined,
+    quality_against_cost,
+)
 from adlib.plots.images import boxes, difference, gallery, layer_diagram, mosaics
-from adlib.plots.numbers import (
+from adlib.plots.numbers import (  # fmt: skip
     curves,
     curves_on_test,
     embedding,
@@ -16,17 +25,8 @@ from adlib.plots.numbers import (
     roc_curves,
     score_histograms,
     sweeps,
-)  # fmt: skip
+)
 from adlib.plots.promises import promises
-from adlib.plots.ranks import (
-    against_share,
-    critical_differences,
-    dots,
-    false_colours,
-    heat_maps,
-    outlined,
-    quality_against_cost,
-)  # fmt: skip
 
 __all__ = [
     "against_share", "boxes", "critical_differences", "curves", "curves_on_test", "difference",

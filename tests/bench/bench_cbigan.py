@@ -16,14 +16,16 @@ from common import Batches, OurTrainer, Pictures, add_precision, median_seconds
 from torch import nn
 from torch.utils.data import DataLoader
 
-from adlib import augment, models, training
+from adlib import models
+from adlib.host.device import default_device, resolve_precision
+from adlib.networks import augment
 
 SCORED = 64  # images, and the size of a scoring batch
 
 
 def plain_networks(settings: dict) -> nn.ModuleDict:
     """Make the same networks, float32 and contiguous."""
-    return models.CBiGAN(**settings).networks.to(training.default_device())
+    return models.CBiGAN(**settings).networks.to(default_device())
 
 
 class PlainTrainer:
@@ -36,7 +38,7 @@ class PlainTrainer:
         self.players = torch.optim.Adam(players, 1e-4, (0.0, 0.9))
         self.critic = torch.optim.Adam(self.d.parameters(), 1e-4, (0.0, 0.9))
         self.draw, self.alpha = Batches(pixels, batch).draw, settings.get("alpha", 1e-4)
-        self.device = training.default_device()
+        self.device = default_device()
 
     def step(self) -> None:
         x = self.draw()
@@ -109,8 +111,8 @@ def main() -> None:
     check(settings, few)
     plain = PlainTrainer(settings, pixels, a.batch)
     ours = OurTrainer(models.CBiGAN(**settings), pixels, a.batch, a.precision)
-    device = training.default_device()
-    precision = training.resolve_precision(a.precision, device)
+    device = default_device()
+    precision = resolve_precision(a.precision, device)
     print(f"CBiGAN {a.side} px, width {a.width}, batch {a.batch}, {device}, {precision}, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
     line = "{:<28}plain {}   adlib {}   {}"

@@ -15,7 +15,9 @@ from common import Batches, OurTrainer, add_precision, median_seconds
 from torch import nn
 from torch.nn import functional as F
 
-from adlib import augment, models, training
+from adlib import models
+from adlib.host.device import default_device, resolve_precision
+from adlib.networks import augment
 
 CHECKED = 2  # images of either kind that both must treat alike
 
@@ -177,8 +179,8 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (256, a.channels, a.side, a.side)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    device = training.default_device()
-    precision = training.resolve_precision(a.precision, device)
+    device = default_device()
+    precision = resolve_precision(a.precision, device)
     print(f"Cycle-GAN {a.side} px, {a.channels} channel(s), batch {a.batch}, {device}, "
           f"{precision}, {torch.get_num_threads()} threads")  # fmt: skip
     for width in a.width:

@@ -14,8 +14,9 @@ from common import Batches, OurTrainer, add_precision, median_seconds
 from torch import nn
 from torch.nn import functional as F
 
-from adlib import augment, models, training
-from adlib.models import pyramid
+from adlib import models
+from adlib.host.device import default_device, resolve_precision
+from adlib.networks import augment, pyramid
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
@@ -31,7 +32,7 @@ class PlainTrainer:
     """The plain training loop."""
 
     def __init__(self, settings: dict, pixels: torch.Tensor, batch: int) -> None:
-        self.device = training.default_device()
+        self.device = default_device()
         nets = plain_copy(models.GANomaly(**settings).networks).to(self.device)
         self.g, self.d = nets["generator"], nets["discriminator"]
         self.adam_g, self.adam_d = (
@@ -86,8 +87,8 @@ def main() -> None:
     check(settings, pixels[: a.batch])
     plain = PlainTrainer(settings, pixels, a.batch)
     ours = OurTrainer(models.GANomaly(**settings), pixels, a.batch, a.precision)
-    device = training.default_device()
-    precision = training.resolve_precision(a.precision, device)
+    device = default_device()
+    precision = resolve_precision(a.precision, device)
     print(f"GANomaly {a.side} px, {a.channels} channel(s), width {a.width}, batch {a.batch}, "
           f"{device}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
     slow, fast = median_seconds(plain.step, ours.step, repeats=a.repeats)

@@ -12,7 +12,10 @@ import torch
 from common import median_seconds
 from torch.nn import functional as F
 
-from adlib import augment, data, models, neighbours, provenance, training
+from adlib import data, models
+from adlib.host import provenance
+from adlib.host.device import default_device
+from adlib.networks import augment, neighbours
 
 SEARCHED = 8  # images whose patches are searched for
 
@@ -52,7 +55,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--repeats", type=int, default=3)
     a = parser.parse_args()
-    device = training.default_device()
+    device = default_device()
     if a.data == "generated":
         split = Generated(a.images)
     else:

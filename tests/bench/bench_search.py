@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from common import Seconds, median_seconds
 
-from adlib import augment, models, training
+from adlib import models
+from adlib.host.device import default_device
+from adlib.networks import augment
 
 IMAGES = 64
 PLAIN = 4  # images of the plain loop in one measurement: each takes as long as the other
@@ -67,7 +69,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=IMAGES)
     parser.add_argument("--repeats", type=int, default=5)
     a = parser.parse_args()
-    device = training.default_device()
+    device = default_device()
     generator = torch.Generator().manual_seed(0)
     size = IMAGES, 1, a.side, a.side
     pixels = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)

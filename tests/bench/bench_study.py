@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from adlib import paths
+from adlib.host import paths
 
 LIMIT = 0.25  # of the seconds of all cells
 

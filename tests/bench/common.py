@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from adlib import models, training
-from adlib.training import Budget
+from adlib import models
+from adlib.host.device import default_device
+from adlib.models import training
+from adlib.models.training import Budget
 
 
 class Seconds(NamedTuple):
@@ -53,7 +55,7 @@ class Batches:
 
     def __init__(self, pixels: torch.Tensor, batch: int) -> None:
         self.loader = DataLoader(Pictures(pixels), batch, shuffle=True, drop_last=True)
-        self.batches, self.device = iter(self.loader), training.default_device()
+        self.batches, self.device = iter(self.loader), default_device()
 
     def draw(self) -> torch.Tensor:
         try:
@@ -64,12 +66,12 @@ class Batches:
 
 
 class OurTrainer:
-    """`adlib.training`'s loop, one step a call, without checkpoints."""
+    """`adlib.models.training`'s loop, one step a call, without checkpoints."""
 
     def __init__(
         self, detector: models.Detector, pixels: torch.Tensor, batch: int, precision: str = "auto"
     ) -> None:
-        device = training.default_device()
+        device = default_device()
         self.detector, self.batch, self.precision = detector.to(device), batch, precision
         detector.networks.train()
         average = training._Average(detector)

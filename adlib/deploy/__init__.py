@@ -1,0 +1,1 @@
+"""A detector for images of one's own: train, calibrate, score, export."""

@@ -1,0 +1,259 @@
+"""A detector with the threshold that makes a decision of its score, and what was promised with it.
+
+Two promises can be had, both from images that the detector has not learnt from and that come from
+the same source as those to be judged:
+
+- ``fpr 0.05``: of normal images at most 5 in 100 are called abnormal; set on normal images.
+- ``miss 0.1``: of abnormal images at most 10 in 100 are called normal; set on abnormal images.
+
+Each holds on average over calibration sets (`thresholds.conformal_threshold`; for false alarms the
+same rule on the mirrored scores of normal images). With ``confidence 0.9`` it holds for nine of ten
+calibration sets (`thresholds.high_probability_threshold`), which takes more images. With too few no
+threshold but "everything is abnormal" would keep the promise. A line that stops every part is of no
+use, and whoever sets it up should know before it runs: that is an error which says how many images
+are needed and what the present ones can promise.
+"""
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adlib import models
+from adlib.data import decode
+from adlib.host import provenance
+from adlib.host.files import atomic
+from adlib.metrics import thresholds
+from adlib.models.features import FeatureDetector
+
+KEY = "adlib_decision"  # of the metadata in the file
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a threshold promises.
+
+    Attributes:
+        kind: "fpr" (share of normal images called abnormal) or "miss" (of abnormal ones called
+            normal).
+        rate: the share, between 0 and 1.
+        confidence: share of calibration sets for which the promise holds; None: on average.
+    """
+
+    kind: str
+    rate: float
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be promised."""
+        shares = [self.rate] if self.confidence is None else [self.rate, self.confidence]
+        if self.kind not in ("fpr", "miss") or not all(0 < share < 1 for share in shares):
+            raise ValueError(
+                f"target '{self}': allowed are for example 'fpr 0.05' (false alarms among normal "
+                "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
+                "rates and confidence lie between 0 and 1"
+            )
+
+    @classmethod
+    def parse(cls, text: "str | Target") -> "Target":
+        """Read "fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9". A ValueError names the forms."""
+        if isinstance(text, Target):
+            return text
+        number = r"(\d*\.?\d+)"
+        found = re.fullmatch(rf"(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?", text.strip())
+        if not found:
+            return cls(text, math.nan)
+        kind, rate, confidence = found.groups()
+        return cls(kind, float(rate), float(confidence) if confidence else None)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        rate = "" if math.isnan(self.rate) else f" {_plain(self.rate)}"
+        return f"{self.kind}{rate}" + (
+            f" confidence {_plain(self.confidence)}" if self.confidence else ""
+        )
+
+    @property
+    def delta(self) -> float | None:
+        """Allowed share of misleading calibration sets."""
+        return None if self.confidence is None else 1 - self.confidence
+
+    @property
+    def label(self) -> int:
+        """Label of the images that set the threshold: 0 normal, 1 abnormal."""
+        return int(self.kind == "miss")
+
+    def images_needed(self) -> int:
+        """How many of these images must be held out."""
+        return thresholds.images_needed(self.rate, self.delta)
+
+    def check(self, n: int) -> None:
+        """Raise a ValueError if `n` held-out images are too few, with what `n` could promise."""
+        if n >= self.images_needed():
+            return
+        which = ("normal", "abnormal")[self.label]
+        way_out = ""
+        if n:
+            best = 1 / (n + 1) if self.delta is None else 1 - self.delta ** (1 / n)
+            if (best := math.ceil(1000 * best) / 1000) < 1:
+                way_out = f" or ask for '{Target(self.kind, best, self.confidence)}'"
+        raise ValueError(
+            f"'{self}' needs {self.images_needed()} {which} images that the detector has not learnt"
+            f" from, and {n} can be held out (at most half of the normal images, or of the "
+            f"abnormal ones where the method learns from them). Add {which} images{way_out}."
+        )
+
+    def threshold(self, scores: ArrayLike) -> float:
+        """Threshold from scores of held-out images of the label.
+
+        Raises:
+            ValueError: too few images, scores that are not finite.
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        self.check(scores.size)
+        if self.label == 0:
+            scores = -scores
+        if self.delta is None:
+            found = thresholds.conformal_threshold(scores, self.rate)
+        else:
+            found = thresholds.high_probability_threshold(scores, self.rate, self.delta)
+        # The normal image at the threshold stays normal, as the abnormal one stays abnormal.
+        return found if self.label else float(np.nextafter(-found, np.inf))
+
+
+def _plain(share: float) -> str:
+    """All digits of a share, never as 5e-05."""
+    return np.format_float_positional(share, trim="-")
+
+
+@dataclass(frozen=True)
+class CalibratedDetector:
+    """A detector that decides.
+
+    Attributes:
+        detector: gives scores and maps.
+        threshold: an image is abnormal when its score is at least this.
+        target: what the threshold promises.
+        facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts and
+            errors on all held-out images), `decoding` (how files become pixels), `created`,
+            `commit`, `versions` and what the caller added.
+    """
+
+    detector: models.Detector
+    threshold: float
+    target: Target
+    facts: dict[str, object]
+
+    def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
+        """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
+        return self.detector.score(images, batch) >= self.threshold
+
+    def __str__(self) -> str:
+        """What it is and what was promised, in a line."""
+        held, which = self.facts["held_out"], ("normal", "abnormal")[self.target.label]
+        seen = [f"{held['false_alarms']} of {held['normal']} normal called abnormal"]
+        if held["abnormal"]:
+            seen.append(f"{held['misses']} of {held['abnormal']} abnormal missed")
+        name = type(self.detector).__name__
+        if isinstance(self.detector, FeatureDetector):
+            name += f" ({self.detector.settings.backbone})"
+        return (
+            f"{name}: threshold {self.threshold:.6g} for '{self.target}', "
+            f"set on {self.facts['calibration']} {which} images; held-out images: {', '.join(seen)}"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write all to one safetensors file, which `adlib.models.load` reads too."""
+        about = {"threshold": self.threshold, "target": str(self.target), **self.facts}
+        with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
+            plain = self.detector.save(Path(folder) / "detector.safetensors")
+            with safe_open(plain, framework="pt") as file:
+                metadata = file.metadata() | {KEY: json.dumps(about)}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                save_file(tensors, temporary, metadata)
+                del tensors  # they are maps of the file that is about to go
+        return Path(path)
+
+
+def calibrate(
+    detector: models.Detector,
+    target: str | Target,
+    normal: Sequence[float],
+    abnormal: Sequence[float] = (),
+    **facts: object,
+) -> CalibratedDetector:
+    """Set the threshold of a detector.
+
+    Args:
+        detector: fitted.
+        target: promise, or its text.
+        normal: scores of held-out normal images.
+        abnormal: scores of held-out abnormal images; needed where misses are promised, else they
+            only show what is missed.
+        **facts: JSON values to keep.
+
+    Raises:
+        ValueError: too few images (with the number needed), scores that are not finite.
+    """
+    target = Target.parse(target)
+    scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
+    threshold = target.threshold(scores[target.label])
+    held_out = {
+        "normal": scores[0].size,
+        "abnormal": scores[1].size,
+        "false_alarms": int((scores[0] >= threshold).sum()),
+        "misses": int((scores[1] < threshold).sum()),
+    }
+    settings = detector.settings
+    decoding = {"rule": decode.RULE, "side": settings.side, "channels": settings.channels}
+    about = {
+        "calibration": scores[target.label].size,
+        "held_out": held_out,
+        "decoding": decoding | {"convert": True},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance.commit(),
+        "versions": provenance.versions(),
+    }
+    return CalibratedDetector(detector, threshold, target, about | facts)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDetector:
+    """Load a calibrated detector that `save` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, a detector without a threshold, or one whose scores were
+            made from files decoded by other rules than this version's.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a saved detector ({error})") from error
+    if KEY not in metadata:
+        raise ValueError(
+            f"{path} holds no detector with a threshold; train one with "
+            "adlib.deploy.own_images.train, or give a trained one its threshold with "
+            "adlib.deploy.decisions.calibrate"
+        )
+    facts = json.loads(metadata[KEY])
+    threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
+    if (rule := facts["decoding"]["rule"]) != decode.RULE:
+        raise ValueError(
+            f"{path} was calibrated on images decoded by the rule {rule!r}; this version has "
+            f"{decode.RULE!r}, so its threshold means nothing here. Train it again."
+        )
+    return CalibratedDetector(models.load(path, device), threshold, target, facts)

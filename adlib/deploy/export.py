@@ -1,0 +1,176 @@
+"""Scorers as ONNX files, for programs without Python or PyTorch.
+
+Needs the packages of the extra `export`; `requirements.txt` holds them too.
+"""
+
+import copy
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adlib import models
+from adlib.data import decode
+from adlib.deploy.decisions import CalibratedDetector
+from adlib.host.files import atomic
+from adlib.models.features import FeatureDetector
+from adlib.networks import augment, backbones
+
+DECODING = (
+    "turned as EXIF says; alpha laid on white; 16 bits divided by 257; RGB, or grey as Pillow's L; "
+    "resized to side x side, bilinear with antialiasing as Pillow does, rounded to uint8"
+)
+SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size
+
+
+def found(package: str) -> bool:
+    """Whether a package is installed."""
+    return importlib.util.find_spec(package) is not None
+
+
+class _Scorer(nn.Module):
+    """A detector as one network: uint8 images to scores and maps."""
+
+    def __init__(self, detector: models.Detector) -> None:
+        super().__init__()
+        self.detector, self.networks = detector, detector.networks
+        if isinstance(detector, FeatureDetector):
+            self.backbone = backbones.load(detector.settings.backbone, detector.device)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        side, seen = self.detector.settings.side, self.detector.settings.input_side
+        x = augment.to_float(augment.tile(images, seen))
+        scores = self.detector.score_inputs(x).view(images.shape[0], -1).amax(1)
+        maps = augment.untile(self.detector.map_inputs(x).unsqueeze(1), side)[:, 0]
+        return scores, maps
+
+
+def to_onnx(
+    scorer: models.Detector | CalibratedDetector, path: str | Path, batch: int = 1
+) -> dict[str, float]:
+    """Write a detector's scorer as an ONNX file and hold it against torch.
+
+    The input `images` is uint8 `(batch, C, side, side)`, pictures resized as the metadata
+    `decoding` says; the outputs are `score` `(batch,)` and `map` `(batch, side, side)`. A
+    calibrated detector's `threshold` and `target` stand in the metadata too.
+
+    Args:
+        scorer: a detector, or one with its threshold.
+        path: ends in `.onnx`.
+        batch: images that the file takes at once, always so many.
+
+    Returns:
+        Largest differences between ONNX Runtime and torch over images of noise, `score` and `map`,
+        and the largest values of either in torch, `score_scale` and `map_scale`.
+
+    Raises:
+        ModuleNotFoundError: the packages for it are not installed.
+        ValueError: a method whose score is no feed-forward computation.
+        ArithmeticError: the file computes something else than torch.
+    """
+    detector = scorer.detector if isinstance(scorer, CalibratedDetector) else scorer
+    name = type(detector).__name__
+    if name in SEARCHES:
+        others = ", ".join(sorted(set(models.REGISTRY) - set(SEARCHES)))
+        raise ValueError(
+            f"{name} searches a latent code for every image; these can be exported: {others}"
+        )
+    if getattr(detector.settings, "score", "") == "features":
+        raise ValueError(f"{name} with score='features' cannot be exported; its other scores can")
+    if batch < 1 or Path(path).suffix != ".onnx":
+        raise ValueError(f"batch={batch}, {path}: at least 1 and a name that ends in .onnx")
+    if lacking := [package for package in PACKAGES if not found(package)]:
+        raise ModuleNotFoundError(f"no {', '.join(lacking)}: pip install {' '.join(PACKAGES)}")
+    s = detector.settings
+    shape = (batch, s.channels, s.side, s.side)
+    noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    images = torch.from_numpy(noise).to(detector.device)
+    detector.networks.eval()
+    with atomic(path) as temporary:
+        _written(detector, images[0], _metadata(scorer), temporary)
+        return _compared(detector, images, temporary)
+
+
+def _metadata(scorer: models.Detector | CalibratedDetector) -> dict[str, str]:
+    """What a user of the file must know, as text."""
+    detector = scorer.detector if isinstance(scorer, CalibratedDetector) else scorer
+    about = {"detector": type(detector).__name__}
+    about["decoding"] = json.dumps({
+        "rule": decode.RULE, "side": detector.settings.side, "channels": detector.settings.channels,
+        "in_words": DECODING,
+    })  # fmt: skip
+    if isinstance(scorer, CalibratedDetector):
+        about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
+    return about
+
+
+def _written(detector: models.Detector, images: Tensor, about: dict[str, str], path: Path) -> None:
+    """Trace and translate the scorer for images of this shape."""
+    import onnxscript
+
+    op = onnxscript.opset18
+
+    def distances(a, b, p=2.0, mode=None):  # no types, because the exporter would read them
+        """`torch.cdist` by differences, which the exporter does not know."""
+        return op.ReduceL2(op.Sub(op.Unsqueeze(a, [-2]), op.Unsqueeze(b, [-3])), [-1], keepdims=0)
+
+    with torch.no_grad():
+        program = torch.onnx.export(
+            _Scorer(_plain(detector)).eval(),
+            (images,),
+            input_names=["images"],
+            output_names=["score", "map"],
+            dynamo=True,
+            verbose=False,
+            custom_translation_table={torch.ops.aten._cdist_forward.default: distances},
+        )
+    program.model.metadata_props.update(about)
+    program.save(path, external_data=False)
+
+
+def _plain(detector: models.Detector) -> models.Detector:
+    """The detector, with PatchCore's search for candidates replaced by a full one.
+
+    How many candidates there are depends on the data, which a fixed graph cannot follow.
+    """
+    if not isinstance(detector, models.PatchCore):
+        return detector
+    bank = detector.networks["memory"].bank
+
+    def nearest(patches: Tensor) -> tuple[Tensor, Tensor]:
+        centre = bank.mean(0)  # taken off, because lengths decide the rounding errors
+        entries = bank - centre
+        products = (patches - centre) @ entries.T
+        entry = (entries.square().sum(1) / 2 - products).argmin(2)
+        return (patches - bank[entry]).norm(dim=2), entry
+
+    plain = copy.copy(detector)
+    plain._distances = nearest
+    return plain
+
+
+def _compared(detector: models.Detector, images: Tensor, path: Path) -> dict[str, float]:
+    """Differences over batches of images `(k, batch, C, side, side)`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    made = [session.run(None, {"images": part.cpu().numpy()}) for part in images]
+    wanted = images.flatten(0, 1)
+    in_torch = {"score": detector.score(wanted), "map": detector.anomaly_map(wanted)}
+    differences = {}
+    for i, (name, expected) in enumerate(in_torch.items()):
+        parts = np.concatenate([part[i] for part in made])
+        differences[name] = float(np.abs(parts - expected).max())
+        scale = float(np.abs(expected).max())
+        if not differences[name] <= TOLERANCE * max(scale, 1e-6):
+            raise ArithmeticError(
+                f"the ONNX file's {name} differs from torch by {differences[name]:g} on a scale of "
+                f"{scale:g}; it was not kept"
+            )
+        differences[f"{name}_scale"] = scale
+    return differences

@@ -1,0 +1,309 @@
+"""Decisions on a user's own images: train and calibrate on folders, then judge other folders.
+
+>>> detector = train("parts/normal", target="fpr 0.05")
+>>> detector.save("parts.safetensors")
+>>> print(score_folder(detector, "parts/today", "decisions.csv", "most_anomalous.png"))
+"""
+
+import csv
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from tqdm import tqdm
+
+from adlib import models
+from adlib.data import ImageSet, Split, protocols
+from adlib.deploy import decisions, image_folders
+from adlib.deploy.decisions import CalibratedDetector, Target
+from adlib.host.files import atomic
+from adlib.models.features import FeatureDetector
+from adlib.models.training import Budget
+
+COLUMNS = ("path", "score", "threshold", "decision", "error")
+HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
+SHOWN = 12  # images in a gallery
+PORTABLE = "efficientnet_lite0"  # the backbone that every installation has
+
+
+def train(
+    normal_dir: str | Path,
+    abnormal_dir: str | Path | None = None,
+    method: str = "PatchCore",
+    target: str | Target = "fpr 0.05",
+    steps: int = 2000,
+    batch: int = 32,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    **settings: object,
+) -> CalibratedDetector:
+    """Train a detector on a folder of normal images and set its threshold on held-out ones.
+
+    Folders below the given ones count too. Files that hold the same bytes count once.
+
+    Args:
+        normal_dir: normal images, grey or colour, of any size.
+        abnormal_dir: abnormal images, needed for a promised miss rate and by methods that learn
+            from them. Methods that do not learn from them hold all of them out, others half.
+        method: name of a detector in `adlib.models.REGISTRY`.
+        target: what is promised, for example "fpr 0.05" or "miss 0.1 confidence 0.9"; see
+            `adlib.deploy.decisions`.
+        steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
+        batch: images in a training step.
+        seed: of the images held out and of the training.
+        device: where to work; CUDA where there is one by default.
+        **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
+            and PatchCore look through EfficientNet-Lite0, whose weights come with a package, unless
+            `backbone` names another; a saved detector needs its backbone wherever it is loaded.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: too few images for the promise (with the number needed), a file that cannot be
+            read, an unknown method or a bad setting.
+    """
+    target = Target.parse(target)
+    if target.label and abnormal_dir is None:
+        raise ValueError(f"'{target}' needs abnormal images: give the folder that holds them.")
+    images = image_folders.image_set(normal_dir, abnormal_dir)
+    if issubclass(models.REGISTRY.get(method, object), FeatureDetector):
+        settings = {"backbone": PORTABLE} | settings
+    detector = models.build(method, **settings)
+    if detector.uses_abnormal and abnormal_dir is None:
+        raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
+    split = hold_out(images, target, detector.uses_abnormal, seed)
+    detector.fit(split, Budget(steps, batch), seed, device=device)
+    size = detector.settings.side, detector.settings.channels
+    labels = split.labels_of("validation")
+    scores = detector.score(split.pixels("validation", *size), batch)
+    facts = {
+        "trained_on": {"normal": len(split.train), "abnormal": len(split.abnormal)},
+        "left_out": len(images) - len(split.train) - len(split.abnormal) - len(labels),
+        "images": images.fingerprint(),
+        "seed": seed,
+    }
+    if isinstance(detector, models.Trainable):
+        facts |= {"steps": steps, "batch": batch}
+    return decisions.calibrate(detector, target, scores[labels == 0], scores[labels == 1], **facts)
+
+
+def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int) -> Split:
+    """Split images into those learnt from and those held out (validation); there is no test.
+
+    Drawn at random, the images held out and those to come are exchangeable as long as the latter
+    come from the same source. A fifth of the normal images is held out, more where the promise
+    needs them, at most half.
+
+    Raises:
+        ValueError: too few images.
+    """
+    labels = images.table["label"].to_numpy(copy=True)
+    rows, dropped = protocols.usable(images, labels)
+    rows = rows[~pd.Series(images.digests())[rows].duplicated().to_numpy()]
+    rng = protocols.generator(seed, "own images")
+    needed = {label: target.images_needed() if label == target.label else 1 for label in (0, 1)}
+    normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
+    n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
+    n_abnormal = len(abnormal)
+    if learns_abnormal:
+        if len(abnormal) < 2:
+            raise ValueError(
+                f"{len(abnormal)} abnormal image(s) that are no copies of others: this method "
+                "learns from some and holds others out, so at least 2 are needed"
+            )
+        n_abnormal = min(len(abnormal) - 1, max(len(abnormal) // 2, needed[1]))
+    target.check((n_normal, n_abnormal)[target.label])
+    if n_normal < 1:
+        raise ValueError(f"{images.category}: {len(normal)} normal image(s); at least 2 are needed")
+    held = np.sort(np.concatenate([normal[:n_normal], abnormal[:n_abnormal]]))
+    learnt, known = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
+    nothing = np.empty(0, np.int64)
+    return Split(images, "own images", seed, labels, learnt, held, nothing, dropped, known)
+
+
+@dataclass
+class Summary:
+    """What came of judging a folder.
+
+    Attributes:
+        csv: the decisions.
+        normal, abnormal: images called so.
+        unreadable: image files without a decision.
+        passed_over: files that are no images by name, and linked folders.
+        shown: the most anomalous images, highest score first: (score, name, uint8 `(C, S, S)`).
+    """
+
+    csv: Path
+    normal: int = 0
+    abnormal: int = 0
+    unreadable: int = 0
+    passed_over: list[str] = field(default_factory=list)
+    shown: list[tuple[float, str, Tensor]] = field(default_factory=list, repr=False)
+
+    def __str__(self) -> str:
+        """Counts in a line."""
+        images = self.normal + self.abnormal + self.unreadable
+        text = f"{images} images: {self.normal} normal, {self.abnormal} abnormal"
+        if self.unreadable:
+            text += f", {self.unreadable} without a decision (column error)"
+        if self.passed_over:
+            text += f"; passed over {len(self.passed_over)}, e.g. {self.passed_over[0]}"
+        return f"{text}; see {self.csv}"
+
+
+def score_folder(
+    detector: CalibratedDetector,
+    folder: str | Path,
+    csv_file: str | Path = "decisions.csv",
+    gallery_file: str | Path | None = None,
+    batch: int = 16,
+    shown: int = SHOWN,
+) -> Summary:
+    """Judge all images of a folder and of the folders below it, or one image file.
+
+    Images are read and scored a batch at a time, so that memory does not grow with their number
+    (but for their names). A file that cannot be read gets a row that says why instead of a
+    decision, and the others are judged all the same. Rows are appended to `<csv_file>.part`, which
+    gets its name when all are there: whatever stops the run, the rows before it stay.
+
+    Args:
+        detector: with its threshold.
+        folder: images, grey or colour, of any size.
+        csv_file: gets a row an image: path (relative to the folder), score, threshold, decision
+            ("normal" or "abnormal"), error.
+        gallery_file: PNG of the most anomalous images with their heat maps.
+        batch: images, and network inputs, worked on at once.
+        shown: how many images the gallery shows at most.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no image in it, a batch below 1, a gallery inside the folder, or a file in the
+            way of the CSV that holds no decisions.
+    """
+    folder, csv_file = Path(folder).expanduser(), Path(csv_file)
+    if batch < 1:
+        raise ValueError(f"batch={batch}: at least 1 is needed")
+    _check_outputs(folder, csv_file, gallery_file)
+    if folder.is_file():
+        folder, names, others = folder.parent, [folder.name], []
+    else:
+        names, others = image_folders.listed(folder)
+    summary = Summary(csv_file, passed_over=others)
+    settings, top = detector.detector.settings, []
+    part = csv_file.with_name(csv_file.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=len(names), unit="image", mininterval=1, leave=False)
+    # File names need not be valid text: their bytes go through as they are.
+    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file, bar:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        read = image_folders.batches(folder, names, batch, settings.side, settings.channels)
+        for chunk, images, errors in read:
+            scores = detector.detector.score(images, batch) if len(images) else np.empty(0)
+            writer.writerows(_rows(detector.threshold, chunk, scores, errors, summary))
+            file.flush()
+            good = [name for name, error in zip(chunk, errors, strict=True) if not error]
+            top += zip(scores.tolist(), good, images, strict=True)
+            # Copies, because one image kept would keep its whole batch.
+            best = heapq.nlargest(shown, filter(_finite, top), key=lambda found: found[0])
+            top = [(score, name, image.clone()) for score, name, image in best]
+            bar.update(len(chunk))
+    part.replace(csv_file)
+    summary.shown = top
+    if gallery_file and not top:
+        Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
+    elif gallery_file:
+        figure = gallery(detector, top, batch)
+        with atomic(gallery_file) as temporary:
+            figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
+    return summary
+
+
+def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None) -> None:
+    """Raise a ValueError if a result would replace something that is no earlier result."""
+    if csv_file.is_dir():
+        raise ValueError(f"{csv_file} is a folder; name a CSV file")
+    if csv_file.is_file():
+        with csv_file.open("rb") as file:
+            if not file.readline().startswith(",".join(COLUMNS).encode()):
+                raise ValueError(f"{csv_file} is there and holds no decisions; name another file")
+    if gallery_file:
+        gallery_file = Path(gallery_file)
+        if gallery_file.suffix.lower() != ".png":
+            raise ValueError(f"{gallery_file}: a gallery is a PNG file, so its name ends in .png")
+        if gallery_file.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{gallery_file} lies among the images, so it would be judged next time or replace "
+                "one; write it elsewhere"
+            )
+
+
+def _finite(found: tuple[float, str, Tensor]) -> bool:
+    return math.isfinite(found[0])
+
+
+def _rows(
+    threshold: float,
+    names: Sequence[str],
+    scores: np.ndarray,
+    errors: Sequence[str],
+    summary: Summary,
+) -> list[tuple]:
+    """Rows of the CSV; the scores are of the names without an error. Counts go to the summary."""
+    rows, left = [], iter(scores.tolist())
+    for name, error in zip(names, errors, strict=True):
+        score = None if error else next(left)
+        if score is not None and not math.isfinite(score):
+            error, score = f"the detector gives the score {score}", None
+        decision = "" if score is None else "abnormal" if score >= threshold else "normal"
+        summary.unreadable += score is None
+        summary.abnormal += decision == "abnormal"
+        summary.normal += decision == "normal"
+        rows.append((name, "" if score is None else repr(score), repr(threshold), decision, error))
+    return rows
+
+
+def gallery(
+    detector: CalibratedDetector, shown: Sequence[tuple[float, str, Tensor]], batch: int = 16
+) -> Figure:
+    """Draw images beside themselves with their anomaly maps laid over, on one scale of colours.
+
+    Args:
+        detector: gives the maps.
+        shown: score, name and pixels of each, as in `Summary.shown`; at least one.
+        batch: network inputs worked on at once.
+    """
+    images = torch.stack([image for _, _, image in shown])
+    maps = detector.detector.anomaly_map(images, batch)
+    low, high = float(maps.min()), float(maps.max())
+    heat = mpl.colormaps["magma"]((maps - low) / max(high - low, 1e-12))[..., :3]
+    plain = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy() / 255
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    figure = Figure(figsize=(4.4 * columns, 2.6 * lines + 0.3), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.axis("off")
+    both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
+    for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
+        ax.imshow(pair)
+        abnormal = score >= detector.threshold
+        name = name.encode(errors="replace").decode()
+        label = name if len(name) <= 40 else f"...{name[-37:]}"
+        ax.set_title(
+            f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}",
+            fontsize=9,
+            color="firebrick" if abnormal else "0.2",
+            parse_math=False,  # a dollar in a file's name is a dollar
+        )
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), "magma")
+    figure.colorbar(scale, ax=list(axes), shrink=0.8).set_label("anomaly map")
+    figure.suptitle(f"Most anomalous images; threshold {detector.threshold:.4g}", fontsize=11)
+    return figure

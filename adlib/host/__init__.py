@@ -1,0 +1,1 @@
+"""The machine: files, folders, device and precision, where a number comes from."""

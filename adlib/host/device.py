@@ -1,0 +1,50 @@
+"""Where to compute and in which precision."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn `auto` into `bfloat16` or `float32` by what the device has in hardware.
+
+    On a CPU, oneDNN must agree too: held to fewer instructions (`ONEDNN_MAX_CPU_ISA=AVX2`), it acts
+    as on a processor that has no more.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    has = (
+        torch.backends.mkldnn.is_available()
+        and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    return "bfloat16" if device.type == "cpu" and has else "float32"
+
+
+@contextlib.contextmanager
+def mixed_precision(device: torch.device, mixed: bool) -> Iterator[None]:
+    """Mixed precision, or plain float32 without TF32.
+
+    Autocast keeps casts of weights until its block ends, so after an optimiser's step later
+    forward passes of the block would see the old weights: hence no cache.
+    """
+    if mixed:
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            yield
+    else:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Leave bfloat16, in which losses would lose digits; float64 stays as it is."""
+    return x.float() if x.dtype == torch.bfloat16 else x

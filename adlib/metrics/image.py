@@ -1,0 +1,306 @@
+"""Metrics of images and their consistency bounds, in float64.
+
+Labels are 0 (normal) and 1 (abnormal); a higher score is more anomalous; an image counts as
+abnormal when ``score >= threshold``. Functions that pick their threshold on the very labels they
+are judged by are *oracle* numbers and say so; those that take a threshold are *deployable*.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import metrics as sk
+
+from adlib.metrics import curves
+from adlib.metrics.curves import checked, finite_vector, vectorised
+
+
+def _with_curve(curve: Callable) -> Callable:
+    """Give a metric the form that `bootstrap_interval` runs on all resamples at once."""
+
+    def mark(metric: Callable) -> Callable:
+        metric.curve = curve
+        return metric
+
+    return mark
+
+
+@_with_curve(curves.auroc)
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: P(abnormal scores above normal), ties counted half.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value in [0, 1]; 0.5 is chance.
+
+    Raises:
+        ValueError: One class only, unequal lengths, NaN or infinite scores, other labels.
+    """
+    labels, scores = checked(labels, scores)
+    return float(sk.roc_auc_score(labels, scores))
+
+
+@_with_curve(curves.average_precision)
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision: sum over thresholds of (R_k - R_{k-1}) P_k, without interpolation.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value in (0, 1]; chance is the share of abnormal images.
+
+    Raises:
+        ValueError: As in `auroc`.
+    """
+    labels, scores = checked(labels, scores)
+    return float(sk.average_precision_score(labels, scores))
+
+
+@_with_curve(curves.max_balanced_accuracy)
+def max_balanced_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Oracle: the largest (TPR + TNR) / 2 over all thresholds (Carrara et al. 2020, Table II).
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value in [0.5, 1]; 0.5 because "all normal" is always among the thresholds.
+
+    Raises:
+        ValueError: As in `auroc`.
+    """
+    return _oracle(curves.max_balanced_accuracy, labels, scores)
+
+
+@_with_curve(curves.best_accuracy)
+def best_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Oracle: the largest accuracy over all thresholds, "all normal" included.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value from the larger class's share to 1.
+
+    Raises:
+        ValueError: As in `auroc`.
+    """
+    return _oracle(curves.best_accuracy, labels, scores)
+
+
+@_with_curve(curves.zfn_accuracy)
+def zfn_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Oracle: accuracy at the zero-false-negative threshold, the lowest abnormal score.
+
+    By Bougaham et al. 2024. The threshold hangs on one image, so the number is unstable.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value from the abnormal share to 1.
+
+    Raises:
+        ValueError: As in `auroc`.
+    """
+    return _oracle(curves.zfn_accuracy, labels, scores)
+
+
+@_with_curve(curves.best_f1)
+def best_f1(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Oracle: the largest F1 = 2 TP / (2 TP + FP + FN) over all thresholds.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value from the F1 of "all abnormal", 2p / (1 + p) with p the abnormal share, to 1.
+
+    Raises:
+        ValueError: As in `auroc`.
+    """
+    return _oracle(curves.best_f1, labels, scores)
+
+
+def f1_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: F1 of the abnormal class at a threshold fixed beforehand.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1]; 0 when nothing is called abnormal.
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, tp = _positives(labels, scores, threshold)
+    return float(2 * tp / (tp + fp + labels.sum()))
+
+
+def accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of images judged rightly at a threshold fixed beforehand.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1]; the abnormal share at ``-inf``, the normal share at ``inf``.
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, tp = _positives(labels, scores, threshold)
+    return float((tp + (labels == 0).sum() - fp) / labels.size)
+
+
+def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, tp = _positives(labels, scores, threshold)
+    n_abnormal = labels.sum()
+    return float((tp / n_abnormal + 1 - fp / (labels.size - n_abnormal)) / 2)
+
+
+def miss_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    _, tp = _positives(labels, scores, threshold)
+    return float(1 - tp / labels.sum())
+
+
+def false_alarm_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
+    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,) finite numbers.
+        threshold: In units of the scores; infinite is allowed, NaN is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ValueError: As in `auroc`, or a NaN threshold.
+    """
+    labels, scores = checked(labels, scores)
+    fp, _ = _positives(labels, scores, threshold)
+    return float(fp / (labels.size - labels.sum()))
+
+
+def threshold_at_fpr(normal_scores: ArrayLike, fpr: float) -> float:
+    """Smallest threshold that calls at most a share `fpr` of the given normal images abnormal.
+
+    With k = floor(fpr N) images allowed above it, the threshold is the next float64 above the
+    (k + 1)-th highest score. Images tied there are all called normal, so ties can only lower the
+    reached rate, never lift it above `fpr`.
+
+    Args:
+        normal_scores: (N,) finite scores of held-out normal images.
+        fpr: Allowed false-positive rate in [0, 1].
+
+    Returns:
+        A threshold in units of the scores; ``-inf`` where every image may be called abnormal.
+
+    Raises:
+        ValueError: No scores, scores that are not finite, `fpr` outside [0, 1].
+    """
+    scores = finite_vector(normal_scores, "normal_scores")
+    if not 0 <= fpr <= 1:
+        raise ValueError(f"fpr is {fpr}; it must lie in [0, 1].")
+    allowed = int(np.floor(fpr * scores.size + 1e-9))  # 0.29 * 100 is 28.999999999999996
+    if allowed >= scores.size:
+        return float("-inf")
+    return float(np.nextafter(np.sort(scores)[::-1][allowed], np.inf))
+
+
+def check_bounds(balanced_accuracy: float, auroc: float, tolerance: float = 0.0) -> str | None:
+    """Say which bound a pair (maximum balanced accuracy B, auROC) of the same scores breaks.
+
+    The ROC curve starts in (0, 0), so B >= 0.5. It passes the point where B is reached and is
+    monotone, so auROC >= 2B - 1; no point of it lies more than 2B - 1 above the diagonal, so
+    auROC <= 1 - 2(1 - B)^2.
+
+    Args:
+        balanced_accuracy: Maximum balanced accuracy.
+        auroc: Area under the same ROC curve.
+        tolerance: Rounding error of each value: half a unit of the last printed place, so 0.005
+            for 0.76. Zero for values that were not rounded.
+
+    Returns:
+        None where all hold, else a sentence.
+
+    Raises:
+        ValueError: A value that is not finite, or a negative tolerance.
+    """
+    if not (np.isfinite(balanced_accuracy) and np.isfinite(auroc) and tolerance >= 0):
+        raise ValueError(
+            f"Need finite values and tolerance >= 0, not {balanced_accuracy}, {auroc}, {tolerance}."
+        )
+    slack = 1e-9  # of float64 arithmetic
+    b_low, b_high = balanced_accuracy - tolerance, min(1.0, balanced_accuracy + tolerance)
+    floor, ceiling = 2 * b_low - 1, 1 - 2 * (1 - b_high) ** 2
+    if b_high < 0.5 - slack:
+        return f"Maximum balanced accuracy {balanced_accuracy:g} is below 0.5."
+    if auroc + tolerance < floor - slack:
+        return f"auROC {auroc:g} is below 2B - 1 = {floor:.4g} for B = {balanced_accuracy:g}."
+    if auroc - tolerance > ceiling + slack:
+        return (
+            f"auROC {auroc:g} is above 1 - 2(1 - B)^2 = {ceiling:.4g} "
+            f"for B = {balanced_accuracy:g}."
+        )
+    return None
+
+
+def _positives(labels: np.ndarray, scores: np.ndarray, threshold: float) -> tuple[int, int]:
+    # plain counts: scikit-learn takes milliseconds a call, and a bootstrap calls a thousand times
+    if np.isnan(threshold):
+        raise ValueError("The threshold is NaN.")
+    called = labels[scores >= threshold]
+    tp = int(called.sum())
+    return called.size - tp, tp
+
+
+def _oracle(curve_metric: Callable, labels: ArrayLike, scores: ArrayLike) -> float:
+    labels, scores = checked(labels, scores)
+    normal, abnormal = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    return float(vectorised(curve_metric, scores)(normal, abnormal))

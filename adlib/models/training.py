@@ -1,0 +1,280 @@
+"""One training loop for every detector: fixed budget, no host synchronisation inside a step.
+
+All random numbers of step k come from a generator seeded by (seed, k), so a training that was
+killed and goes on from its last checkpoint ends, on a CPU, in the same weights bit for bit.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from adlib.data.protocols import Split
+from adlib.host.device import default_device, mixed_precision, resolve_precision
+from adlib.host.files import atomic
+from adlib.networks import augment
+
+if TYPE_CHECKING:
+    from adlib.models.base import Detector, Trainable
+
+LOG_EVERY = 25  # steps between two looks at the losses: the only place where the host waits
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss became NaN or infinite; the message holds step, losses and settings."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and how to train.
+
+    Attributes:
+        steps: training steps; one step updates every network (a critic perhaps several times).
+        batch: images or patches in a batch.
+        precision: `float32`, `bfloat16` (mixed: convolutions and products in bfloat16, weights and
+            losses in float32) or `auto`: bfloat16 where the device computes it in hardware.
+        checkpoint_every: steps between two checkpoints; a kill loses at most so many.
+        snapshots: number of evenly spaced intermediate weights to keep, for training curves.
+    """
+
+    steps: int
+    batch: int = 32
+    precision: str = "auto"
+    checkpoint_every: int = 200
+    snapshots: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision={self.precision!r}: allowed are auto, float32, bfloat16")
+        for name in ("steps", "batch", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+
+    def snapshot_steps(self) -> list[int]:
+        """Steps after which weights are kept, the last step among them."""
+        return [self.steps * (i + 1) // self.snapshots for i in range(self.snapshots)]
+
+
+class _Average:
+    """Exponential running average of some networks (EMA), updated in one fused call."""
+
+    def __init__(self, detector: "Trainable") -> None:
+        self.decay = getattr(detector.settings, "ema", 0.0)
+        self.every = getattr(detector.settings, "ema_every", 1)
+        names = detector.averaged if self.decay else ()
+        self.live = {
+            f"{name}.{key}": p
+            for name in names
+            for key, p in detector.networks[name].named_parameters()
+        }
+        self.values = {key: p.detach().clone() for key, p in self.live.items()}
+        self.updates = 0
+
+    def update(self, step: int) -> None:
+        if not self.live or step % self.every:
+            return
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        live = [p.detach() for p in self.live.values()]
+        torch._foreach_lerp_(list(self.values.values()), live, 1 - decay)
+        self.updates += 1
+
+    def apply(self, networks: torch.nn.ModuleDict) -> None:
+        """Overwrite the weights of `networks` (the live ones or a copy) by the averages."""
+        networks.load_state_dict({**networks.state_dict(), **self.values})
+
+
+@dataclass
+class _State:
+    """Everything a checkpoint holds."""
+
+    detector: "Trainable"
+    optimizers: dict[str, torch.optim.Optimizer]
+    average: _Average
+    step: int = 0
+    names: list[str] = field(default_factory=list)
+    losses: list[np.ndarray] = field(default_factory=list)  # blocks (steps, names)
+
+    def save(self, path: Path) -> None:
+        content = {
+            "networks": self.detector.networks.state_dict(),
+            "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
+            "average": self.average.values,
+            "updates": self.average.updates,
+            "step": self.step,
+            "names": self.names,
+            "losses": torch.from_numpy(np.concatenate(self.losses)),
+        }
+        with atomic(path) as temporary:
+            torch.save(content, temporary)
+
+    def restore(self, path: Path) -> None:
+        content = torch.load(path, map_location=self.detector.device, weights_only=True)
+        self.detector.networks.load_state_dict(content["networks"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(content["optimizers"][name])
+        self.average.values = content["average"]
+        self.average.updates = content["updates"]
+        self.step, self.names = content["step"], content["names"]
+        self.losses = [content["losses"].cpu().numpy()]
+
+    def history(self) -> pd.DataFrame:
+        table = pd.DataFrame(np.concatenate(self.losses), columns=self.names)
+        table.insert(0, "step", np.arange(1, len(table) + 1))
+        return table
+
+
+def _flush(state: _State, pending: list[Tensor]) -> None:
+    """Bring the losses of the last steps to the host; stop if one is not finite."""
+    block = torch.stack(pending).float().cpu().numpy()
+    pending.clear()
+    state.losses.append(block)
+    bad = ~np.isfinite(block).all(1)
+    if bad.any():
+        row = int(bad.argmax())
+        found = ", ".join(f"{n}={v:g}" for n, v in zip(state.names, block[row], strict=True))
+        step = state.step - len(block) + row + 1
+        raise TrainingDivergedError(
+            f"{type(state.detector).__name__} diverged at step {step}: {found}; "
+            f"settings {state.detector.settings}"
+        )
+
+
+def seed_step(rng: torch.Generator, seed: int, step: int) -> None:
+    """Seed all random numbers of one step: the generator given and torch's global one."""
+    value = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+    rng.manual_seed(value)
+    torch.manual_seed(value)
+
+
+def initialise(detector: "Trainable", seed: int) -> None:
+    """Build the networks anew with weights that depend on `seed` alone."""
+    torch.manual_seed(int(np.random.SeedSequence([seed]).generate_state(1, np.uint64)[0] >> 1))
+    detector.networks = torch.nn.ModuleDict(detector.build())
+
+
+def train(
+    detector: "Trainable",
+    pixels: Tensor,
+    budget: Budget,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    abnormal: Tensor | None = None,
+) -> pd.DataFrame:
+    """Train `detector` in place from fresh weights, or go on from the checkpoint in `folder`.
+
+    Args:
+        detector: what to train; it ends in evaluation mode with its averaged weights, where it has
+            such.
+        pixels: uint8 `(N, C, side, side)`; they move to the device as they are.
+        budget: steps, batch, precision.
+        seed: of the initial weights and of every step's draws.
+        device: where to train; CUDA where there is one by default.
+        folder: for `checkpoint.pt` and `snapshots/`; nothing is written without it.
+        abnormal: labelled abnormal images like `pixels`, for detectors that use them.
+
+    Returns:
+        One row per step: `step` and every logged loss.
+
+    Raises:
+        TrainingDivergedError: a loss was not finite.
+    """
+    device = torch.device(device) if device else default_device()
+    parts = {"train": pixels} | ({} if abnormal is None else {"abnormal": abnormal})
+    for part in parts.values():
+        detector.check_images(part)
+    initialise(detector, seed)
+    detector.to(device).networks.train()
+    state = _State(detector, detector.optimizers(), _Average(detector))
+    checkpoint = Path(folder) / "checkpoint.pt" if folder else None
+    if checkpoint and checkpoint.is_file():
+        state.restore(checkpoint)
+    try:
+        parts = {name: part.to(device) for name, part in parts.items()}
+        _steps(state, parts, budget, seed, checkpoint)
+    finally:
+        state.average.apply(detector.networks)
+        detector.networks.requires_grad_(True).eval()
+    return state.history()
+
+
+def _steps(
+    state: _State,
+    parts: dict[str, Tensor],
+    budget: Budget,
+    seed: int,
+    checkpoint: Path | None,
+) -> None:
+    """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
+    detector, device = state.detector, parts["train"].device
+    settings, rng = detector.settings, torch.Generator(device)
+    mixed = resolve_precision(budget.precision, device) == "bfloat16"
+
+    def draw(part: str = "train") -> Tensor:
+        images = parts[part]
+        return augment.draw_batch(images, budget.batch, settings.patch, settings.rotation, rng)
+
+    pending: list[Tensor] = []
+    snapshots = set(budget.snapshot_steps()) if checkpoint else set()
+    name = type(detector).__name__
+    for step in tqdm(
+        range(state.step + 1, budget.steps + 1), desc=name, mininterval=2, leave=False
+    ):
+        seed_step(rng, seed, step)
+        detector.before_step(step, budget.steps)
+        with mixed_precision(device, mixed):
+            logged = detector.training_step(draw, state.optimizers, rng)
+        state.average.update(step)
+        state.step, state.names = step, list(logged)
+        pending.append(torch.stack([v.detach().float() for v in logged.values()]))
+        last = step == budget.steps
+        save = checkpoint is not None and (step % budget.checkpoint_every == 0 and not last)
+        if save or last or step in snapshots or len(pending) == LOG_EVERY:
+            _flush(state, pending)
+        if step in snapshots:
+            _snapshot(state, checkpoint.parent / "snapshots" / f"step{step:07d}.safetensors")
+        if save:
+            state.save(checkpoint)
+
+
+def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:
+    """Score the validation and test images of a split: path, label, kind, split, score.
+
+    Raises:
+        TrainingDivergedError: a score is not finite.
+    """
+    side, channels = detector.settings.side, detector.settings.channels
+    tables = []
+    for part in ("validation", "test"):
+        if len(split.rows(part)) == 0:
+            continue
+        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
+        table["split"] = part
+        table["score"] = detector.score(split.pixels(part, side, channels))
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    bad = table[~np.isfinite(table["score"])]
+    if len(bad):
+        raise TrainingDivergedError(
+            f"{type(detector).__name__} gives {bad['score'].iloc[0]} for {bad['path'].iloc[0]} "
+            f"and {len(bad)} of {len(table)} images; settings {detector.settings}"
+        )
+    return table
+
+
+def _snapshot(state: _State, path: Path) -> None:
+    """Save the weights as they would be scored now, without touching those in training."""
+    live = state.detector.networks
+    state.detector.networks = copy.deepcopy(live)
+    try:
+        state.average.apply(state.detector.networks)
+        state.detector.save(path)
+    finally:
+        state.detector.networks = live

@@ -1,0 +1,1 @@
+"""Networks and their parts: they take numbers and know no detector and no study."""

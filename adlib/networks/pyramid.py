@@ -1,0 +1,169 @@
+"""Pyramids of strided 4x4 convolutions (DCGAN's), as the authors of GANomaly build them.
+
+The layers below compute what PyTorch's convolutions do and hold the same weights; they differ in
+how, because most of a bfloat16 training step on a CPU would go into their weight gradients.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every leaky ReLU
+
+
+def check_side(side: int) -> None:
+    """Raise ValueError unless a pyramid fits images of `side` pixels."""
+    if side % 16 or not 32 <= side <= 256:
+        raise ValueError(
+            f"the network sees {side} px; allowed are multiples of 16 from 32 to 256 "
+            "(set side or patch)"
+        )
+
+
+def halvings(side: int) -> tuple[int, int]:
+    """How often a pyramid halves an image, and the side of the map that is left.
+
+    The authors halve while the map is larger than 4, which ends at 4 for powers of two only. Other
+    sides stop at an odd map (48: 3, 80: 5, 176: 11), so that decoders meet the size again.
+    """
+    count, rest = 1, side // 2
+    while rest > 4 and rest % 2 == 0:
+        count, rest = count + 1, rest // 2
+    return count, rest
+
+
+def top(side: int, width: int) -> tuple[int, int]:
+    """Channels and side of the map at the end of the pyramid."""
+    count, rest = halvings(side)
+    return width * 2 ** (count - 1), rest
+
+
+def down(side: int, channels: int, width: int) -> list[nn.Module]:
+    """Layers from the image `(N, C, S, S)` to the map `(N, *top)`, channels doubling from `width`.
+
+    Args:
+        side: S, in pixels.
+        channels: C.
+        width: channels of the first map.
+    """
+    modules = [
+        nn.Conv2d(channels, width, 4, 2, 1, bias=False),
+        nn.LeakyReLU(SLOPE, inplace=True),
+    ]
+    for k in range(halvings(side)[0] - 1):
+        n = width * 2**k
+        modules += [Halve(n, 2 * n), nn.BatchNorm2d(2 * n), nn.LeakyReLU(SLOPE, inplace=True)]
+    return modules
+
+
+def encoder(side: int, channels: int, width: int, outputs: int) -> nn.Sequential:
+    """Image `(N, C, S, S)` to `(N, outputs)`; sizes as in `down`."""
+    n, rest = top(side, width)
+    return nn.Sequential(*down(side, channels, width), FromMap(n, outputs, rest, bias=False))
+
+
+def decoder(side: int, channels: int, width: int, inputs: int) -> nn.Sequential:
+    """`(N, inputs)` to image `(N, C, S, S)` in [-1, 1], the encoder mirrored."""
+    n, rest = top(side, width)
+    modules: list[nn.Module] = [ToMap(inputs, n, rest, bias=False)]
+    while n > width:
+        modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True), Double(n, n // 2)]
+        n //= 2
+    modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True)]
+    modules += [nn.ConvTranspose2d(n, channels, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.Sequential(*modules)
+
+
+def initialise(module: nn.Module) -> None:
+    """The authors' start: N(0, 0.02) for convolutions, N(1, 0.02) and 0 for batch norm."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+# ---- layers --------------------------------------------------------------------------------
+
+
+class FromMap(nn.Conv2d):
+    """Convolution as large as the map, as a matrix product: `(N, n, s, s)` to `(N, outputs)`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(_flat(x), _flat(self.weight))
+
+
+class ToMap(nn.ConvTranspose2d):
+    """Transposed convolution of a code, as a matrix product: `(N, inputs)` to `(N, n, s, s)`."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        made = z @ _flat(self.weight)
+        return made.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
+
+
+class Halve(nn.Conv2d):
+    """4x4 convolution `(N, inputs, H, W)` to `(N, outputs, H / 2, W / 2)`, H and W even."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Strided.apply(x, self.weight, False) if _by_hand(x) else super().forward(x)
+
+
+class Double(nn.ConvTranspose2d):
+    """Transposed 4x4 convolution `(N, inputs, H, W)` to `(N, outputs, 2 H, 2 W)`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Strided.apply(x, self.weight, True) if _by_hand(x) else super().forward(x)
+
+
+def _by_hand(x: Tensor) -> bool:
+    """Whether `_Strided` pays: for bfloat16 on a CPU.
+
+    In float32 the CPU library's own weight gradient is as fast, and autograd leaves out gradients
+    that a `backward(inputs=...)` does not ask for.
+    """
+    return not x.is_cuda and torch.is_autocast_enabled("cpu")
+
+
+class _Strided(torch.autograd.Function):
+    """The convolution of `Halve` or `Double` with the weight gradient as one matrix product.
+
+    The CPU library's own weight gradient takes up to ten times as long in bfloat16.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
+    def forward(ctx: object, x: Tensor, weight: Tensor, doubles: bool) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.doubles = doubles
+        return (F.conv_transpose2d if doubles else F.conv2d)(x, weight, None, 2, 1)
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
+    def backward(ctx: object, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        # Each of the two convolutions is the other one's gradient with respect to its input.
+        to_x = (F.conv2d if ctx.doubles else F.conv_transpose2d)(g, weight, None, 2, 1)
+        small, large = (x, g) if ctx.doubles else (g, x)
+        small = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
+        to_weight = (small.T @ _windows(large)).view(-1, 4, 4, large.shape[1])
+        return to_x, to_weight.permute(0, 3, 1, 2), None
+
+
+def _windows(x: Tensor) -> Tensor:
+    """What a strided 4x4 convolution sees at every place, `(N * H / 2 * W / 2, 4 * 4 * C)`."""
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    n, h, w, c = padded.shape
+    image, row, pixel, _ = padded.stride()
+    shape = n, h // 2 - 1, w // 2 - 1, 4, 4, c
+    return padded.as_strided(shape, (image, 2 * row, 2 * pixel, row, pixel, 1)).reshape(-1, 16 * c)
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Flatten `(N, n, s, s)` to `(N, s * s * n)`, in the order that it has in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)

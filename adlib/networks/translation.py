@@ -1,0 +1,206 @@
+"""What Cycle-GAN is made of: ResNet generator, patch discriminator and a store of past images.
+
+The layers compute what the authors' PyTorch layers do and hold the same weights, biases included;
+they differ in how, because on a CPU most of a training step would go into rearranging memory.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adlib.host.device import at_least_float32
+
+SLOPE = 0.2  # of the discriminator's leaky ReLU
+EPSILON = 1e-5  # added to every variance
+
+
+def generator(channels: int, width: int, blocks: int) -> nn.Sequential:
+    """Image `(N, channels, S, S)` in [-1, 1] to such an image, S a multiple of 4.
+
+    Two halvings of the map, `blocks` residual blocks, two doublings (Johnson et al. 2016).
+    """
+    down = [Convolution(width * k, 2 * width * k, 3, 2, 1) for k in (1, 2)]
+    up = [Doubling(2 * width * k, width * k) for k in (2, 1)]
+    return nn.Sequential(
+        Reflection(3),
+        Convolution(channels, width, 7),
+        Norm(),
+        *(layer for halving in down for layer in (halving, Norm())),
+        *(Residual(4 * width) for _ in range(blocks)),
+        *(layer for doubling in up for layer in (doubling, Norm())),
+        Reflection(3),
+        ToImage(width, channels, 7),
+    )
+
+
+def discriminator(channels: int, width: int) -> nn.Sequential:
+    """Image `(N, channels, S, S)` to a map `(N, 1, S // 8 - 2, S // 8 - 2)`.
+
+    Every value of the map says how real 70x70 pixels look (PatchGAN, Isola et al. 2017).
+    """
+    layers = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE, inplace=True)]
+    for k, stride in ((1, 2), (2, 2), (4, 1)):
+        layers += [Convolution(k * width, 2 * k * width, 4, stride, 1), Norm(SLOPE)]
+    return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
+
+
+def initialise(module: nn.Module) -> None:
+    """Convolution weights N(0, 0.02); biases keep PyTorch's start."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+
+
+class Replay(nn.Module):
+    """Store of made images: a discriminator is shown old ones among the new (Shrivastava 2017).
+
+    The first `size` images are stored and shown as they come. After that every new image is, with
+    probability 1/2, stored in place of an old one, which is shown instead. The old ones of a batch
+    are distinct (the authors draw them one by one).
+    """
+
+    def __init__(self, size: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(size, channels, side, side))
+
+    def forward(self, fresh: Tensor, seen: int, rng: torch.Generator) -> Tensor:
+        """Take new images `(N, C, S, S)` and give as many to show.
+
+        Args:
+            fresh: the new images.
+            seen: how many images came before them.
+            rng: generator on the images' device.
+        """
+        size = len(self.images)
+        if len(fresh) > size:
+            raise ValueError(
+                f"a batch of {len(fresh)} images does not fit into replay={size}; "
+                "raise replay or lower the batch"
+            )
+        free = min(size, seen + len(fresh)) - min(size, seen)
+        first, rest = fresh.split([free, len(fresh) - free])
+        self.images[min(size, seen) :][:free] = first
+        places = torch.rand(size, generator=rng, device=fresh.device).argsort()[: len(rest)]
+        swapped = torch.rand(len(rest), 1, 1, 1, generator=rng, device=fresh.device) < 0.5
+        old = self.images[places]
+        self.images[places] = torch.where(swapped, rest, old)
+        return torch.cat([first, torch.where(swapped, old, rest)])
+
+
+# ---- layers --------------------------------------------------------------------------------
+
+
+class Reflection(nn.ReflectionPad2d):
+    """Reflection padding in the type of its input; mixed precision would pad in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x)
+
+
+class Convolution(nn.Conv2d):
+    """Convolution in front of a `Norm`, which would take its bias off again: it is not added."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, None, self.stride, self.padding)
+
+
+class Doubling(nn.ConvTranspose2d):
+    """Transposed convolution `(N, c, H, W)` to `(N, n, 2 H, 2 W)`, no bias added either."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, 2, 1, output_padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, None, 2, 1, 1)
+
+
+class Residual(nn.Module):
+    """x plus two reflected 3x3 convolutions of x, each with instance norm: `(N, n, H, W)`."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            Reflection(1),
+            Convolution(n, n, 3),
+            Norm(),
+            Reflection(1),
+            Convolution(n, n, 3),
+            Norm(1.0),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+class Norm(nn.Module):
+    """Instance norm without scale or running statistics, then a leaky ReLU (0: ReLU, 1: none)."""
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            return F.leaky_relu(F.instance_norm(x, eps=EPSILON), self.slope, inplace=True)
+        return _Norm.apply(x, self.slope)
+
+
+class _Norm(torch.autograd.Function):
+    """`Norm` on channels-last memory; PyTorch's copies every map to channels-first and back.
+
+    Maps are written over where they can be: fresh memory costs a CPU more than the arithmetic.
+    """
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor, slope: float) -> Tensor:
+        n, c, h, w = x.shape
+        # Whole rows of pixels, not single ones, so that few channels fill a vector register too.
+        rows = x.permute(0, 2, 3, 1).reshape(n, h, w * c)
+        made = rows - _spread(_mean(rows, c), rows)
+        other = made * made
+        scale = _spread((_mean(other, c) + EPSILON).rsqrt_(), rows)
+        made.mul_(scale)
+        ctx.save_for_backward(made, scale)
+        ctx.slope = slope
+        torch._C._nn.leaky_relu(made, slope, out=other)
+        return other.view(n, h, w, c).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: object, g: Tensor) -> tuple[Tensor, None]:
+        (made, scale), (n, c, h, w) = ctx.saved_tensors, g.shape
+        g = g.permute(0, 2, 3, 1).reshape(n, h, w * c)
+        if ctx.slope != 1:
+            g = torch.ops.aten.leaky_relu_backward(g, made, ctx.slope, False)
+        other = g * made
+        along = _spread(_mean(other, c), g)
+        torch.sub(g, _spread(_mean(g, c), g), out=other)
+        other.addcmul_(made, along, value=-1).mul_(scale)
+        return other.view(n, h, w, c).permute(0, 3, 1, 2), None
+
+
+def _mean(rows: Tensor, channels: int) -> Tensor:
+    """Mean of every channel of `(N, H, W * channels)`, `(N, channels)`."""
+    return rows.sum(1).div_(rows.shape[1]).view(len(rows), -1, channels).mean(1)
+
+
+def _spread(values: Tensor, rows: Tensor) -> Tensor:
+    """Repeat `(N, channels)` along a row of pixels, `(N, 1, W * channels)`."""
+    return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1)
+
+
+class ToImage(nn.Conv2d):
+    """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`.
+
+    It makes four pixels at once, as four times as many channels of a map of half the side: a
+    convolution with three channels leaves most of a vector register empty.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = _four_at_once(x, self.weight)
+        return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))
+
+
+def _four_at_once(x: Tensor, weight: Tensor) -> Tensor:
+    """`F.conv2d(x, weight)` for an output of even sides, computed at every second pixel."""
+    shifted = [F.pad(weight, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)]
+    return F.pixel_shuffle(F.conv2d(x, torch.stack(shifted, 1).flatten(0, 1), stride=2), 2)

@@ -1,0 +1,1 @@
+"""The study: profiles, cells, runs, results, verdicts and the site made of them."""

@@ -1,0 +1,331 @@
+"""Run one notebook strictly: `python -m adlib.study.execute NOTEBOOK OUTPUT -p name value ...`.
+
+papermill only warns of a parameter that the notebook does not have and goes on with the default;
+here an unknown name or a value of another type is an error before anything runs. The executed
+notebook is kept at OUTPUT, also after a failure, and OUTPUT with the suffix `.json` records how it
+went.
+"""
+
+import argparse
+import ast
+import difflib
+import getpass
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from adlib.host import files, paths, provenance
+from adlib.study import forkserver
+
+TOUR = "00_start_here"  # the notebook that a study runs first
+REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
+# Kernels that run at once would fight over IPython's history database; what goes wrong in a cell is
+# in the notebook, not in the kernel's own log.
+KERNEL_ARGUMENTS = ["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"]
+
+
+def defaults(notebook: Path) -> dict[str, Any]:
+    """Names and default values in the notebook's cell tagged `parameters`.
+
+    Raises:
+        ValueError: not exactly one such cell, or a default that is not a plain constant.
+    """
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', one is needed")
+    found: dict[str, Any] = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        if not isinstance(targets[0], ast.Name):
+            continue
+        try:
+            found[targets[0].id] = ast.literal_eval(line.value)
+        except ValueError:
+            text = ast.unparse(line)
+            raise ValueError(f"{notebook}: parameter '{text}' is not a plain constant") from None
+    return found
+
+
+def typed(name: str, value: Any, default: Any) -> Any:
+    """Give `value` the type of `default`; text, as from a command line, is read as Python.
+
+    An int passes for a float; a parameter whose default is None takes text or None.
+
+    Raises:
+        ValueError: `value` is of another type.
+    """
+    kind = str if default is None else type(default)
+    if isinstance(value, str) and kind is not str:
+        with suppress(ValueError, SyntaxError):  # what stays text is refused below by its type
+            value = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+    if default is None and value in (None, "None"):
+        return None
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(
+            f"parameter {name!r} must be {kind.__name__}, like its default {default!r}: "
+            f"got {value!r}, which is {type(value).__name__}"
+        )
+    return value
+
+
+def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Compare `given` with the notebook's parameters and bring the values to their types.
+
+    Raises:
+        ValueError: a name the notebook does not have (with the nearest ones), or a wrong type.
+    """
+    known = defaults(notebook)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known) or sorted(known)
+            raise ValueError(
+                f"{notebook} has no parameter {name!r}; did you mean {', '.join(near)}?"
+            )
+    return {name: typed(name, value, known[name]) for name, value in given.items()}
+
+
+@contextmanager
+def gpu_slot() -> Iterator[None]:
+    """Hold one of the listed GPUs for this process and show only that one to the kernel.
+
+    `ADLIB_GPU_SLOTS`, else `CUDA_VISIBLE_DEVICES`, lists device numbers with commas; a number given
+    twice holds two notebooks. Waits for a free one. The lock dies with the process.
+    """
+    slots = os.environ.get("ADLIB_GPU_SLOTS", "")
+    devices = (slots or os.environ.get("CUDA_VISIBLE_DEVICES", "")).replace(" ", "").split(",")
+    if len(devices) == 1 and not slots:  # a scheduler gave this job its device: nothing to choose
+        yield
+        return
+    folder = Path(tempfile.gettempdir()) / f"adlib-gpu-{getpass.getuser()}"
+    folder.mkdir(exist_ok=True)
+    locks = {
+        FileLock(folder / f"{device}-{devices[:i].count(device)}.lock"): device
+        for i, device in enumerate(devices)
+    }
+    while (lock := next(filter(taken, locks), None)) is None:
+        time.sleep(0.2)
+    os.environ["CUDA_VISIBLE_DEVICES"] = locks[lock]
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def taken(lock: FileLock) -> bool:
+    """Take a lock if it is free."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def prepare_environment() -> None:
+    """Set what the kernel inherits: no progress bars, fixed hashing, threads, absolute folders."""
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["PYTHONHASHSEED"] = "0"
+    # The C library would give large blocks back to the system after every layer and fault them in
+    # again at the next: on a CPU that took up to a quarter of a latent search. Read by glibc alone.
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))  # older versions refuse more
+    if "ADLIB_THREADS" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = os.environ["ADLIB_THREADS"]
+    # The kernel works in the notebook's folder, where a relative path would mean another place.
+    os.environ["ADLIB_DATA"] = str(paths.data_root())
+    os.environ["ADLIB_RUNS"] = str(paths.runs_root())
+    os.environ["ADLIB_CACHE"] = str(paths.cache_root())
+    os.environ["ADLIB_RESULTS"] = str(paths.results_root())
+
+
+def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    """Execute in the notebook's folder; a kernel that dies at its start gets a second try.
+
+    Raises:
+        papermill.PapermillExecutionError: a cell raised.
+        RuntimeError: the kernel died.
+    """
+    # jsonschema looks for this checker of addresses, whose grammar takes two seconds to build. No
+    # notebook needs it, and jsonschema does without where it is missing.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import papermill
+
+    from adlib.study.kernel import ForkedKernelManager
+
+    forked = {"kernel_manager_class": ForkedKernelManager} if forkserver.running() else {}
+    for last_try in (False, True):
+        try:
+            papermill.execute_notebook(
+                notebook,
+                output,
+                parameters,
+                cwd=notebook.parent,
+                progress_bar=False,
+                extra_arguments=KERNEL_ARGUMENTS,
+                shutdown_kernel="immediate",  # saves a second; all that is to stay lies in files
+                **forked,
+            )
+            return
+        except RuntimeError as error:
+            # Kernels that start at the same moment can pick the same port.
+            if last_try or "before replying" not in str(error):
+                raise
+
+
+def cpu_seconds() -> float:
+    """Processor seconds that this process and its kernels have used."""
+    return sum(os.times()[:4]) + forkserver.ForkedProcess.cpu_seconds
+
+
+def describe(executed: Path, began: float) -> dict[str, Any]:
+    """Read from an executed notebook: seconds until its first cell began."""
+    if not executed.is_file():
+        return {"startup_s": None}
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    starts = [c["metadata"].get("papermill", {}).get("start_time") for c in cells]
+    first = min(filter(None, starts), default=None)
+    seconds = round(datetime.fromisoformat(first).timestamp() - began, 2) if first else None
+    return {"startup_s": seconds}
+
+
+def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Run `notebook` with parameters `given`, write `output` and its record, and return the record.
+
+    What an earlier run of the same cell left beside `output` is removed first: numbers and pictures
+    never stand beside the record of another run.
+
+    Args:
+        notebook: the `.ipynb` to run.
+        output: where the executed notebook goes, a path that ends in `.ipynb`.
+        given: parameters by name; text is read as the type of the notebook's default.
+
+    Returns:
+        The record as in OUTPUT's `.json`; `status` is "done" or "failed", `transient` tells whether
+        a failure may go away by itself (the kernel died) or comes from the notebook.
+    """
+    notebook, output = notebook.resolve(), output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.part.ipynb")
+    pictures = output.parent.glob(f"{glob.escape(output.stem)}__*.png")
+    for stale in (output, partial, *map(output.with_suffix, (".csv", ".json")), *pictures):
+        stale.unlink(missing_ok=True)
+    code = provenance.commit()  # before the run: what is edited meanwhile is not what ran
+    prepare_environment()
+    with gpu_slot():
+        began, error, transient = time.time(), "", False
+        try:
+            given = checked(notebook, given)
+            run_papermill(notebook, partial, given)
+        except Exception as failure:  # whatever it is, the record says it and the exit code too
+            error, transient = one_line(failure), isinstance(failure, RuntimeError)
+        seconds = time.time() - began
+    record = {
+        "status": "failed" if error else "done",
+        "notebook": notebook.name,
+        "notebook_sha256": files.sha256_file(notebook) if notebook.is_file() else "",
+        "parameters": given,
+        "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        "duration_s": round(seconds, 2),
+        "cpu_s": round(cpu_seconds(), 2),
+        **describe(partial, began),
+        "error": error,
+        "transient": transient,
+        **code,
+        "versions": provenance.versions(),
+    }
+    if partial.is_file():
+        partial.replace(output)
+    files.write_text(output.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def one_line(error: Exception) -> str:
+    """Type, place (of a cell's own error) and message of an exception."""
+    name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
+    where = f" in cell [{error.exec_count}]" if hasattr(error, "exec_count") else ""
+    return " ".join(f"{name}{where}: {text}".split())
+
+
+def progress(output: Path) -> str:
+    """How many cells of the study are finished and how long the others may take; "" outside of one.
+
+    Args:
+        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+    """
+    if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
+        return ""
+    began, cells = map(float, os.environ["ADLIB_STUDY"].split())
+    records = output.resolve().parents[2].glob("*/*/*.json")
+    # A file server's clock may lag behind ours, so that even this cell's record looks old.
+    finished = max(1, sum(record.stat().st_mtime >= began for record in records))
+    left = (time.time() - began) / finished * max(0, cells - finished) / 60
+    return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
+
+
+def report_so_far(output: Path) -> None:
+    """Build the report while the study goes on: after the tour, then every few minutes.
+
+    Args:
+        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+    """
+    if "ADLIB_STUDY" not in os.environ:
+        return
+    results, (profile, _, notebook) = paths.results_root(), output.resolve().parts[-4:-1]
+    index = results / "report" / "index.html"
+    old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
+    lock = FileLock(results / ".report.lock")
+    if (notebook == TOUR or old) and taken(lock):
+        command = [sys.executable, "-m", "adlib.study.site", "--profile", profile]
+        began = time.time()
+        try:
+            done = subprocess.run(command, check=False)  # it says itself what went wrong
+            if done.returncode == 0:  # no newer than what it may not have read yet
+                os.utime(index, (began, began))
+        finally:
+            lock.release()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns 0 if the notebook ran to its end, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m adlib.study.execute", description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument(
+        "--attempt", type=int, default=1, help="2 for a retry: only done if the kernel had died"
+    )
+    options = parser.parse_args(arguments)
+    if options.output.suffix != ".ipynb":
+        parser.error(f"output {options.output} does not end in .ipynb")
+    record_file = options.output.with_suffix(".json")
+    if options.attempt > 1 and record_file.is_file():
+        record = json.loads(record_file.read_text(encoding="utf-8"))
+        if not record["transient"]:
+            return 1  # the notebook itself raised: it would raise again
+    record = execute(options.notebook, options.output, dict(options.p))
+    values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
+    name = f"{options.notebook.resolve().parent.name}/{options.notebook.stem}"
+    ending = progress(options.output)
+    seconds = f"{record['duration_s']:6.1f} s"
+    print(f"{record['status']:6} {seconds}  {name}  {values}{ending}", flush=True)
+    if record["error"]:
+        print(f"       {record['error']}  (see {record_file})", file=sys.stderr)
+    report_so_far(options.output)
+    return int(record["status"] == "failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

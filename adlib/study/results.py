@@ -1,0 +1,249 @@
+"""What an execution of a notebook leaves in `results/`: rows, pictures, run records."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from adlib import data, metrics
+from adlib.host import paths, provenance
+from adlib.host.files import atomic
+from adlib.metrics import thresholds
+from adlib.models.training import Budget
+from adlib.networks import backbones
+from adlib.study import profiles, runs
+from adlib.study.profiles import Cell
+
+COLUMNS = [
+    "paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high",
+    "n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable", "note",
+]  # fmt: skip
+
+
+def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
+    """Get a method's run for a cell and keep its record and scores in `results/`.
+
+    Args:
+        cell: gives profile, paper and seed.
+        method: name in the profile.
+        split: images and their parts.
+        **changed: settings other than the profile's, for a sweep.
+    """
+    images = split.images
+    name, settings, budget = profiles.method(
+        cell.profile, cell.paper, method, images.name, images.category, images.mode
+    )
+    found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
+    found.export(paths.results_root() / cell.profile / "runs")
+    return found
+
+
+def rescored(found: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
+    """Get the scores of a run's weights under other scoring settings and keep them in `results/`.
+
+    See `adlib.study.runs.rescored`.
+    """
+    again = runs.rescored(found, split, **changed)
+    again.export(paths.results_root() / cell.profile / "runs")
+    return again
+
+
+def label(method: str, found: runs.Run) -> str:
+    """Name of a method in a table: with the backbone that its scores come from, if any."""
+    settings = found.record["description"]["settings"]
+    # Cycle-GAN names one for the score "features" alone.
+    backbone = settings.get("backbone") if settings.get("score", "features") == "features" else ""
+    return f"{method} ({backbones.TITLES[backbone]})" if backbone else method
+
+
+def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
+    """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
+    departs = profiles.load(cell.profile)[cell.paper]["departs"]
+    reasons = [departs] if departs else []
+    wanted = profiles.datasets_of(cell.paper, cell.notebook)
+    if not wanted:
+        reasons.insert(0, "no paper prints this number")
+    elif images.name not in wanted:
+        titles = " or ".join(data.info(name).title for name in wanted)
+        reasons.insert(0, f"{images.name} instead of {titles}")
+    else:
+        about, counts = data.info(images.name), images.counts()
+        reasons += [
+            f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
+            for key, n in about.expected.get(images.category, {}).items()
+            if counts[key] != n
+        ]
+        if side := about.sides.get(images.category):
+            longest = images.sides()[1]
+            reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
+    return "; ".join(filter(None, [*reasons, images.note, profiles.differs(cell.paper, method)]))
+
+
+def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """Write a cell's CSV (`COLUMNS`) and give it back as a table.
+
+    What is the same in all rows (paper, table, profile, commit) is filled in here.
+
+    Args:
+        cell: whose CSV.
+        rows: each names at least `method`, `metric` and `value`; `dataset`, `category` and `seed`
+            are the cell's where a row names no others.
+
+    Raises:
+        ValueError: a column that does not exist, a row without method, metric or value, or two
+            rows for one number.
+    """
+    table = pd.DataFrame(rows)
+    unknown = sorted(set(table.columns) - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"no such column: {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+    lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
+    if lacking:
+        raise ValueError(f"rows without {', '.join(lacking)}")
+    for name in ("dataset", "category", "seed"):
+        own = table[name] if name in table else pd.Series(pd.NA, table.index)
+        table[name] = own.where(own.notna(), getattr(cell, name))
+    key = [c for c in ("method", "metric", "form", "dataset", "category", "seed") if c in table]
+    if (twice := table.duplicated(key)).any():
+        raise ValueError(f"two rows for {', '.join(map(str, table.loc[twice, key].iloc[0]))}")
+    same = {
+        "paper": cell.paper,
+        "table": cell.notebook,
+        "profile": cell.profile,
+        "commit": provenance.commit()["commit"],
+    }
+    table = table.assign(**same).reindex(columns=COLUMNS)
+    with atomic(cell.file(".csv")) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return table
+
+
+def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
+    """Save a figure as `<cell>__<name>.png`; the caption travels inside the PNG."""
+    with atomic(cell.file(f"__{name}.png")) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
+
+
+def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dict[str, object]:
+    """Row of a metric without a threshold of ours: `auroc`, or an oracle metric.
+
+    The pair (maximum balanced accuracy, auROC) must keep the bounds that tie the two together.
+
+    Raises:
+        ArithmeticError: the bounds are broken, so one of the two is computed wrongly.
+    """
+    labels, scores = found.part("test")
+    broken = metrics.check_bounds(
+        metrics.max_balanced_accuracy(labels, scores), metrics.auroc(labels, scores), 1e-9
+    )
+    if broken:
+        raise ArithmeticError(f"{method}: {broken}")
+    function = getattr(metrics, metric)
+    threshold_free = metric in ("auroc", "average_precision")
+    return _row(method, found, metric, "" if threshold_free else "oracle", function) | more
+
+
+def deployable_row(
+    method: str,
+    found: runs.Run,
+    fpr: float = 0.05,
+    metric: str = "balanced_accuracy",
+    **more: object,
+) -> dict[str, object]:
+    """Row of a metric at a threshold fixed on the held-out normal images alone.
+
+    Args:
+        method: name in the table.
+        found: the run.
+        fpr: false-positive rate that the threshold has on the validation normals.
+        metric: `balanced_accuracy` or `f1`.
+        **more: further columns.
+    """
+    threshold, function = deployable_threshold(found, fpr), getattr(metrics, f"{metric}_at")
+
+    def at_threshold(labels: object, scores: object) -> float:
+        return function(labels, scores, threshold)
+
+    n = int((found.part("validation")[0] == 0).sum())
+    note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
+    return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
+
+
+def threshold_rows(
+    method: str, found: runs.Run, threshold: float, **more: object
+) -> list[dict[str, object]]:
+    """Rows of accuracy, miss rate and false-alarm rate on the test at a threshold set elsewhere."""
+
+    def at(function: Callable[..., float]) -> Callable[..., float]:
+        return lambda labels, scores: function(labels, scores, threshold)
+
+    rates = ("accuracy", "miss_rate", "false_alarm_rate")
+    return [
+        _row(method, found, name, "deployable", at(getattr(metrics, f"{name}_at"))) | more
+        for name in rates
+    ]
+
+
+def zfn_rows(method: str, found: runs.Run, **more: object) -> list[dict[str, object]]:
+    """Rows at the lowest abnormal score of the validation: the ZFN rule without test labels."""
+    labels, scores = found.part("validation")
+    note = f"Threshold: the lowest score of {labels.sum()} held-out abnormal images."
+    threshold = thresholds.lowest_abnormal(scores[labels == 1])
+    return threshold_rows(method, found, threshold, note=note, **more)
+
+
+def table_rows(
+    cell: Cell,
+    images: data.ImageSet,
+    found: dict[str, runs.Run],
+    names: Iterable[str],
+    deployable: str = "balanced_accuracy",
+) -> list[dict[str, object]]:
+    """Rows of the metrics `names` for every method's run, and one at a threshold fixed beforehand.
+
+    Args:
+        cell: where the rows will stand.
+        images: what the runs were tested on.
+        found: name in the table to run; what follows a comma in a name is a variant.
+        names: metrics without a threshold of ours, see `metric_row`.
+        deployable: metric at the threshold, see `deployable_row`.
+    """
+    rows = []
+    for method, run in found.items():
+        shared = {"comparable": comparable(cell, images, method.partition(",")[0])}
+        rows += [metric_row(method, run, name, **shared) for name in names]
+        rows.append(deployable_row(method, run, metric=deployable, **shared))
+    return rows
+
+
+def oracle_threshold(found: runs.Run) -> float:
+    """Threshold of the largest balanced accuracy on the test labels."""
+    labels, scores = found.part("test")
+    fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    return float(thresholds[1:][(tpr - fpr)[1:].argmax()])  # the first one is infinite: all normal
+
+
+def deployable_threshold(found: runs.Run, fpr: float = 0.05) -> float:
+    """Threshold with false-positive rate `fpr` on the validation normals of a run."""
+    labels, scores = found.part("validation")
+    return metrics.threshold_at_fpr(scores[labels == 0], fpr)
+
+
+def _row(
+    method: str, found: runs.Run, metric: str, form: str, function: Callable[..., float]
+) -> dict[str, object]:
+    labels, scores = found.part("test")
+    low, high = metrics.bootstrap_interval(labels, scores, function)
+    return {
+        "method": method,
+        "metric": metric,
+        "form": form,
+        "value": function(labels, scores),
+        "low": low,
+        "high": high,
+        "n_normal": int((labels == 0).sum()),
+        "n_abnormal": int((labels == 1).sum()),
+        "protocol": found.record["description"]["protocol"],
+        "run": found.key,
+    }

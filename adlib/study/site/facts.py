@@ -1,0 +1,140 @@
+"""What was run under a profile, and where it departs from the paper and its authors' code."""
+
+from adlib.data import sets
+from adlib.study import profiles
+from adlib.study.summary import DONE, FAILED, UNFINISHED, Study
+
+SIZES = ("side", "patch", "rotation")  # what the CBiGAN paper chooses by category
+# Settings that make another method of the same paper: EGBAD, double auto-encoder, AnoGAN.
+OTHER_METHODS = {"alpha": (0, 1), "gamma": (1,)}
+
+
+def of(study: Study, name: str) -> dict:
+    """What was run under one profile: how much, on what, when, from which code."""
+    cells = [cell for cell in study.cells if cell.profile == name]
+    records = [cell.record for cell in cells if cell.record]
+    started = sorted(filter(None, (record.get("started") for record in records)))
+    versions = [f"{k} {v}" for record in records for k, v in record.get("versions", {}).items()]
+    commits = {(r["commit"][:10], bool(r.get("dirty"))) for r in records if r.get("commit")}
+    planned, missing = set(), set()
+    if name in profiles.names():
+        planned = {(cell.paper, cell.notebook, cell.id) for cell in profiles.cells(name)}
+        missing = set(profiles.missing(name))
+    return {
+        "planned": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
+        "missing": _by_set(
+            missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}
+        ),
+        **{s: sum(cell.status == s for cell in cells) for s in (DONE, FAILED, UNFINISHED)},
+        "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
+        "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
+        "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
+        "devices": _devices(study, name),
+        "from": started[0][:16].replace("T", " ") if started else "",
+        "to": started[-1][:16].replace("T", " ") if started else "",
+        "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
+        "commits": sorted(commits),
+        "versions": list(dict.fromkeys(versions)),
+    }
+
+
+def _by_set(pairs: set[str]) -> list[str]:
+    """Write `mvtec_ad: pill, screw` for each data set of "mvtec_ad/pill", "mvtec_ad/screw"."""
+    found: dict[str, list[str]] = {}
+    for dataset, category in sorted(pair.split("/", 1) for pair in pairs):
+        found.setdefault(dataset, []).append(category)
+    return [f"{dataset}: {', '.join(categories)}" for dataset, categories in found.items()]
+
+
+def departures(study: Study, name: str) -> list[dict]:
+    """Where the runs of a profile differ from what a paper says or its authors' code does.
+
+    Returns:
+        For each paper with known settings: `paper`, `rows` (setting, here, published, source) in
+        the order of `profiles.toml`, and `unknown`, the detectors that it says nothing of.
+    """
+    made, records = [], study.records(name)
+    rows = study.rows[(study.rows["profile"] == name) & study.rows["run"].isin(records)]
+    for paper, runs in rows.groupby("paper", sort=False)["run"].unique().items():
+        known, found, unknown = profiles.published(paper), {}, set()
+        for record in (records[run] for run in runs if known):
+            detector = record["description"]["detector"]
+            if detector in known:
+                sizes = _sizes(record) if paper == "cbigan" else {}
+                _compare(record, sizes | known[detector], found)
+            else:
+                unknown.add(detector)
+        order = [*SIZES, *(setting for settings in known.values() for setting in settings)]
+        listed = [
+            dict(zip(("setting", "published", "source"), key, strict=True))
+            | {"here": ", ".join(sorted(found[key]))}
+            for key in sorted(found, key=lambda key: order.index(key[0]))
+        ]
+        if known:
+            made.append({"paper": paper, "rows": listed, "unknown": sorted(unknown)})
+    return made
+
+
+def _compare(record: dict, known: dict[str, list], found: dict[tuple, set[str]]) -> None:
+    """Add what one run does otherwise: (setting, published, source) -> values here, as text."""
+    here = _settings(record)
+    for setting, (value, source) in known.items():
+        ours = here.get(setting, "not recorded")
+        if ours in OTHER_METHODS.get(setting, ()):
+            continue
+        if ours != value:
+            found.setdefault((setting, _text(value), source), set()).add(_text(ours))
+
+
+def _settings(record: dict) -> dict:
+    """Settings and budget of a run, and what every run of this package does."""
+    description, counts = record["description"], record["counts"]
+    budget = description["budget"]
+    # Records from before abnormal images could be held out have no such count: all were normal.
+    normal = counts.get("validation_normal", counts["validation"])
+    held_out = normal / (counts["train"] + normal)
+    return {
+        **description["settings"],
+        **budget,
+        "epochs": round(budget["steps"] * budget["batch"] / counts["train"], 1),
+        "values": "-1 to 1",
+        "input": "resized",
+        "batch_norm_at_test": "running statistics",
+        "rate_decay": "by step",
+        "pairs": "drawn anew every step",
+        "antialiasing": True,
+        "held_out_normals": f"{100 * held_out:.0f} %",
+        "ema_warm_up": description["settings"].get("ema", 0) > 0,
+    }
+
+
+def _sizes(record: dict) -> dict[str, list]:
+    """The paper's image and patch side and rotation for the category of a run."""
+    description = record["description"]
+    category, settings = description["category"], description["settings"]
+    texture = settings["patch"] > 0 or category in sets.MVTEC_TEXTURES
+    mode = "texture" if texture else "object"
+    sizes = {"patch": 0} | profiles.geometry(category, mode)
+    sizes["rotation"] = list(sizes["rotation"])  # as JSON has it
+    return {setting: [sizes[setting], f"paper, {mode}s"] for setting in SIZES}
+
+
+def _text(value: object) -> str:
+    """A setting as it is read: yes and no, a range of degrees, or the value itself."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " to ".join(f"{v:g}" for v in value).replace("-", "−")
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _devices(study: Study, name: str) -> list[str]:
+    """Where the runs of a profile were trained, as their records say."""
+    found = set()
+    for run in study.records(name).values():
+        machine = run["machine"]
+        where = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
+        found.add(f"{where}, {run['precision']}")
+    return sorted(found)

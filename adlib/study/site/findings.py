@@ -1,0 +1,156 @@
+"""The front page's findings by block: what was asked, what holds, what does not, what is open.
+
+No sentence is typed: `findings` makes those on published values here and takes those on methods
+from `adlib.study.site.claims` and `claims_beyond`. Where rows are absent, so is their sentence.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pandas as pd
+
+from adlib.study import verdicts
+from adlib.study.site import claims, claims_beyond
+from adlib.study.site.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, SETS, Finding
+from adlib.study.site.scoreboard import nearest
+from adlib.study.summary import ALL_SETS, BEYOND, COUNT, Study
+
+SILENT = ("smoke",)  # generated images and a handful of steps: shows nothing about methods
+IN_SHORT = {  # reasons of "not run" that are counted as one
+    r"^\S+ (failed|was not finished)$": r"cell \1",
+    "^not run for this table$": "method not in our table",
+}
+TITLES = {folder: title for title, folder in verdicts.PAPERS.items()}
+
+
+def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[Finding]]:
+    """All findings by block.
+
+    Args:
+        study: the results.
+        compared: what `verdicts.compare` gives, by profile, in the order of preference.
+    """
+    judged = nearest(compared)
+    ours = study.summary
+    ours = ours[(ours["method"] != COUNT) & ours["value"].notna()]
+    ours = ours[~ours["profile"].isin(SILENT)]
+    rows = ours[ours["table"].str.startswith("table") & ours["paper"].isin(TITLES)]
+    beyond = ours[ours["paper"] == BEYOND]
+    made = [*_asked(judged, rows), *_reproduced(judged)]
+    for finders, found in ((claims.FINDERS, rows), (claims_beyond.FINDERS, beyond)):
+        profiles = [found[found["profile"] == name] for name in compared]
+        for finder in finders:
+            # the first profile that has the rows: one sentence never mixes two budgets
+            made += next((said for some in profiles if (said := finder(some))), [])
+    made += [*_bounds(study), *_absent(judged), *_weight(rows)]
+    return {block: [found for found in made if found.block == block] for block in BLOCKS}
+
+
+def _by(groups: Iterable[str]) -> str:
+    """Write `CBiGAN 47, GANomaly 12`, the largest first."""
+    return ", ".join(f"{name} {n}" for name, n in Counter(groups).most_common())
+
+
+def _n(count: int, noun: str) -> str:
+    """Write `1 seed`, `3 seeds`, `no seed`."""
+    return f"{count or 'no'} {noun}{'' if count < 2 else 's'}"
+
+
+def _papers(rows: pd.DataFrame) -> str:
+    return _by(rows["paper"].map(lambda paper: TITLES.get(paper, paper)))
+
+
+def _asked(judged: pd.DataFrame, rows: pd.DataFrame) -> list[Finding]:
+    """How many published values there are, how many have one of ours, and what ours come from."""
+    made = []
+    if len(judged):
+        text = f"held against the study: {_papers(judged)}."
+        made.append(Finding(ASKED, _n(len(judged), "published number"), text, "#scoreboard"))
+    ours = judged[judged["ours"].notna()]
+    if len(ours):
+        text = f"with a number of ours beside them: {_papers(ours)}."
+        used = ", ".join(ours["profile"].unique())
+        made.append(Finding(ASKED, f"{len(ours)} of them", text, "#scoreboard", used))
+    for name, group in rows.groupby("profile", sort=False):
+        runs = len({run for some in group["runs"] for run in some})
+        sets = group.loc[group["dataset"] != ALL_SETS, "dataset"].nunique()
+        seeds = _n(int(group["seeds"].max()), "seed")
+        text = f"on methods, from {_n(runs, 'run')} on {_n(sets, 'data set')}, with {seeds}."
+        head = f"{_n(len(group), 'number')} of ours"
+        made.append(Finding(ASKED, head, text, f"#run-{name}", name))
+    return made
+
+
+def _reproduced(judged: pd.DataFrame) -> list[Finding]:
+    """Values that were reproduced and those that were not; facts about the data are told apart."""
+    made = []
+    for verdict, block in ((verdicts.REPRODUCED, HOLDS), (verdicts.NOT_REPRODUCED, FAILS)):
+        rows = judged[judged["verdict"] == verdict]
+        if rows.empty:
+            continue
+        results = rows[rows["method"] != COUNT]
+        facts = len(rows) - len(results)
+        head = _n(len(rows), "published number")
+        text = f"{'is' if len(rows) == 1 else 'are'} {verdict}: {_papers(rows)}"
+        if facts:
+            which = "all" if facts == len(rows) else str(facts)
+            text += f"; {which} of them on the data, such as numbers of images"
+        seeds = int(results["seeds"].min()) if len(results) else 0
+        used = ", ".join(rows["profile"].unique())
+        made.append(Finding(block, head, f"{text}.", "#scoreboard", used, seeds))
+    return made
+
+
+def _bounds(study: Study) -> list[Finding]:
+    """Published pairs that no scores can give."""
+    broken, checked = verdicts.bounds_of_published(study)
+    if not checked:
+        return []
+    what = "published pairs of balanced accuracy and auROC"
+    if broken.empty:
+        return [Finding(HOLDS, f"All {checked}", f"{what} could come from scores.", "#bounds")]
+    quoted = int(broken["note"].str.contains("quoted").sum())
+    head = f"{len(broken)} of {checked}"
+    text = f"{what} cannot come from any scores; {quoted} of them are quoted from elsewhere, "
+    text += f"{len(broken) - quoted} are the paper's own."
+    return [Finding(FAILS, head, text, "#bounds")]
+
+
+def _absent(judged: pd.DataFrame) -> list[Finding]:
+    """Published values that were not checked, by what stood in the way."""
+    made = []
+    absent = judged[judged["verdict"] == verdicts.NO_DATA]
+    if len(absent):
+        sets = _by(absent["dataset"].map(lambda name: SETS.get(name, name)))
+        text = f"on data that are not at hand: {sets}."
+        made.append(Finding(OPEN, _n(len(absent), "published number"), text, "#without"))
+    absent = judged[judged["verdict"] == verdicts.NOT_RUN]
+    if len(absent):
+        reasons = _by(absent["reason"].replace(IN_SHORT, regex=True))
+        text = f"not run although the data could be had: {reasons}."
+        made.append(Finding(OPEN, _n(len(absent), "published number"), text, "#without"))
+    other = judged[judged["verdict"] == verdicts.NOT_COMPARABLE]
+    if len(other):
+        doubted = int((other["doubt"] != "").sum())
+        text = "beside one of ours that was made in another setting, or no target"
+        text += f" ({doubted} quoted from elsewhere or impossible)" if doubted else ""
+        used = ", ".join(other["profile"].unique())
+        head = _n(len(other), "published number")
+        made.append(Finding(OPEN, head, f"{text}: that judges no paper.", "#scoreboard", used))
+    return made
+
+
+def _weight(rows: pd.DataFrame) -> list[Finding]:
+    """How many of our numbers could carry a conclusion: enough seeds, and the paper's setting."""
+    if rows.empty:
+        return []
+    enough = (rows["seeds"] >= SEEDS) & (rows["comparable"] == "")
+    used = ", ".join(rows["profile"].unique())
+    if enough.all():
+        return []
+    head = f"{enough.sum() or 'None'} of our {_n(len(rows), 'number')}"
+    text = (
+        f"on methods {'comes' if enough.sum() < 2 else 'come'} from at least {SEEDS} seeds in the "
+        "paper's own setting. What the others say of a method is an indication, not a conclusion."
+    )
+    return [Finding(OPEN, head, text, "#run", used)]

@@ -1,0 +1,173 @@
+"""PaDiM and PatchCore against their formulas, written out."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from scipy.spatial import distance
+from torch.nn import functional as F
+
+from adlib import data, models
+from adlib.models import features
+from adlib.networks import augment
+
+TINY = {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"}
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Generated objects: 58 training and 48 test images."""
+    return data.one_class(data.load("synthetic", "object"), seed=0)
+
+
+def fitted(name, split, seed=0, **settings):
+    detector = models.build(name, **TINY | settings)
+    history = detector.fit(split, seed=seed, device="cpu")
+    return detector, history.to_dict("records")
+
+
+def maps_of(detector, split, part):
+    with torch.no_grad():
+        return detector.maps(augment.to_float(split.pixels(part, 32, 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("PaDiM", {"patch": 16}, "patch=16: allowed are 0"),
+        ("PatchCore", {"rotation": (0, 45)}, "rotation=.*allowed are"),
+        ("PatchCore", {"side": 40}, "side=40: allowed are multiples of 16 from 32"),
+        ("PaDiM", {"backbone": "inception_v3"}, "backbone='inception_v3': allowed are 'eff"),
+        ("PaDiM", {"features": -1}, "features=-1"),
+        ("PaDiM", {"ridge": 0.0}, "ridge=0.0"),
+        ("PatchCore", {"coreset": 0.0}, "coreset=0.0: allowed are shares above 0"),
+        ("PatchCore", {"coreset": 1.5}, "coreset=1.5"),
+        ("PatchCore", {"neighbours": 0}, "neighbours=0: at least 1"),
+    ],
+)
+def test_bad_settings_are_named(name, settings, message):
+    """Would catch a setting that means nothing here and is taken in silence."""
+    with pytest.raises(ValueError, match=message):
+        models.build(name, **TINY | settings)
+
+
+def test_the_settings_hold_the_backbone_that_is_used(monkeypatch):
+    """Would catch runs of two backbones under one description."""
+    asked = []
+
+    def resolve(name, preferred):
+        asked.append((name, preferred))
+        return "efficientnet_lite0"
+
+    monkeypatch.setattr("adlib.networks.backbones.resolve", resolve)
+    for name in ("PaDiM", "PatchCore"):
+        assert models.build(name).settings.backbone == "efficientnet_lite0"
+    assert asked == [("auto", "resnet18"), ("auto", "wide_resnet50_2")]
+
+
+def test_maps_are_enlarged_and_smoothed(split):
+    """Would catch another width of the Gaussian, a shifted grid and other borders."""
+    detector = models.build("PaDiM", **TINY | {"side": 64})
+    small = torch.rand(2, 8, 8)
+    large = F.interpolate(small[:, None], (64, 64), mode="bilinear")[:, 0].numpy()
+    wanted = [ndimage.gaussian_filter(m, 1.0, mode="mirror", truncate=4.0) for m in large]
+    np.testing.assert_allclose(detector.enlarged(small).numpy(), wanted, rtol=1e-4, atol=1e-6)
+
+
+# ---- PaDiM ---------------------------------------------------------------------------------
+
+
+def test_padim_needs_two_images_and_enough_features(split):
+    """Would catch a covariance of one image, and a draw of more features than there are."""
+    with pytest.raises(ValueError, match="features=177: efficientnet_lite0 has 176 in all stages"):
+        fitted("PaDiM", split, features=177)
+    one = data.Split(**{**vars(split), "train": split.train[:1]})
+    with pytest.raises(ValueError, match="at least 2 training images, not 1"):
+        fitted("PaDiM", one)
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(12, 12), (0, 176)])
+def test_padim_draws_features_by_the_seed(split, wanted, count):
+    """Would catch features drawn twice, or always the same."""
+    detector, (row,) = fitted("PaDiM", split, features=wanted)
+    chosen = detector.networks["gaussians"].chosen
+    assert len(set(chosen.tolist())) == row["features"] == count and chosen.max() < 176
+    other = fitted("PaDiM", split, seed=1, features=wanted)[0].networks["gaussians"].chosen
+    assert torch.equal(chosen, other) == (wanted == 0)
+
+
+def test_padim_works_where_a_stage_gives_no_feature(split):
+    """Would catch a draw that fails by chance: two features cannot be of all three stages."""
+    assert fitted("PaDiM", split, features=2)[0].networks["gaussians"].mean.shape[1] == 2
+
+
+@pytest.mark.parametrize("batch", [7, 64])
+def test_padim_is_the_mahalanobis_distance(split, monkeypatch, batch):
+    """Would catch sums that lose digits or depend on batches, and features of another place."""
+    monkeypatch.setattr(features, "BATCH", batch)
+    detector, _ = fitted("PaDiM", split, features=30)
+    chosen = detector.networks["gaussians"].chosen
+
+    def at_places(part):
+        stages = [F.interpolate(m, (8, 8)) for m in maps_of(detector, split, part)]
+        return torch.cat(stages, 1)[:, chosen].flatten(2).double().numpy()
+
+    train, test = at_places("train"), at_places("test")[:4]
+    wanted = np.zeros((4, 64))
+    for place in range(64):
+        covariance = np.cov(train[:, :, place], rowvar=False) + 0.01 * np.eye(30)
+        inverse, mean = np.linalg.inv(covariance), train[:, :, place].mean(0)
+        for k in range(4):
+            wanted[k, place] = distance.mahalanobis(test[k, :, place], mean, inverse)
+    wanted = detector.enlarged(torch.tensor(wanted, dtype=torch.float32).view(4, 8, 8))
+    pixels = split.pixels("test", 32, 1)[:4]
+    np.testing.assert_allclose(detector.anomaly_map(pixels), wanted, rtol=2e-4)
+    np.testing.assert_allclose(detector.score(pixels), wanted.flatten(1).amax(1), rtol=2e-4)
+
+
+# ---- PatchCore -----------------------------------------------------------------------------
+
+
+def patches_of(detector, split, part):
+    """Features of all patches, written out: `(n, 16, 152)`."""
+    _, fine, coarse = maps_of(detector, split, part)
+    fine, coarse = (F.avg_pool2d(m, 3, 1, 1, count_include_pad=True) for m in (fine, coarse))
+    coarse = F.interpolate(coarse, (4, 4), mode="bilinear")
+    return torch.cat([fine, coarse], 1).flatten(2).permute(0, 2, 1).double()
+
+
+def test_patchcore_keeps_a_share_of_the_training_patches(split):
+    """Would catch a memory of something else than training patches, or of another size."""
+    detector, (row,) = fitted("PatchCore", split, coreset=0.05)
+    bank, patches = detector.networks["memory"].bank, patches_of(detector, split, "train")
+    available, kept = 16 * len(split.train), round(0.05 * 16 * len(split.train))
+    assert row["patches"] == available and row["bank"] == kept and bank.shape == (kept, 152)
+    nearest = torch.cdist(bank.double(), patches.flatten(0, 1)).amin(1)
+    assert nearest.max() < 1e-4 and row["radius"] > 0
+
+
+def test_patchcore_knows_its_training_images(split):
+    """Would catch patches that are lost when the memory is not thinned."""
+    detector, _ = fitted("PatchCore", split, coreset=1.0)
+    assert detector.anomaly_map(split.pixels("train", 32, 1)).max() < 1e-3
+
+
+@pytest.mark.parametrize("around", [1, 9, 1000])
+def test_patchcore_scores_by_equation_7(split, around):
+    """Would catch weights of another patch or entry, and more neighbours than there are entries."""
+    detector, _ = fitted("PatchCore", split, coreset=0.05, neighbours=around)
+    bank = detector.networks["memory"].bank.double()
+    patches = patches_of(detector, split, "test")[:6]
+    wanted, maps = [], []
+    for image in patches:
+        between = torch.cdist(image, bank)
+        far = between.amin(1)
+        maps.append(far.view(4, 4))
+        p, entry = far.argmax(), between[far.argmax()].argmin()
+        near = (bank - bank[entry]).norm(dim=1).argsort()[: min(around, len(bank))]
+        share = torch.exp(far[p]) / torch.exp(between[p, near]).sum()
+        wanted.append(far[p] * (1 - share if around > 1 else 1))
+    pixels = split.pixels("test", 32, 1)[:6]
+    np.testing.assert_allclose(detector.score(pixels), torch.stack(wanted), rtol=1e-4)
+    enlarged = detector.enlarged(torch.stack(maps).float())
+    np.testing.assert_allclose(detector.anomaly_map(pixels), enlarged, rtol=1e-4)

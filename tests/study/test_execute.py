@@ -1,0 +1,296 @@
+"""The strict call of papermill: what it refuses, what it leaves, what the kernel is given."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from filelock import FileLock
+
+from adlib.study import execute
+
+PARAMETERS = 'category = "mono"  # which\nseed: int = 0\nrate = 0.5\nfast = False\nroot = None'
+
+
+def write_notebook(path, *sources, parameters=PARAMETERS):
+    """Write a notebook with a parameters cell and code cells `sources`."""
+
+    def cell(i, source, tags=()):
+        shared = {"cell_type": "code", "outputs": [], "execution_count": None}
+        return shared | {"id": f"c{i}", "source": source, "metadata": {"tags": list(tags)}}
+
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [cell(0, parameters, ["parameters"]), *(cell(i + 1, s) for i, s in enumerate(sources))]
+    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | {"cells": cells}), encoding="utf-8")
+    return path
+
+
+def call(notebook, output, *arguments, **environment):
+    """Run `python -m adlib.study.execute` as Snakemake does."""
+    return subprocess.run(
+        [sys.executable, "-m", "adlib.study.execute", str(notebook), str(output), *arguments],
+        env=os.environ | environment,
+        cwd=notebook.parent.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def record_of(output):
+    """The record beside an executed notebook."""
+    return json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def printed(output):
+    """What the cells of an executed notebook printed."""
+    cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", []))
+
+
+def test_a_run(tmp_path):
+    """Catches parameters, folder, environment or record that do not arrive as described."""
+    source = (
+        "import os, pathlib\nprint(repr((category, seed, rate, fast, root)))\n"
+        "print(pathlib.Path.cwd().name, pathlib.Path(os.environ['ADLIB_DATA']).as_posix())\n"
+        "print(*(os.environ[n] for n in ('TQDM_DISABLE', 'PYTHONHASHSEED', 'OMP_NUM_THREADS')))"
+    )
+    notebook = write_notebook(tmp_path / "books" / "a b.ipynb", source)
+    output = tmp_path / "out" / "two words.ipynb"
+    given = ["-p", "category", "two words", "-p", "seed", "3", "-p", "rate", "1", "-p", "fast"]
+    done = call(notebook, output, *given, "true", ADLIB_DATA="rel/data", ADLIB_THREADS="2")
+    assert done.returncode == 0, done.stderr
+    data = (tmp_path / "rel" / "data").as_posix()
+    expected = f"('two words', 3, 1.0, True, None)\nbooks {data}\n1 0 2\n"
+    assert printed(output) == expected
+    record = record_of(output)
+    assert (record["status"], record["error"]) == ("done", "")
+    assert record["parameters"] == {"category": "two words", "seed": 3, "rate": 1.0, "fast": True}
+    assert 0 < record["startup_s"] <= record["duration_s"]
+    assert {"notebook", "notebook_sha256", "started", "commit", "dirty"} <= set(record)
+    assert {"adlib", "torch", "python"} <= set(record["versions"])
+    assert len(done.stdout.splitlines()) == 1
+    assert "a b" in done.stdout
+    assert sorted(p.name for p in output.parent.iterdir()) == ["two words.ipynb", "two words.json"]
+
+
+def test_failing_cell(tmp_path):
+    """Catches a failure without notebook, or beside numbers of an earlier run, or tried again."""
+    source = "print('before')\nraise ValueError('no\\nluck')"
+    notebook = write_notebook(tmp_path / "books" / "fails.ipynb", source)
+    output = tmp_path / "out" / "cell.ipynb"
+    output.parent.mkdir()
+    kept = [output.parent / name for name in ("cell2.csv", "cell2__a.png")]
+    for file in [*kept, output.with_suffix(".csv"), output.parent / "cell__a.png"]:
+        file.touch()
+    done = call(notebook, output)
+    assert done.returncode == 1
+    assert record_of(output)["status"] == "failed"
+    assert record_of(output)["error"] == "ValueError in cell [2]: no luck"
+    assert "no luck" in done.stderr
+    assert "before" in printed(output)
+    assert sorted(output.parent.iterdir()) == sorted([*kept, output, output.with_suffix(".json")])
+    started = output.stat().st_mtime_ns
+    assert call(notebook, output, "--attempt", "2").returncode == 1
+    assert output.stat().st_mtime_ns == started, "a second attempt ran what would fail again"
+
+
+def test_killed_kernel_may_be_tried_again(tmp_path):
+    """Catches a dead kernel taken for an error of the notebook, or a retry that does not run."""
+    source = (
+        "import os, pathlib\nmark = pathlib.Path('mark')\n"
+        "if not mark.exists():\n    mark.touch()\n    os._exit(9)"
+    )
+    notebook = write_notebook(tmp_path / "books" / "dies.ipynb", source)
+    output = tmp_path / "cell.ipynb"
+    assert call(notebook, output).returncode == 1
+    assert record_of(output)["transient"] is True
+    assert output.is_file()
+    assert call(notebook, output, "--attempt", "2").returncode == 0
+    assert record_of(output)["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("categry", "poly", "has no parameter 'categry'; did you mean category?"),
+        ("zzz", "1", "did you mean category, fast, rate, root, seed?"),
+        ("seed", "1.5", "'seed' must be int, like its default 0: got 1.5"),
+        ("seed", "True", "'seed' must be int"),
+        ("seed", "one", "'seed' must be int, like its default 0: got 'one'"),
+        ("rate", "[1]", "'rate' must be float"),
+        ("fast", "1", "'fast' must be bool"),
+        ("category", 3, "'category' must be str"),
+        ("root", 3, "'root' must be str, like its default None"),
+    ],
+)
+def test_refused(tmp_path, name, value, message):
+    """Catches a misspelt or mistyped parameter that would leave the default in place."""
+    notebook = write_notebook(tmp_path / "a.ipynb")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        execute.checked(notebook, {name: value})
+
+
+def test_refused_before_anything_runs(tmp_path):
+    """Catches a refusal that comes after the kernel was started, or that leaves no trace."""
+    notebook = write_notebook(tmp_path / "books" / "a.ipynb", "open('ran', 'w').close()")
+    done = call(notebook, tmp_path / "cell.ipynb", "-p", "sed", "1")
+    assert done.returncode == 1
+    assert "did you mean seed?" in done.stderr
+    assert record_of(tmp_path / "cell.ipynb")["status"] == "failed"
+    assert not (tmp_path / "books" / "ran").exists()
+
+
+def test_text_stays_text():
+    """Catches a category named like a number, or like None, that changes its type."""
+    assert execute.typed("category", "007", "mono") == "007"
+    assert execute.typed("category", "None", "mono") == "None"
+    assert execute.typed("root", "None", None) is None
+    assert execute.typed("root", "x/1", None) == "x/1"
+
+
+@pytest.mark.parametrize("source", ["a = len('x')", "a = b"])
+def test_parameters_are_constants(tmp_path, source):
+    """Catches a default that cannot be compared with what is given."""
+    notebook = write_notebook(tmp_path / "a.ipynb", parameters=source)
+    with pytest.raises(ValueError, match="is not a plain constant"):
+        execute.defaults(notebook)
+
+
+def test_parameters_cell_is_needed(tmp_path):
+    """Catches a notebook whose parameters have no place to go to."""
+    notebook = write_notebook(tmp_path / "a.ipynb")
+    text = notebook.read_text(encoding="utf-8")
+    notebook.write_text(text.replace('"parameters"', '"other"'), encoding="utf-8")
+    with pytest.raises(ValueError, match="0 cells are tagged 'parameters'"):
+        execute.defaults(notebook)
+
+
+def test_kernel_that_does_not_start_gets_a_second_try(tmp_path, monkeypatch):
+    """Catches a start lost to a port that another kernel took, and a try too many."""
+    errors = [RuntimeError("Kernel died before replying to kernel_info")]
+
+    def start(*arguments, **options):
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setitem(sys.modules, "papermill", SimpleNamespace(execute_notebook=start))
+    execute.run_papermill(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+    assert errors == []
+    errors.extend([RuntimeError("Kernel died before replying to kernel_info")] * 2)
+    with pytest.raises(RuntimeError, match="before replying"):
+        execute.run_papermill(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+
+
+@pytest.fixture
+def slots(tmp_path, monkeypatch):
+    """Set the listed GPUs; lock files go to a folder of this test."""
+    monkeypatch.setattr(execute.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("ADLIB_GPU_SLOTS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def choose(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return choose
+
+
+def test_gpu_slots(slots):
+    """Catches two notebooks on one GPU while another is free, and a slot not given back."""
+    taken = []
+    slots(ADLIB_GPU_SLOTS="4, 7,7")
+    with execute.gpu_slot():
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        with execute.gpu_slot():
+            taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+            with execute.gpu_slot():
+                taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["4", "7", "7"]
+    with execute.gpu_slot():
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_gpu_of_a_scheduler_is_left_alone(slots, tmp_path):
+    """Catches two jobs of a cluster node, each shown its own GPU as number 0, waiting in turn."""
+    slots(CUDA_VISIBLE_DEVICES="0")
+    with execute.gpu_slot():
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        assert not list(tmp_path.glob("adlib-gpu-*"))
+
+
+def test_gpu_slot_of_a_dead_process_is_free(slots, tmp_path):
+    """Catches a crash that would block a GPU for good."""
+    slots(CUDA_VISIBLE_DEVICES="2,3")
+    with execute.gpu_slot():
+        lock = next(tmp_path.glob("adlib-gpu-*/2-0.lock"))
+    code = (
+        "import os, sys, filelock\n"
+        "lock = filelock.FileLock(sys.argv[1])\nlock.acquire()\nprint('held', flush=True)\n"
+        "sys.stdin.read()\nos._exit(1)"
+    )
+    command = [sys.executable, "-c", code, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        slots(CUDA_VISIBLE_DEVICES="2,3")
+        with execute.gpu_slot():
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+        other.kill()
+    slots(CUDA_VISIBLE_DEVICES="2,3")
+    with execute.gpu_slot():
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+
+
+def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
+    """Would catch records of an earlier study counted, and a time that ignores those left."""
+    output = tmp_path / "quick" / "cbigan" / "table9" / "a-b-s0.ipynb"
+    output.parent.mkdir(parents=True)
+    assert execute.progress(output) == ""
+    monkeypatch.setenv("ADLIB_STUDY", "1000 6")
+    monkeypatch.setattr(execute.time, "time", lambda: 1240.0)
+    for name, changed in {"a-b-s0": 1100, "a-b-s1": 1240, "old": 999}.items():
+        record = output.with_name(f"{name}.json")
+        record.touch()
+        os.utime(record, (changed, changed))
+    assert execute.progress(output) == "  [2 of 6, about 8 min left]"
+
+
+def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
+    """Would catch no report after the tour, one after every cell, and one outside of a study."""
+    built, status = [], 0
+
+    def build(command, check):
+        built.append(command)
+        return SimpleNamespace(returncode=status)
+
+    monkeypatch.setattr(execute.subprocess, "run", build)
+    tour, other = (
+        execute.paths.results_root() / "quick" / "beyond" / name / "a-b-s0.ipynb"
+        for name in (execute.TOUR, "audit")
+    )
+    index = execute.paths.results_root() / "report" / "index.html"
+    execute.report_so_far(tour)
+    assert built == []
+    monkeypatch.setenv("ADLIB_STUDY", "1000 6")
+    index.parent.mkdir(parents=True)
+    index.touch()
+    execute.report_so_far(other)
+    assert built == []
+    execute.report_so_far(tour)
+    old = time.time() - execute.REPORT_EVERY_S - 1
+    os.utime(index, (old, old))
+    status = 1
+    execute.report_so_far(other)
+    assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
+    wanted = [sys.executable, "-m", "adlib.study.site", "--profile", "quick"]
+    assert built == [wanted, wanted]
+    with FileLock(execute.paths.results_root() / ".report.lock"):
+        execute.report_so_far(other)
+    index.unlink()
+    execute.report_so_far(other)
+    assert len(built) == 2, "two cells build at once, or one before the tour"

@@ -1,0 +1,186 @@
+"""Profiles, cells and what a cell writes."""
+
+import pandas as pd
+import pytest
+from data_trees import mvtec_tree
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from adlib import data, models
+from adlib.data import sets
+from adlib.host import paths
+from adlib.models.training import Budget
+from adlib.study import profiles, results
+from adlib.study.profiles import Cell
+
+CELL = Cell("smoke", "cbigan", "table2_balanced_accuracy", "synthetic", "object", 0)
+
+
+def test_unknown_names_are_errors():
+    """Would catch a mistyped profile or method that runs something else."""
+    with pytest.raises(ValueError, match="no profile 'quik'; there are smoke, quick, cpu, paper"):
+        profiles.load("quik")
+    with pytest.raises(ValueError, match="did you mean CBiGAN"):
+        profiles.method("quick", "cbigan", "CBiGAM", "elpv", "mono", "object")
+
+
+@pytest.mark.parametrize("profile", profiles.names())
+def test_every_method_of_every_profile_can_be_built(profile):
+    """Would catch a setting or a size in profiles.toml that no detector takes."""
+    for paper in profiles.papers(profile):
+        shown = {(d, c, data.info(d).modes[c]) for d, c in profiles.all_sets(profile, paper)}
+        for method in profiles.methods(paper):
+            for where in shown:
+                name, settings, budget = profiles.method(profile, paper, method, *where)
+                models.REGISTRY[name].Settings(**settings)  # networks of the paper's size take long
+                Budget(**budget)
+
+
+def test_paper_profile_has_the_papers_sizes():
+    """Would catch image sizes, rotation or alpha that differ from section V-B of the paper."""
+    _, screw, _ = profiles.method("paper", "cbigan", "CBiGAN", "mvtec_ad", "screw", "object")
+    assert (screw["side"], screw["rotation"], screw["alpha"]) == (128, (-45.0, 45.0), 1e-4)
+    _, pill, _ = profiles.method("paper", "cbigan", "EGBAD", "mvtec_ad", "pill", "object")
+    assert (pill["rotation"], pill["alpha"]) == ((0.0, 0.0), 0.0)
+    _, grid, _ = profiles.method("paper", "cbigan", "DoubleAE", "mvtec_ad", "grid", "texture")
+    assert (grid["side"], grid["patch"], grid["rotation"]) == (512, 64, (0.0, 45.0))
+    assert grid["alpha"] == 1.0
+
+
+def test_alpha_keeps_the_weight_of_a_pixel():
+    """Would catch a profile that shrinks images and forgets that the consistency loss is a sum."""
+    for profile in ("quick", "cpu"):
+        _, small, _ = profiles.method(profile, "cbigan", "CBiGAN", "mvtec_ad", "pill", "object")
+        values = small["side"] ** 2 * small.get("channels", 3)
+        assert small["alpha"] * values == pytest.approx(1e-4 * 128 * 128 * 3)
+
+
+def test_cells_are_those_whose_data_are_at_hand(tmp_path, monkeypatch):
+    """Would catch a planned cell without images, and one that is left out without being named."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    (only,) = profiles.cells("cpu")  # mosaics of the digits that come with a package
+    assert only.dataset == "ir_mnist"
+    planned = {pair for p in profiles.papers("cpu") for pair in profiles.all_sets("cpu", p)}
+    missing = {f"{d}/{c}" for d, c in planned} - {"ir_mnist/digits"}
+    assert set(profiles.missing("cpu")) == missing and "mvtec_ad/screw" in missing
+    (tmp_path / "mvtec_ad" / "screw").mkdir(parents=True)
+    made = profiles.cells("cpu", "cbigan")
+    assert {cell.category for cell in made} == {"screw"}
+    assert "mvtec_ad/screw" not in profiles.missing("cpu")
+    (table3,) = (cell for cell in made if cell.notebook == "table3_auroc")
+    assert [cell.notebook for cell in table3.after] == ["table2_balanced_accuracy"]
+
+
+def test_stars_stand_for_the_catalogues_categories():
+    """Would catch a category that the catalogue has and the grid of a profile forgets."""
+    for dataset, categories in sets.ALL.items():
+        assert set(categories) == set(data.categories(dataset)) - {"all"}
+
+
+def test_a_notebook_may_have_sets_of_its_own(tmp_path, monkeypatch):
+    """Would catch a table on another table's data, and a cell that waits for one not planned."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    made = profiles.cells("cpu", "ganomaly")
+    where = {name: {(c.dataset, c.category) for c in made if c.notebook == name}
+             for name in {c.notebook for c in made}}  # fmt: skip
+    assert where["table1_mnist"] == {("mnist", digit) for digit in sets.DIGITS}
+    assert where["figure_sweeps"] == {("mnist", "2")}
+    assert "table2_cifar10" not in where and "cifar10/bird" in profiles.missing("cpu")
+    waited = {after.file("") for cell in made for after in cell.after}
+    assert waited and waited <= {cell.file("") for cell in made}
+
+
+def test_settings_of_a_data_set_win_over_those_of_a_detector():
+    """Would catch MNIST trained at the size that MVTec AD needs."""
+    for dataset, category, side in (("mnist", "3", 32), ("mvtec_ad", "screw", 64)):
+        _, settings, _ = profiles.method("cpu", "ganomaly", "GANomaly", dataset, category, "object")
+        assert settings["side"] == side
+
+
+def test_an_archive_counts_as_data(tmp_path, monkeypatch):
+    """Would catch an archive that is overlooked, or a changed one that makes no cell stale."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    assert not sets.at_hand("cifar10", "bird") and sets.stamp("cifar10", "bird") == ""
+    archive = tmp_path / "cifar10_jpg.tar.xz"
+    archive.write_bytes(b"1")
+    before = sets.stamp("cifar10", "bird")
+    assert sets.at_hand("cifar10", "bird") and before
+    archive.write_bytes(b"22")
+    assert sets.stamp("cifar10", "bird") != before
+
+
+def test_names_of_files_are_safe():
+    """Would catch a category that is a path, or holds characters that Windows refuses."""
+    cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
+    assert cell.id == "folder-C__a_b_c-s3"
+    assert cell.file(".csv").parent == paths.results_root() / "quick" / "beyond" / "x"
+
+
+def test_rows_are_checked_and_filled_in():
+    """Would catch a mistyped column, a row without value, and a CSV without its origin."""
+    with pytest.raises(ValueError, match="no such column: valeu; there are paper"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "valeu": 1}])
+    with pytest.raises(ValueError, match="rows without value"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": float("nan")}])
+    with pytest.raises(ValueError, match="two rows for A, auroc"):
+        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 1}] * 2)
+    assert not CELL.file(".csv").exists()
+    results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 0.5}])
+    (row,) = pd.read_csv(CELL.file(".csv")).to_dict("records")
+    assert list(row) == results.COLUMNS
+    filled = (row["paper"], row["category"], row["seed"], row["profile"])
+    assert filled == ("cbigan", "object", 0, "smoke")
+    own = {"method": "A", "metric": "auroc", "value": 0.5, "dataset": "elpv", "seed": 2}
+    table = results.write_rows(CELL, [own, {"method": "A", "metric": "auroc", "value": 0.5}])
+    assert table[["dataset", "category", "seed"]].to_numpy().tolist() == [
+        ["elpv", "object", 2], [CELL.dataset, "object", 0],
+    ]  # fmt: skip
+
+
+def test_pictures_carry_their_caption():
+    """Would catch a caption that is lost between notebook and report."""
+    figure, _ = plt.subplots(figsize=(1, 1))
+    results.save_picture(CELL, figure, "p", "What it shows.")
+    with Image.open(CELL.file("__p.png")) as image:
+        assert image.text["Description"] == "What it shows."
+
+
+def test_rows_of_a_run():
+    """Would catch a deployable number that looks at test labels."""
+    split = data.one_class(data.load("synthetic", "object"), seed=0)
+    run = results.run(CELL, "AE-L2", split)
+    oracle = results.metric_row("AE-L2", run, "max_balanced_accuracy")
+    deployable = results.deployable_row("AE-L2", run)
+    assert (oracle["form"], deployable["form"]) == ("oracle", "deployable")
+    assert oracle["value"] >= deployable["value"]
+    assert oracle["low"] <= oracle["value"] <= oracle["high"]
+    f1 = results.deployable_row("AE-L2", run, metric="f1")
+    assert (f1["metric"], f1["form"]) == ("f1", "deployable")
+    assert f1["value"] <= results.metric_row("AE-L2", run, "best_f1")["value"]
+    labels, scores = run.part("validation")
+    assert (labels == 0).all()
+    assert (scores >= results.deployable_threshold(run, fpr=0.0)).sum() == 0
+    labels, scores = run.part("test")
+    above = scores >= results.oracle_threshold(run)
+    balanced = (above[labels == 1].mean() + 1 - above[labels == 0].mean()) / 2
+    assert balanced == pytest.approx(oracle["value"])
+    record = paths.results_root() / "smoke" / "runs" / f"{run.key}.json"
+    assert record.is_file()
+
+
+def test_reasons_against_a_comparison():
+    """Would catch numbers of other data, counts or budgets set against the paper's."""
+    images = data.load("synthetic", "object")
+    reason = results.comparable(CELL, images)
+    assert reason.startswith("synthetic instead of MVTec AD; generated images")
+
+
+def test_a_smaller_copy_is_not_the_papers_data(tmp_path, monkeypatch):
+    """Would catch MVTec AD with other counts or another resolution taken for the paper's."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    mvtec_tree(tmp_path / "mvtec_ad" / "screw")
+    cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", "screw", 0)
+    reason = results.comparable(cell, data.load("mvtec_ad", "screw"))
+    assert "train normal images" in reason and "instead of 320" in reason
+    assert "px instead of 1024 px" in reason

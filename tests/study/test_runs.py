@@ -1,0 +1,191 @@
+"""The run store: once trained, given back; checked, locked, failed when it failed."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adlib import data, models
+from adlib.host import paths, provenance
+from adlib.models import training
+from adlib.models.training import Budget, TrainingDivergedError
+from adlib.study import runs
+from adlib.study.runs import RunError
+
+SETTINGS = {"side": 32, "channels": 1, "width": 2}
+BUDGET = Budget(2, 4, "float32", snapshots=1)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return data.one_class(data.load("synthetic", "object"), seed=0)
+
+
+def ask(split, seed=0, **more):
+    return runs.get("CBiGAN", split, BUDGET, seed, "cpu", **(SETTINGS | more))
+
+
+def test_a_run_is_trained_once_and_holds_what_it_says(split, monkeypatch):
+    """Would catch a run trained twice, scores in the wrong order, missing provenance."""
+    run = ask(split)
+    monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained again"))
+    assert ask(split).key == run.key
+    scores = run.scores
+    assert set(scores.columns) == {"path", "label", "kind", "split", "score"}
+    test = scores[scores.split == "test"]
+    assert test.path.tolist() == split.table("test").path.tolist()
+    again = run.detector("cpu").score(split.pixels("test", 32, 1))
+    np.testing.assert_array_equal(np.float32(again), np.float32(run.part("test")[1]))
+    assert len(run.history) == 2 and list(run.snapshots()) == [2]
+    lists = json.loads((run.folder / "split.json").read_text())
+    assert len(lists["train"]) == run.record["counts"]["train"] == len(split.train)
+    assert {
+        "commit",
+        "dirty",
+        "versions",
+        "machine",
+        "train_s",
+        "peak_memory_mb",
+        "started",
+    } <= set(run.record)
+
+
+def test_rescored_runs_keep_the_weights_and_change_the_scores(split, monkeypatch):
+    """Would catch a training for another score, scores of other weights, or of another split."""
+    run = ask(split)
+    monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained again"))
+    other = runs.rescored(run, split, "cpu", weight_of_features=1.0)
+    assert other.key != run.key and other.record["description"]["scores_of"] == run.key
+    assert runs.rescored(run, split, "cpu", weight_of_features=1.0).key == other.key
+    detector = run.detector("cpu")
+    again = models.build("CBiGAN", **SETTINGS, weight_of_features=1.0).to("cpu")
+    again.networks.load_state_dict(detector.networks.state_dict())
+    expected = again.score(split.pixels("test", 32, 1))
+    np.testing.assert_array_equal(np.float32(expected), np.float32(other.part("test")[1]))
+    assert not np.array_equal(other.part("test")[1], run.part("test")[1])
+    given_back = other.detector("cpu").score(split.pixels("test", 32, 1))
+    np.testing.assert_array_equal(given_back, expected)
+    with pytest.raises(ValueError, match="made with other images than the split given"):
+        runs.rescored(run, data.one_class(split.images, seed=1), weight_of_features=1.0)
+
+
+def test_another_description_is_another_run(split, monkeypatch):
+    """Would catch a setting, seed, split, budget or changed code that the hash does not see."""
+    base = runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0)
+    other = data.one_class(split.images, seed=1)
+    assert runs._digest(base) == runs._digest(json.loads(json.dumps(base)))
+    changed = [
+        runs.describe(models.build("CBiGAN", **SETTINGS, alpha=0.5), split, BUDGET, 0),
+        runs.describe(models.build("CBiGAN", **SETTINGS), other, BUDGET, 0),
+        runs.describe(models.build("CBiGAN", **SETTINGS), split, Budget(3, 4), 0),
+        runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 1),
+    ]
+    monkeypatch.setattr(provenance, "code_fingerprint", lambda *_: "other code")
+    changed.append(runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0))
+    assert len({runs._digest(d) for d in (base, *changed)}) == 6
+
+
+def test_changed_files_are_refused(split):
+    """Would catch scores or weights that somebody edited being used as if they were the run's."""
+    run = ask(split)
+    weights = run.folder / "weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(
+        RunError, match=r"weights\.safetensors is missing or not what record\.json says"
+    ):
+        run.detector()
+    (run.folder / "scores.csv").unlink()
+    with pytest.raises(RunError, match="remove .* to train the run again"):
+        _ = run.scores
+
+
+def test_a_diverged_run_is_marked_failed(split):
+    """Would catch a failed run that looks as if it had never been tried."""
+    with pytest.raises(TrainingDivergedError, match="diverged at step"):
+        ask(split, learning_rate=float("inf"))
+    (record,) = paths.runs_root().glob("*/record.json")
+    assert json.loads(record.read_text())["status"] == "failed"
+    with pytest.raises(RunError, match="diverged at step .*; remove .* to try again"):
+        ask(split, learning_rate=float("inf"))
+
+
+def test_scores_that_are_not_numbers_fail_the_run(split):
+    """Would catch a last step that ruins the weights after the last look at the losses."""
+    with pytest.raises(TrainingDivergedError, match="AutoEncoder gives nan for .* 54 images"):
+        runs.get(
+            "AutoEncoder", split, Budget(1, 4, "float32"), 0, "cpu", side=32, learning_rate=1e38
+        )
+    (record,) = paths.runs_root().glob("*/record.json")
+    assert json.loads(record.read_text())["status"] == "failed"
+
+
+def test_changed_snapshots_are_refused(split):
+    """Would catch training curves drawn from weights that are not the run's."""
+    run = ask(split)
+    (snapshot,) = run.snapshots().values()
+    snapshot.write_bytes(snapshot.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError, match="not what record.json says"):
+        run.snapshots()
+
+
+def test_auto_precision_is_resolved_before_the_run_is_named(split, monkeypatch):
+    """Would catch a run that goes on in another precision on another machine."""
+    keys = []
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(training, "resolve_precision", lambda *_, p=precision: p)
+        run = runs.get("CBiGAN", split, Budget(2, 4, "auto"), 0, "cpu", **SETTINGS)
+        assert run.record["precision"] == precision
+        assert run.record["description"]["budget"]["precision"] == precision
+        keys.append(run.key)
+    assert keys[0] != keys[1]
+
+
+def test_two_processes_train_one_run_once(tmp_path):
+    """Would catch two askers at once that both train: the loser must find the winner's run."""
+    code = (
+        "import torch; torch.set_num_threads(1); from adlib import data, runs\n"
+        "from adlib.models.training import Budget\n"
+        "split = data.one_class(data.load('synthetic', 'object'), seed=0)\n"
+        "settings = {'side': 32, 'channels': 1, 'width': 2}\n"
+        "run = runs.get('CBiGAN', split, Budget(20, 4, 'float32'), 0, 'cpu', **settings)\n"
+        "print(run.key, run.record['started'], run.record['pid'])"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in "ab"
+    ]
+    printed = {process.communicate()[0] for process in started}
+    assert len(printed) == 1 and "None" not in printed.pop()
+    assert all(process.returncode == 0 for process in started)
+
+
+def test_export_leaves_record_and_scores(split, tmp_path):
+    """Would catch results that cannot be traced to a run."""
+    run = ask(split)
+    run.export(tmp_path / "results")
+    assert json.loads((tmp_path / "results" / f"{run.key}.json").read_text()) == run.record
+    assert (tmp_path / "results" / f"{run.key}_scores.csv.gz").is_file()
+
+
+def test_code_fingerprint_sees_code_and_not_comments(tmp_path, monkeypatch):
+    """Would catch a changed loss that keeps its old runs, and a comment that throws runs away."""
+    package = tmp_path / "adlib_copy"
+    package.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    module = package / "a.py"
+    (package / "__init__.py").write_text("")
+    prints = []
+    for text in ('"""Doc."""\nX = 1  # one\n', "X = 1\n", "X = 2\n"):
+        module.write_text(text)
+        prints.append(provenance.code_fingerprint("adlib_copy.a"))
+    assert prints[0] == prints[1] != prints[2]
+    known = provenance.code_fingerprint("adlib.models.cbigan")
+    assert known != provenance.code_fingerprint("adlib.models.autoencoder")
+    source = provenance._imports(
+        ast.parse("from adlib import losses\nfrom adlib.host.files import atomic")
+    )
+    assert source == ["adlib.models.losses", "adlib.host.files"]

@@ -1,0 +1,416 @@
+"""The report's numbers: means, intervals, verdicts, bounds, and rows that are not valid."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from report_tree import METRIC, cell, publish, row, run
+
+import adlib
+from adlib import data
+from adlib.host.paths import home
+from adlib.metrics import interval_over_seeds
+from adlib.models.cbigan import CBiGANSettings
+from adlib.study import profiles, verdicts
+from adlib.study import summary as study_summary
+from adlib.study.site import facts, tables
+
+pytestmark = pytest.mark.usefixtures("no_data")
+
+
+def verdicts_of(tree, profile="study"):
+    """(verdict, reason) by category, method and metric."""
+    rows = verdicts.compare(study_summary.read(tree), profile)
+    keys = zip(rows["category"], rows["method"], rows["metric"], strict=True)
+    return dict(zip(keys, zip(rows["verdict"], rows["reason"], strict=True), strict=True))
+
+
+def test_profiles_never_share_a_table(made):
+    """Catches a mean or a verdict over two profiles."""
+    study = study_summary.read(made)
+    assert set(study.summary["profile"]) == {"study", "other"}
+    ours = verdicts.compare(study, "other")["ours"]
+    assert ours.isna().all()
+
+
+def test_seeds_and_categories_are_averaged_with_their_intervals(made):
+    """Catches seeds counted as images, means over rows instead of categories, wrong quadrature."""
+    summary = study_summary.read(made).summary
+    chosen = summary[(summary["method"] == "CBiGAN") & (summary["metric"] == METRIC)]
+    screw = chosen[chosen["category"] == "screw"].iloc[0]
+    assert (screw["value"], screw["seeds"]) == (pytest.approx(0.72), 3)
+    values = np.array([0.70, 0.72, 0.74])
+    assert (screw["low"], screw["high"]) == pytest.approx(
+        interval_over_seeds(values, values - 0.05, values + 0.05)
+    )
+    mean = chosen[chosen["category"] == "mean_objects"].iloc[0]
+    assert mean["categories"] == 3
+    assert mean["value"] == pytest.approx((0.70 + 0.9 + 0.8) / 3)  # seed 0, which all have
+    assert np.isnan(mean["low"])  # hazelnut brings no interval
+
+
+def test_mean_interval_adds_categories_in_quadrature(tmp_path):
+    """Catches half-widths averaged as if the categories shared their test images."""
+    for category in ("screw", "bottle", "pill", "cable"):
+        cell(tmp_path, [row("CBiGAN", 0.7, 0.6, 0.8)], category=category)
+    summary = study_summary.read(tmp_path).summary
+    mean = summary[summary["category"] == "mean_objects"].iloc[0]
+    assert (mean["low"], mean["high"]) == pytest.approx((0.65, 0.75))
+
+
+def test_data_sets_side_by_side_and_their_mean(tmp_path):
+    """Catches a mean over data sets that is lost, or judged as if it were of all nine."""
+    for dataset, category, value in (("mvtec_ad", "screw", 0.8), ("malaria", "cell", 0.6)):
+        rows = [row("Cycle-GAN", value, value - 0.1, value + 0.1, "zfn_accuracy")]
+        where = {"dataset": dataset, "category": category, "paper": "cyclegan"}
+        cell(tmp_path, rows, "table_accuracy_zfn", **where)
+    paper = "Cycle-GAN AD (Bougaham et al., arXiv 2302.05154 / Neurocomputing 614:128762)"
+    line = {"paper": paper, "table": "abstract (journal version)", "dataset": "all data sets"}
+    line |= {"category": "mean", "method": "Cycle-GAN", "metric": "zfn_accuracy_percent"}
+    published = pd.DataFrame([line | {"value": "79.89", "source": "abstract", "note": ""}])
+    published[study_summary.PUBLISHED].to_csv(tmp_path / "published.csv", index=False)
+    study = study_summary.read(tmp_path)
+    (table,) = tables.matrices(study.summary)
+    assert table.columns == ["mvtec_ad screw", "malaria cell", "mean of all (2 of 9)", "seeds"]
+    assert [value.text for value in table.lines[0][1]] == ["0.800", "0.600", "0.700", "1"]
+    (judged,) = verdicts.compare(study, "study").to_dict("records")
+    assert (judged["printed"], judged["half_unit"]) == ("0.7989", pytest.approx(0.00005))
+    assert judged["ours"] == pytest.approx(0.7) and judged["verdict"] == "not comparable"
+    assert "mean over 2 of 9" in judged["reason"]
+
+
+def test_verdicts_follow_their_rule(made):
+    """Catches a wrong join, a wrong verdict, and reasons that are not given."""
+    found = verdicts_of(made)
+    few = "from fewer than three seeds"
+    for category, method, expected in [
+        ("screw", "CBiGAN", ("reproduced", "")),
+        ("screw", "EGBAD", ("not reproduced", "")),
+        ("bottle", "CBiGAN", ("not reproduced", few)),
+        ("hazelnut", "CBiGAN", ("not comparable", "another set")),
+        ("pill", "CBiGAN", ("not run", "mvtec_ad-pill-s0 failed")),
+        ("carpet", "CBiGAN", ("data not at hand", "")),
+        ("screw", "AnoGAN", ("not run", "not run for this table")),
+    ]:
+        assert found[category, method, METRIC] == expected
+    verdict, reason = found["mean_objects", "CBiGAN", METRIC]
+    assert verdict == "not comparable"
+    assert "mean over 3 of 10 categories" in reason
+    assert found["screw", "-", "n_train_normal"] == ("reproduced", "")
+    assert found["screw", "-", "n_test_abnormal"] == ("not reproduced", "")
+    other = verdicts_of(made, "other")
+    assert other["screw", "CBiGAN", METRIC] == ("not run", "not in this profile")
+
+
+def test_a_published_value_that_is_no_target_is_not_comparable(tmp_path):
+    """Catches verdicts on values that no scores can give, or that are not the authors' own."""
+    cell(tmp_path, [row("EGBAD", 0.5, 0.4, 0.9)])
+    cell(tmp_path, [row("EGBAD", 0.5, 0.4, 0.9, "auroc", "")], "table3_y")
+    area = ("screw", "EGBAD", "0.54", "Table III", "auroc")
+    for printed, note, broken, judged in [
+        ("0.60", "own run", "", {METRIC, "auroc"}),
+        ("0.48", "own run", "is below 0.5", {"auroc"}),  # the auROC alone can be
+        ("0.50", "own run", "no scores give the published values", set()),
+        ("0.60", "quoted by the paper from others", "from another work", set()),
+    ]:
+        publish(tmp_path, ("screw", "EGBAD", printed), area, note=note)
+        for metric in (METRIC, "auroc"):
+            verdict, reason = verdicts_of(tmp_path)["screw", "EGBAD", metric]
+            if metric in judged:
+                assert verdict == "reproduced"
+            else:
+                assert verdict == "not comparable" and broken in reason
+
+
+def test_a_cell_without_record_is_unfinished(tree):
+    """Catches rows of a cell that was cut off before its record, counted as done."""
+    (tree / "study/cbigan/table2_x/mvtec_ad-bottle-s0.json").unlink()
+    expected = ("not run", "mvtec_ad-bottle-s0 was not finished")
+    assert verdicts_of(tree)["bottle", "CBiGAN", METRIC] == expected
+    assert "bottle" not in set(study_summary.read(tree).rows["category"])
+
+
+def departures_of(tree):
+    """{setting: (here, published)} of the profile `study`, and detectors without settings."""
+    (part,) = facts.departures(study_summary.read(tree), "study")
+    return {r["setting"]: (r["here"], r["published"]) for r in part["rows"]}, part["unknown"]
+
+
+def test_departures_are_computed_from_the_run_records(tmp_path):
+    """Catches a departure that goes unsaid, one that is none, and runs that no row names."""
+    cell(tmp_path, [row("CBiGAN", 0.7), row("EGBAD", 0.7, run="r2"), row("AE-L2", 0.7, run="r3")])
+    always = {"antialiasing": ("yes", "no"), "held_out_normals": ("10 %", "0 %")}
+    run(tmp_path, "r1", ema=0.999)
+    run(tmp_path, "r2", alpha=0.0, ema=0.999)  # another method, not another alpha
+    run(tmp_path, "r3", detector="AutoEncoder", width=99)
+    run(tmp_path, "stale", width=99)
+    assert departures_of(tmp_path) == (always | {"ema_warm_up": ("yes", "no")}, ["AutoEncoder"])
+    run(tmp_path, "r1", ema=0.999, width=16, alpha=4e-4, side=64, rotation=[0.0, 0.0])
+    run(tmp_path, "r2", ema=0.999, width=8, steps=10, penalty="joint")
+    found, _ = departures_of(tmp_path)
+    assert list(found) == [
+        "side", "rotation", "width", "alpha", "steps", "penalty",
+        "ema_warm_up", "antialiasing", "held_out_normals",
+    ]  # fmt: skip
+    assert found["side"] == ("64", "128")
+    assert found["rotation"] == ("0 to 0", "−45 to 45")
+    assert found["width"] == ("16, 8", "3")
+    assert found["alpha"] == ("0.0004", "0.0001")
+
+
+def test_sizes_of_textures_are_held_against_the_papers_textures(tmp_path):
+    """Catches textures compared with objects, also where a texture is shown whole."""
+    cell(tmp_path, [row("CBiGAN", 0.7)], category="grid")
+    run(tmp_path, category="grid", side=512, patch=64, rotation=[0.0, 45.0])
+    assert not {"side", "patch", "rotation"} & set(departures_of(tmp_path)[0])
+    run(tmp_path, category="grid")
+    assert departures_of(tmp_path)[0]["patch"] == ("0", "64")
+
+
+def test_published_settings_have_names_that_runs_record():
+    """Catches a mistyped setting in profiles.toml, and one of the method that has no entry."""
+    stated = {"antialiasing", "held_out_normals", "ema_warm_up"}
+    known = {field.name for field in fields(CBiGANSettings)} - set(facts.SIZES)
+    listed = set(profiles.published("cbigan")["CBiGAN"])
+    assert listed == known | {"steps", "batch"} | stated
+
+
+def test_notes_are_sentences():
+    """Catches notes without capital or full stop, and file names that get a capital."""
+    for note, wanted in [
+        ("threshold at 5% false positives", "Threshold at 5% false positives."),
+        ("one. Two.", "One. Two."),
+        ("images/cell7.png (defective)", "images/cell7.png (defective)."),
+        ("auROC of it", "auROC of it."),
+        ("", ""),
+    ]:
+        assert tables.sentence(note) == wanted
+
+
+def test_a_note_of_one_value_says_whose_it_is(tmp_path):
+    """Catches a list of bare file names under a table; a note of all rows is said once."""
+    cell(tmp_path, [row("A", 0.7, note="a.png"), row("B", 0.6, note="b.png")])
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert table.notes[-1] == "A on screw: a.png; B on screw: b.png."
+    cell(tmp_path, [row("A", 0.7, note="threshold at 5%"), row("B", 0.6, note="threshold at 5%")])
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert [note for note in table.notes if "5%" in note] == ["Threshold at 5%."]
+
+
+def test_what_tables_share_is_said_once(tmp_path):
+    """Catches the same three notes under every table of a page, and one dropped in silence."""
+    same = {"comparable": "64 px", "protocol": "one class"}
+    rows = [row("A", 0.7, **same), row("A", 0.6, metric="auroc", form="", note="careful", **same)]
+    cell(tmp_path, rows)
+    first, second = tables.said_once(tables.matrices(study_summary.read(tmp_path).summary))
+    assert len(first.notes) == 3
+    assert second.notes == ["Careful.", "Comparability, protocol, test images: as above."]
+
+
+def test_numbers_of_test_images_are_short(tmp_path):
+    """Catches ten times the same numbers, and two numbers of one category without a reason."""
+    for category in ("screw", "bottle"):
+        cell(tmp_path, [row("A", 0.7)], category=category)
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert "Test images, normal + abnormal: every category: 10 + 20." in table.notes
+    other = row("B", 0.7, protocol="pooled", n_normal=5)
+    cell(tmp_path, [row("A", 0.7), other])
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert "screw (one class): 10 + 20, screw (pooled): 5 + 20" in table.notes[-1]
+
+
+def test_protocols_are_told_apart(tmp_path):
+    """Catches methods tested on other images than their neighbours without a word."""
+    rows = [row("A", 0.7, protocol="pooled"), row("B", 0.6, protocol="pooled; 20 images")]
+    cell(tmp_path, rows)
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert table.notes[0] == "Protocol of A: pooled."
+    assert table.notes[1] == "Protocol of B: pooled; 20 images."
+    for category, protocol in (("screw", "1 class"), ("bottle", "3 classes")):
+        cell(tmp_path, [row(m, 0.7, protocol=protocol) for m in "AB"], category=category)
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert {"Protocol of screw: 1 class.", "Protocol of bottle: 3 classes."} <= set(table.notes)
+
+
+def test_published_names_meet_ours(tmp_path):
+    """Catches a published row that stands alone because the paper calls a class otherwise."""
+    columns = ["paper", "table", "dataset", "category", "method", "metric", "value"]
+    printed = [
+        ("GANomaly (A)", "Table 1 (v1)", "MNIST", "digit 3 anomalous", "EGBAD (Zenati et al.)",
+         "auroc", "0.52"),
+        ("GANomaly (A)", "Table 4 (arXiv v1)", "MNIST", "all", "GANomaly", "inference_time_ms",
+         "2.79"),
+        ("Noisy-AnoGAN (K)", "Table 2", "Caltech-256", "1_inlier_categories", "AnoGAN", "f1",
+         "0.956"),
+    ]  # fmt: skip
+    made = pd.DataFrame(printed, columns=columns).assign(source="", note="")
+    study = study_summary.Study(tmp_path, [], pd.DataFrame(columns=study_summary.COLUMNS), made)
+    ours = verdicts.published(study)[["category", "method", "metric", "table"]]
+    assert ours.iloc[0, :3].tolist() == ["3", "EGBAD", "auroc"]
+    assert ours.iloc[1, 3] == "table_runtime"
+    assert ours.iloc[2, :3].tolist() == ["1_inlier_categories", "AnoGAN", "best_f1"]
+
+
+def test_choices_stand_in_one_table_with_what_they_show(tmp_path):
+    """Catches three tables where one is read, and a note that no longer names its choice."""
+    metrics = ("with_trap", "without_trap", "difference_points")
+    rows = [
+        row(f"{trap}: A, auROC", value, metric=metric, form="", note=f"{note} Here: {reading}.")
+        for trap, note, reading in (("best epoch", "Of 3.", "raises it"), ("range", "", "nothing"))
+        for metric, value in zip(metrics, (0.75, 0.5, 25.0), strict=True)
+    ]
+    cell(tmp_path, rows, "audit", paper="beyond")
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert table.columns == ["with trap", "without trap", "difference (points)", "reads"]
+    (name, values), (_, others) = table.lines
+    assert name == "best epoch: A, auROC"
+    assert [value.text for value in values] == ["0.750", "0.500", "25", "raises it"]
+    assert others[-1].text == "nothing"
+    assert "Best epoch: Of 3." in table.notes
+
+
+def test_data_sets_of_a_comparison_stand_side_by_side(tmp_path):
+    """Catches sets of one file under the name of another, and a count given an interval."""
+    rows = [
+        row("A", value, metric=metric, form="", dataset=where, category=category, seed=seed)
+        for metric, step in (("auroc", 0.1), ("images_seen", 0))
+        for where, category, value in (("elpv", "mono", 0.5), ("malaria", "cell", 0.7))
+        for seed, value in enumerate((value, value + step))
+    ]
+    cell(tmp_path, rows, "comparison", paper="beyond")
+    areas, seen = tables.matrices(study_summary.read(tmp_path).summary)
+    assert areas.columns == ["elpv mono", "malaria cell", "mean of all (2)", "seeds"]
+    assert [value.text for value in areas.lines[0][1]] == ["0.550", "0.750", "0.650", "2"]
+    assert areas.lines[0][1][0].interval and not seen.lines[0][1][0].interval
+
+
+def test_intervals_over_seeds_keep_to_what_a_value_can_be(tmp_path):
+    """Catches seconds below zero, and a difference cut off at zero."""
+    for name, metric in (("table2_x", "train_s"), ("audit", "difference_points")):
+        for seed, value in enumerate((1.0, 9.0)):
+            cell(tmp_path, [row("A", value, metric=metric, form="")], name, seed=seed)
+    summary = study_summary.read(tmp_path).summary.set_index("metric")
+    assert summary.loc["train_s", "low"] == 0
+    assert summary.loc["difference_points", "low"] < 0
+
+
+def test_units_stand_in_brackets():
+    """Catches `train s`, and a rate that loses its second."""
+    named = {"train_s": "train (s)", "train_images_per_s": "train images per s"}
+    named |= {"peak_memory_mb": "peak memory (MB)", "auroc": "auROC", "aupro_0.30": "AUPRO 0.30"}
+    assert {name: tables.in_words(name) for name in named} == named
+
+
+def test_counts_are_whole(tmp_path):
+    """Catches 0.000 copies."""
+    cell(tmp_path, [row("-", 0, metric="n_copies_dropped", form="", run="")], "table1_z")
+    (table,) = tables.matrices(study_summary.read(tmp_path).summary)
+    assert table.columns == ["copies dropped"]
+    assert table.lines[0][1][0].text == "0"
+
+
+def test_rounding_of_the_printed_value_is_allowed_for(tree):
+    """Catches 0.8 read as 0.800: one printed place means plus or minus 0.05."""
+    for printed, verdict in [("0.8", "reproduced"), ("0.80", "not reproduced")]:
+        publish(tree, ("bottle", "CBiGAN", printed))  # ours is 0.90, from 0.85 to 0.95
+        assert verdicts_of(tree)["bottle", "CBiGAN", METRIC][0] == verdict
+    assert [verdicts.half_unit(text) for text in ("280", "0.7", "0.70")] == [0.5, 0.05, 0.005]
+
+
+def test_a_wide_interval_is_called_wide(tmp_path):
+    """Catches a reproduction claimed from an interval that holds everything."""
+    cell(tmp_path, [row("CBiGAN", 0.7, 0.4, 0.95)])
+    publish(tmp_path, ("screw", "CBiGAN", "0.50"))
+    verdict, reason = verdicts_of(tmp_path)["screw", "CBiGAN", METRIC]
+    assert verdict == "reproduced"
+    assert "the interval is wide" in reason
+
+
+def test_data_under_the_data_root_is_at_hand(made, tmp_path):
+    """Catches "data not at hand" said of a data set that is there."""
+    (tmp_path / "data/mvtec_ad/carpet").mkdir(parents=True)
+    assert verdicts_of(made)["carpet", "CBiGAN", METRIC] == ("not run", "not in this profile")
+
+
+def test_bounds_of_published_rows(tree):
+    """Catches impossible published pairs that go unsaid, and rounding taken for a fault."""
+    broken, checked = verdicts.bounds_of_published(study_summary.read(tree))
+    assert checked == 8
+    # screw 0.75 and auROC 0.9 are more than the bound 0.875, but 0.9 has one printed place
+    assert list(zip(broken["method"], broken["category"], strict=True)) == [("AnoGAN", "screw")]
+    publish(tree, ("screw", "A", "0.75"), ("screw", "A", "0.90", "Table III", "auroc"))
+    broken, checked = verdicts.bounds_of_published(study_summary.read(tree))
+    assert checked == len(broken) == 1
+
+
+def test_bounds_of_own_runs(made):
+    """Catches an impossible pair of ours that the report does not confess."""
+    broken, checked = verdicts.bounds_of_ours(study_summary.read(made))
+    assert checked == 3
+    assert len(broken) == 2  # 2B - 1 is 0.40, 0.44, 0.48 and the auROC 0.4 each time
+    assert all("below 2B - 1" in line for line in broken)
+
+
+def test_numbers_are_written_alike():
+    """Catches counts with decimals, metrics with other than three, and hyphens for minus signs."""
+    assert [tables.number(v) for v in (320, 0.5, 1.0, np.nan, -0.25)] == [
+        "320", "0.500", "1.000", "–", "−0.250"
+    ]  # fmt: skip
+    assert tables.signed(0.1, "0.50") == "+0.100"
+    assert tables.signed(-3.0, "320") == "−3"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("method", "way", 1), "lacks the columns method"),
+        (lambda text: text.replace("0.7,", "high,", 1), "column value"),
+        (lambda text: text + text.splitlines()[1] + "\n", "given more than once"),
+        (lambda text: text.replace("table2_x", "table9", 1), "its folder says 'table2_x'"),
+    ],
+)
+def test_bad_rows_name_their_file(tmp_path, change, message):
+    """Catches a broken table that is half shown instead of named."""
+    cell(tmp_path, [row("CBiGAN", 0.7)])
+    path = next(tmp_path.rglob("*.csv"))
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        study_summary.read(tmp_path)
+
+
+def test_published_values_of_the_study_are_whole():
+    """Catches a lost place ("0.6" for "0.60"), a broken printed mean, a row without its source."""
+    rows = pd.read_csv(home() / "results/published.csv", dtype=str, keep_default_na=False)
+    assert list(rows.columns) == study_summary.PUBLISHED
+    assert (rows["source"] != "").all()
+    assert not rows.duplicated(study_summary.PUBLISHED[:6]).any()
+    ours = rows[(rows["table"] == "Table II") & (rows["method"] == "CBiGAN")]
+    ours = ours.set_index("category")["value"]
+    assert len(ours) == 18 and (ours.str.len() == 4).all()
+    for mean, names in study_summary.GROUPS["mvtec_ad"].items():
+        assert float(ours[mean]) == pytest.approx(ours[list(names)].astype(float).mean(), abs=0.006)
+
+
+def test_textures_agree_with_the_data_catalogue():
+    """Catches means over textures that are not the catalogue's textures."""
+    modes = data.info("mvtec_ad").modes
+    textures = study_summary.GROUPS["mvtec_ad"]["mean_textures"]
+    assert set(textures) == {name for name, mode in modes.items() if mode == "texture"}
+
+
+def test_the_citation_file_is_whole():
+    """Catches a file that no tool reads, another version than the package's, and invented DOIs."""
+    text = (home() / "CITATION.cff").read_text(encoding="utf-8")
+    cited = yaml.safe_load(text)
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert (cited["cff-version"], cited["version"]) == ("1.2.0", adlib.__version__)
+    assert len(cited["references"]) == len(verdicts.PAPERS)
+    for paper in cited["references"]:
+        assert {"type", "title", "authors", "year"} <= set(paper)
+        assert all({"family-names", "given-names"} == set(name) for name in paper["authors"])
+    printed = pd.read_csv(home() / "results/published.csv")["paper"].unique()
+    first = {paper["authors"][0]["family-names"] for paper in cited["references"]}
+    assert all(any(name in title for name in first) for title in printed)
+    assert "doi" not in text.lower()
