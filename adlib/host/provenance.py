@@ -1,9 +1,6 @@
 """Where a number comes from: code, versions, machine."""
 
-import ast
-import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import subprocess
@@ -95,54 +92,3 @@ def peak_memory_mb() -> dict[str, float]:
     if torch.cuda.is_available():
         peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return peak
-
-
-def code_fingerprint(*modules: str) -> str:
-    """Hash of the code of the named modules and of every `adlib` module they import.
-
-    Comments and docstrings are left out.
-
-    A run carries it, so that a changed loss is another run while a changed comment is not.
-    """
-    sources: dict[str, str] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        spec = importlib.util.find_spec(name) if name not in sources else None
-        if spec is None or spec.origin is None:
-            continue
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        sources[name] = ast.unparse(_without_docstrings(tree))
-        waiting += _imports(tree)
-    text = "\n".join(f"{name}\n{sources[name]}" for name in sorted(sources))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _imports(tree: ast.Module) -> list[str]:
-    """Names of the `adlib` modules that a module imports."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith("adlib.")]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "adlib":
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            modules = [name for name in inner if _is_module(name)]
-            found += modules or [node.module]
-    return found
-
-
-def _is_module(name: str) -> bool:
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return False
-    return spec is not None

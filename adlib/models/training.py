@@ -5,6 +5,7 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 """
 
 import copy
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from adlib.models.base import Detector, Trainable
 
 LOG_EVERY = 25  # steps between two looks at the losses: the only place where the host waits
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints: a kill loses no more training than that
 
 
 class TrainingDivergedError(RuntimeError):
@@ -39,21 +41,19 @@ class Budget:
         batch: images or patches in a batch.
         precision: `float32`, `bfloat16` (mixed: convolutions and products in bfloat16, weights and
             losses in float32) or `auto`: bfloat16 where the device computes it in hardware.
-        checkpoint_every: steps between two checkpoints; a kill loses at most so many.
         snapshots: number of evenly spaced intermediate weights to keep, for training curves.
     """
 
     steps: int
     batch: int = 32
     precision: str = "auto"
-    checkpoint_every: int = 200
     snapshots: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision={self.precision!r}: allowed are auto, float32, bfloat16")
-        for name in ("steps", "batch", "checkpoint_every"):
+        for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
 
@@ -222,6 +222,7 @@ def _steps(
         return augment.draw_batch(images, budget.batch, settings.patch, settings.rotation, rng)
 
     pending: list[Tensor] = []
+    saved = time.monotonic()
     snapshots = set(budget.snapshot_steps()) if checkpoint else set()
     name = type(detector).__name__
     for step in tqdm(
@@ -235,13 +236,14 @@ def _steps(
         state.step, state.names = step, list(logged)
         pending.append(torch.stack([v.detach().float() for v in logged.values()]))
         last = step == budget.steps
-        save = checkpoint is not None and (step % budget.checkpoint_every == 0 and not last)
+        save = checkpoint and not last and time.monotonic() - saved >= CHECKPOINT_SECONDS
         if save or last or step in snapshots or len(pending) == LOG_EVERY:
             _flush(state, pending)
         if step in snapshots:
             _snapshot(state, checkpoint.parent / "snapshots" / f"step{step:07d}.safetensors")
         if save:
             state.save(checkpoint)
+            saved = time.monotonic()
 
 
 def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:

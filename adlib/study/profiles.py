@@ -23,7 +23,7 @@ CYCLEGAN_SETS = (
 )
 # Augmentation by data set in the Cycle-GAN authors' code; "hard" elsewhere.
 AUGMENTATION = {"pcam": "light", "malaria": "light", "oct": "flip"}
-BUDGET = ("steps", "batch", "precision", "checkpoint_every", "snapshots")
+BUDGET = ("steps", "batch", "precision", "snapshots")
 
 
 @cache

@@ -12,7 +12,6 @@ fingerprint and the code it depends on; the hash of that description names its f
 """
 
 import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ from adlib.host import paths, provenance
 from adlib.host.device import default_device, resolve_precision
 from adlib.host.files import atomic, sha256_file, write_text
 from adlib.models import training
+from adlib.study import identity
 
 FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
 
@@ -98,30 +98,6 @@ class Run:
         return path
 
 
-def describe(
-    detector: models.Detector, split: Split, budget: training.Budget, seed: int
-) -> dict[str, object]:
-    """Everything a run's numbers depend on, ready for JSON."""
-    return {
-        "detector": type(detector).__name__,
-        "settings": asdict(detector.settings),
-        "dataset": split.images.name,
-        "category": split.images.category,
-        "images": split.images.fingerprint(),
-        "protocol": split.protocol,
-        "split": _digest(split.lists()),
-        "seed": seed,
-        "budget": asdict(budget),
-        "code": provenance.code_fingerprint(
-            type(detector).__module__, "adlib.models.training", "adlib.data.protocols"
-        ),
-    }
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def get(
     name: str,
     split: Split,
@@ -149,8 +125,8 @@ def get(
     # Another precision is another run, also when a killed one goes on elsewhere.
     precision = resolve_precision(budget.precision, device)
     budget = replace(budget, precision=precision)
-    description = describe(detector, split, budget, seed)
-    folder = paths.runs_root() / _digest(description)
+    description = identity.describe(detector, split, budget, seed)
+    folder = paths.runs_root() / identity.digest(description)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "record.json").is_file():
@@ -178,7 +154,7 @@ def rescored(
         ValueError: another split than the run's.
     """
     description = run.record["description"]
-    if _digest(split.lists()) != description["split"]:
+    if identity.digest(split.lists()) != description["split"]:
         raise ValueError(
             f"run {run.key} was made with other images than the split given; it was split by "
             f"{description['protocol']!r} with its own seed"
@@ -187,7 +163,7 @@ def rescored(
     detector.load_weights(run._checked("weights.safetensors"))
     detector.to(device or default_device())
     description = description | {"settings": asdict(detector.settings), "scores_of": run.key}
-    folder = paths.runs_root() / _digest(description)
+    folder = paths.runs_root() / identity.digest(description)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "record.json").is_file():

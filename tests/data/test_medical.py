@@ -213,7 +213,7 @@ def test_digests_of_stored_images(tmp_path):
     folder = pcam_tree(tmp_path)
     digests = data.load("pcam", "lymph_node", tmp_path).digests()
     whole = np.concatenate([noise(n, 96, 96, 3, seed=n) for n in (4, 5, 3)])
-    assert digests == data.tiles.array_digests(whole)
+    assert digests == data.arrays.array_digests(whole)
     hdf5(folder / "camelyonpatch_level_2_split_train_x.h5", "x", whole[[0, 4, 5, 6, 7]])
     images = data.load("pcam", "lymph_node", tmp_path)
     assert images.duplicates() == [["test/000000", "train/000000"]]

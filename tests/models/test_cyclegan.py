@@ -250,7 +250,8 @@ def test_views_of_a_pair(augmentation, shared, possible):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_resumed_training_ends_in_the_same_weights(tmp_path, precision, monkeypatch):
     """Would catch a replay, a rate or a count of images that a checkpoint forgets."""
-    budget = Budget(9, 4, precision, checkpoint_every=5)
+    budget = Budget(9, 4, precision)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     settings = TINY | {"replay": 6}
     abnormal = pixels(1)
 

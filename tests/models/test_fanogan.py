@@ -117,7 +117,8 @@ def test_stages_follow_the_budget(share, steps, gan_steps):
 
 def test_a_killed_training_goes_on_in_its_stage(tmp_path, monkeypatch):
     """Would catch a stage that is remembered in the detector instead of following from the step."""
-    pixels, budget = augment.to_uint8(images(3, 16)), Budget(8, 4, "float32", checkpoint_every=6)
+    pixels, budget = augment.to_uint8(images(3, 16)), Budget(8, 4, "float32")
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     whole, parts = models.FAnoGAN(**TINY), models.FAnoGAN(**TINY)
     training.train(whole, pixels, budget, device="cpu")
     original = models.FAnoGAN.training_step

@@ -46,7 +46,7 @@ def test_auto_asks_what_onednn_may_use():
     """Would catch bfloat16 where oneDNN is held to kernels that have none: very slow, and other
     numbers than on a processor that lacks it."""
     code = (
-        "import torch; from adlib import training\n"
+        "import torch; from adlib.host.device import resolve_precision\n"
         "print(resolve_precision('auto', torch.device('cpu')))"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -73,7 +73,8 @@ def test_history_has_a_row_for_every_step(pixels):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision, monkeypatch):
     """Would catch optimiser, average, step or random state that a checkpoint forgets."""
-    budget = Budget(12, 4, precision, checkpoint_every=5, snapshots=3)
+    budget = Budget(12, 4, precision, snapshots=3)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     whole = models.CBiGAN(**SETTINGS)
     history = train(whole, pixels, budget, seed=3, device="cpu", folder=tmp_path / "whole")
 
@@ -108,12 +109,13 @@ def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
     """Would catch a checkpoint written in place: SIGKILL must always leave a readable one."""
     code = (
         "import sys, torch\nfrom adlib import models\n"
-        "from adlib.models.training import Budget, train\n"
+        "from adlib.models import training\n"
+        "training.CHECKPOINT_SECONDS = 0\n"
         "torch.set_num_threads(1)\n"
         "x = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)\n"
         "d = models.CBiGAN(side=32, channels=1, width=2)\n"
-        "budget = Budget(100000, 2, 'float32', checkpoint_every=1)\n"
-        "train(d, x, budget, folder=sys.argv[1], device='cpu')"
+        "budget = training.Budget(100000, 2, 'float32')\n"
+        "training.train(d, x, budget, folder=sys.argv[1], device='cpu')"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL
@@ -128,7 +130,7 @@ def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
     step = torch.load(checkpoint, weights_only=True)["step"]
     assert step >= 1
     detector = models.CBiGAN(**SETTINGS)
-    budget = Budget(step + 2, 2, "float32", checkpoint_every=1)
+    budget = Budget(step + 2, 2, "float32")
     history = train(
         detector, torch.zeros(4, 1, 32, 32, dtype=torch.uint8), budget, 0, "cpu", tmp_path
     )

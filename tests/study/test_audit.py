@@ -79,7 +79,7 @@ def test_nothing_else_reaches_the_audit():
     assert "audit alone" in audit.__doc__
     bad = (
         "import adlib.study.audit",
-        "from adlib import audit, data",
+        "from adlib.study import audit, results",
         "from . import audit",
         "from adlib.study.audit import worth",
         "from .audit import worth",

@@ -1,6 +1,5 @@
 """The run store: once trained, given back; checked, locked, failed when it failed."""
 
-import ast
 import json
 import subprocess
 import sys
@@ -9,10 +8,9 @@ import numpy as np
 import pytest
 
 from adlib import data, models
-from adlib.host import paths, provenance
-from adlib.models import training
+from adlib.host import paths
 from adlib.models.training import Budget, TrainingDivergedError
-from adlib.study import runs
+from adlib.study import identity, runs
 from adlib.study.runs import RunError
 
 SETTINGS = {"side": 32, "channels": 1, "width": 2}
@@ -74,18 +72,18 @@ def test_rescored_runs_keep_the_weights_and_change_the_scores(split, monkeypatch
 
 def test_another_description_is_another_run(split, monkeypatch):
     """Would catch a setting, seed, split, budget or changed code that the hash does not see."""
-    base = runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0)
+    base = identity.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0)
     other = data.one_class(split.images, seed=1)
-    assert runs._digest(base) == runs._digest(json.loads(json.dumps(base)))
+    assert identity.digest(base) == identity.digest(json.loads(json.dumps(base)))
     changed = [
-        runs.describe(models.build("CBiGAN", **SETTINGS, alpha=0.5), split, BUDGET, 0),
-        runs.describe(models.build("CBiGAN", **SETTINGS), other, BUDGET, 0),
-        runs.describe(models.build("CBiGAN", **SETTINGS), split, Budget(3, 4), 0),
-        runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 1),
+        identity.describe(models.build("CBiGAN", **SETTINGS, alpha=0.5), split, BUDGET, 0),
+        identity.describe(models.build("CBiGAN", **SETTINGS), other, BUDGET, 0),
+        identity.describe(models.build("CBiGAN", **SETTINGS), split, Budget(3, 4), 0),
+        identity.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 1),
     ]
-    monkeypatch.setattr(provenance, "code_fingerprint", lambda *_: "other code")
-    changed.append(runs.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0))
-    assert len({runs._digest(d) for d in (base, *changed)}) == 6
+    monkeypatch.setattr(identity, "code_fingerprint", lambda *_: "other code")
+    changed.append(identity.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0))
+    assert len({identity.digest(d) for d in (base, *changed)}) == 6
 
 
 def test_changed_files_are_refused(split):
@@ -136,7 +134,7 @@ def test_auto_precision_is_resolved_before_the_run_is_named(split, monkeypatch):
     """Would catch a run that goes on in another precision on another machine."""
     keys = []
     for precision in ("float32", "bfloat16"):
-        monkeypatch.setattr(training, "resolve_precision", lambda *_, p=precision: p)
+        monkeypatch.setattr(runs, "resolve_precision", lambda *_, p=precision: p)
         run = runs.get("CBiGAN", split, Budget(2, 4, "auto"), 0, "cpu", **SETTINGS)
         assert run.record["precision"] == precision
         assert run.record["description"]["budget"]["precision"] == precision
@@ -147,7 +145,8 @@ def test_auto_precision_is_resolved_before_the_run_is_named(split, monkeypatch):
 def test_two_processes_train_one_run_once(tmp_path):
     """Would catch two askers at once that both train: the loser must find the winner's run."""
     code = (
-        "import torch; torch.set_num_threads(1); from adlib import data, runs\n"
+        "import torch; torch.set_num_threads(1); from adlib import data\n"
+        "from adlib.study import runs\n"
         "from adlib.models.training import Budget\n"
         "split = data.one_class(data.load('synthetic', 'object'), seed=0)\n"
         "settings = {'side': 32, 'channels': 1, 'width': 2}\n"
@@ -169,23 +168,3 @@ def test_export_leaves_record_and_scores(split, tmp_path):
     run.export(tmp_path / "results")
     assert json.loads((tmp_path / "results" / f"{run.key}.json").read_text()) == run.record
     assert (tmp_path / "results" / f"{run.key}_scores.csv.gz").is_file()
-
-
-def test_code_fingerprint_sees_code_and_not_comments(tmp_path, monkeypatch):
-    """Would catch a changed loss that keeps its old runs, and a comment that throws runs away."""
-    package = tmp_path / "adlib_copy"
-    package.mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    module = package / "a.py"
-    (package / "__init__.py").write_text("")
-    prints = []
-    for text in ('"""Doc."""\nX = 1  # one\n', "X = 1\n", "X = 2\n"):
-        module.write_text(text)
-        prints.append(provenance.code_fingerprint("adlib_copy.a"))
-    assert prints[0] == prints[1] != prints[2]
-    known = provenance.code_fingerprint("adlib.models.cbigan")
-    assert known != provenance.code_fingerprint("adlib.models.autoencoder")
-    source = provenance._imports(
-        ast.parse("from adlib import losses\nfrom adlib.host.files import atomic")
-    )
-    assert source == ["adlib.models.losses", "adlib.host.files"]
