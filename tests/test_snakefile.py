@@ -105,13 +105,13 @@ def fresh(tmp_path_factory):
     shutil.copytree(HOME / "adlib", project / "adlib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(HOME / name, project / name)
-    (project / "adlib" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
-    server = project / "adlib" / "forkserver.py"
+    (project / "adlib" / "study" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    server = project / "adlib" / "study" / "forkserver.py"
     # The tiny notebooks need none of the large libraries.
     small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
     assert n == 1
     server.write_text(small, encoding="utf-8")
-    (project / "adlib" / "report" / "__main__.py").write_text(REPORT, encoding="utf-8")
+    (project / "adlib" / "study" / "site" / "__main__.py").write_text(REPORT, encoding="utf-8")
     image = project / "data" / "mvtec_ad" / "two" / "good" / "0.png"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"image")
@@ -200,17 +200,16 @@ def test_touched_files_the_report_and_the_engine_change_no_number(project):
     """Catches a study that runs again after a checkout, or a change of the report's looks."""
     for file in [*project.rglob("*.ipynb"), *project.rglob("*.py"), *project.rglob("*.toml")]:
         file.touch()
-    for name in ("execute.py", "report/pages.py"):
-        with (project / "adlib" / name).open("a") as file:
+    for name in ("execute.py", "site/pages.py"):
+        with (project / "adlib" / "study" / name).open("a") as file:
             file.write("# changed\n")
     assert planned(project) == {}
 
 
 def test_changed_sources(project):
     """Catches tables that stay as they are although a loss, a network or a budget has changed."""
-    changed = {
-        f"adlib/{n}" for n in ("models/losses.py", "models/cbigan.py", "study/profiles.toml")
-    }
+    names = ("models/losses.py", "models/cbigan.py", "study/profiles.toml")
+    changed = {f"adlib/{name}" for name in names}
     for name in changed:
         with (project / name).open("a") as file:
             file.write("# changed\n")

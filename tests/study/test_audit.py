@@ -2,6 +2,7 @@
 
 import ast
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -22,7 +23,7 @@ LABELS = np.repeat([0, 1], [60, 40])
 
 def sources():
     """Every source of the package and of the notebooks, the audit's own two left out."""
-    own = paths.home() / "adlib" / "audit.py", paths.home() / "notebooks" / "beyond" / "audit.ipynb"
+    own = Path(audit.__file__), paths.home() / "notebooks" / "beyond" / "audit.ipynb"
     for path in sorted((paths.home() / "adlib").rglob("*.py")):
         if path not in own:
             yield path, path.read_text(encoding="utf-8")
@@ -39,12 +40,11 @@ def reaches_the_audit(code):
         if isinstance(node, ast.Import) and any(n.name == "adlib.study.audit" for n in node.names):
             return True
         if isinstance(node, ast.ImportFrom):
-            here = node.module in (None, "adlib") and any(n.name == "audit" for n in node.names)
-            if (
-                here
-                or node.module == "adlib.study.audit"
-                or (node.level and node.module == "audit")
-            ):
+            by_name = node.module in (None, "adlib.study") and "audit" in {
+                n.name for n in node.names
+            }
+            inside = "audit" if node.level else "adlib.study.audit"
+            if by_name or node.module == inside:
                 return True
         if isinstance(node, ast.Attribute) and node.attr == "score_in_training_mode":
             return True
