@@ -41,7 +41,7 @@ MISSING = ", ".join(profiles.missing(PROFILE))
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
 STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
-SOURCES = [f for f in files("adlib", "**/*.py", "*.toml") if f not in {*REPORT, *STARTERS}]
+SOURCES = [f for f in files("adlib", "**/*.py", "**/*.toml") if f not in {*REPORT, *STARTERS}]
 
 
 onstart:
