@@ -90,7 +90,7 @@ rule cell:
         attempt=lambda w, attempt: attempt,
     retries: 1  # does something only after a dead kernel or a killed process
     shell:
-        "{PYTHON:q} -m adlib.study.forkserver run adlib.study.execute {input.notebook:q} {params.executed:q} {params.values:q}"
+        "{PYTHON:q} -m adlib.study.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
         " --attempt {resources.attempt}"
 
 
@@ -107,4 +107,4 @@ rule report:
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib.study.site --profile {PROFILE:q}"
+        "{PYTHON:q} -m adlib report --profile {PROFILE:q}"

@@ -1,18 +1,49 @@
-"""Train a detector on your own images, judge folders with it, export it.
+"""Train a detector on your own images, run a notebook, build the report, get data, move runs.
 
-Exit codes: 0 fine; 1 some files could not be read (the CSV names them); 2 nothing could be done.
+Exit codes: 0 fine; 1 something was found wrong (a file that could not be read, a notebook that
+failed, a number that differs) and is named; 2 nothing could be done.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+# Each command imports what it needs: help and usage errors come without torch's seconds.
+
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m adlib", description=__doc__)
+    parser = argparse.ArgumentParser(prog="adlib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_own_images(commands)
 
-    score = commands.add_parser("score", help="judge all images of a folder")
+    run = commands.add_parser("run", help="run a notebook; unknown parameters are errors")
+    run.add_argument("notebook", type=Path)
+    run.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
+    run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    run.add_argument("--attempt", type=int, default=1, help="2: only if the kernel had died")
+    run.set_defaults(run=_run)
+
+    report = commands.add_parser("report", help="build the report of the results folder")
+    report.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    report.add_argument("--profile", help="profile that stands first on every page")
+    report.set_defaults(run=_report)
+
+    data = commands.add_parser("data", help="list, get and check data sets")
+    actions = data.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="names, categories at hand, licence").set_defaults(run=_list)
+    get = actions.add_parser("get", help="download a data set, or a category of it")
+    get.set_defaults(run=_get)
+    check = actions.add_parser("check", help="compare the images at hand with published counts")
+    check.set_defaults(run=_check)
+    for action in (get, check):
+        action.add_argument("name")
+        action.add_argument("category", nargs="?")
+        action.add_argument("--root", type=Path, help="default: ADLIB_DATA, else data/")
+    return parser
+
+
+def _add_own_images(commands: argparse._SubParsersAction) -> None:
+    score = commands.add_parser("score", help="decide on all images of a folder")
     score.add_argument("model", type=Path, help="file that `train` wrote")
     score.add_argument("folder", type=Path, help="images, also in folders below; or one image")
     score.add_argument(
@@ -45,10 +76,6 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (score, train):
         command.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda if there is one")
-    return parser
-
-
-# Each command imports what it needs: help and usage errors come without torch's seconds.
 
 
 def _device(name: str | None) -> object:
@@ -70,11 +97,11 @@ def _score(options: argparse.Namespace) -> int:
     from adlib.deploy import decisions, own_images
 
     detector = decisions.load(options.model, _device(options.device))
-    found = own_images.score_folder(
+    summary = own_images.score_folder(
         detector, options.folder, options.csv, options.gallery, options.batch
     )
-    print(found)
-    return int(found.unreadable > 0)
+    print(summary)
+    return int(summary.unreadable > 0)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -99,12 +126,61 @@ def _train(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from adlib.deploy import decisions, export
 
-    found = export.to_onnx(decisions.load(options.model), options.file, options.batch)
+    largest = export.to_onnx(decisions.load(options.model), options.file, options.batch)
     print(
-        f"{options.file}: scores differ from torch by at most {found['score']:.2g} "
-        f"(largest {found['score_scale']:.4g}), maps by {found['map']:.2g}"
+        f"{options.file}: scores differ from torch by at most {largest['score']:.2g} "
+        f"(largest {largest['score_scale']:.4g}), maps by {largest['map']:.2g}"
     )
     return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from adlib.study import execute
+
+    return execute.run(options.notebook, options.output, dict(options.p), options.attempt)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study.site.pages import build
+
+    results = options.results or paths.results_root()
+    print(f"Report: {build(results, paths.home() / 'notebooks', options.profile)}")
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    from adlib import data
+    from adlib.data import sets
+
+    for name in data.names():
+        categories = data.categories(name)
+        here = [category for category in categories if sets.at_hand(name, category)]
+        at_hand = "all" if here == categories else ", ".join(here) or "none"
+        if categories:  # the user's own folders are no list
+            print(f"{name:18} at hand: {at_hand} (of {len(categories)}); {data.info(name).licence}")
+    return 0
+
+
+def _get(options: argparse.Namespace) -> int:
+    from adlib import data
+    from adlib.data.download import download
+
+    print(f"Licence: {data.info(options.name).licence}.")
+    print(download(options.name, options.category, options.root))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from adlib import data
+
+    differing = 0
+    for category in [options.category] if options.category else data.categories(options.name):
+        images = data.load(options.name, category, options.root)
+        wrong = data.differences(images)
+        differing += bool(wrong)
+        print(f"{images}: {'; '.join(wrong) or 'as published'}")
+    return int(differing > 0)
 
 
 def main(arguments: list[str] | None = None) -> int:

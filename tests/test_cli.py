@@ -3,17 +3,20 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from data_trees import mvtec_tree
 from PIL import Image
 
 from adlib import cli, models
 from adlib.data import synthetic
 from adlib.deploy import decisions, image_folders, own_images
 from adlib.host import paths
+from adlib.study import execute
 
 METHOD = ["--method", "AutoEncoder", "--side", "32", "--steps", "2", "--device", "cpu"]
 
@@ -137,3 +140,30 @@ def test_the_lines_of_the_readme(folders, tmp_path, monkeypatch):
     exec(lines, {})
     assert (tmp_path / "most_anomalous.png").is_file()
     assert len(pd.read_csv(tmp_path / "decisions.csv")) == 8
+
+
+def test_run_and_report_are_commands(capsys, tmp_path, monkeypatch):
+    """Would catch a parameter that is not passed on, or a failure that exits with 0."""
+    calls = []
+    monkeypatch.setattr(execute, "run", lambda *given: calls.append(given) or 1)
+    code, _, _ = run(capsys, "run", "a.ipynb", "b.ipynb", "-p", "seed", "3", "--attempt", "2")
+    assert code == 1
+    assert calls == [(Path("a.ipynb"), Path("b.ipynb"), {"seed": "3"}, 2)]
+    monkeypatch.undo()
+    code, _, errors = run(capsys, "run", "a.ipynb", "b.txt")
+    assert code == 2 and "does not end in .ipynb" in errors[0]
+
+
+def test_data_sets_are_listed_and_checked(capsys, tmp_path, no_data):
+    """Would catch a set that is called whole although images are missing."""
+    code, out, _ = run(capsys, "data", "list")
+    at_hand = dict(re.findall(r"^(\S+) +at hand: (\w+)", out, re.M))
+    assert code == 0 and at_hand["elpv"] == "all" and at_hand["mvtec_ad"] == "none"
+    code, out, _ = run(capsys, "data", "check", "synthetic")
+    assert code == 0 and out.count("as published") == 2
+    mvtec_tree(tmp_path / "data" / "mvtec_ad" / "bottle")
+    code, out, _ = run(capsys, "data", "check", "mvtec_ad", "bottle")
+    assert code == 1 and "train normal images" in out and "instead of 209" in out
+    code, _, errors = run(capsys, "data", "check", "mvtec_ad", "screw")
+    assert code == 2 and "adlib data get mvtec_ad screw" in errors[0]
+    assert run(capsys, "data", "get", "elpv")[0] == 2

@@ -33,10 +33,11 @@ cell.file('.csv').write_text(category)
 """
 
 REPORT = """
-from adlib.host import paths
-index = paths.results_root() / 'report' / 'index.html'
-index.parent.mkdir(exist_ok=True)
-index.touch()
+def build(results, notebooks, profile):
+    index = results / 'report' / 'index.html'
+    index.parent.mkdir(exist_ok=True)
+    index.touch()
+    return index
 """
 
 
@@ -111,7 +112,7 @@ def fresh(tmp_path_factory):
     small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
     assert n == 1
     server.write_text(small, encoding="utf-8")
-    (project / "adlib" / "study" / "site" / "__main__.py").write_text(REPORT, encoding="utf-8")
+    (project / "adlib" / "study" / "site" / "pages.py").write_text(REPORT, encoding="utf-8")
     image = project / "data" / "mvtec_ad" / "two" / "good" / "0.png"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"image")

@@ -6,7 +6,7 @@
 torch.Size([48, 3, 64, 64])
 """
 
-from adlib.data.catalogue import Dataset, categories, info, load, names
+from adlib.data.catalogue import Dataset, categories, differences, info, load, names
 from adlib.data.class_protocols import (
     inliers_against_clutter,
     one_class_anomalous,
@@ -20,6 +20,6 @@ from adlib.data.protocols import PARTS, Split, contaminated, one_class
 
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
-    "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load", "names", "one_class",
+    "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load", "names", "one_class",
     "one_class_anomalous", "one_class_normal", "pooled_balanced", "with_labelled",
 ]  # fmt: skip

@@ -278,3 +278,17 @@ def load(
     dataset, category = info(name), str(category)
     require_category(dataset, category)
     return dataset.lister(dataset, category, data_root(root), convert)
+
+
+def differences(images: ImageSet) -> list[str]:
+    """What of a set at hand differs from the published counts and size, in words; mostly nothing."""
+    about, counts = info(images.name), images.counts()
+    texts = [
+        f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
+        for key, n in about.expected.get(images.category, {}).items()
+        if counts[key] != n
+    ]
+    side = about.sides.get(images.category)
+    if side and (longest := images.sides()[1]) != side:
+        texts.append(f"images of {longest} px instead of {side} px")
+    return texts

@@ -61,7 +61,7 @@ class Dataset:
             category: the category, where each has a folder of its own.
         """
         first, *others = places
-        command = f"python -m adlib.data.download {self.name} {category}".rstrip()
+        command = f"adlib data get {self.name} {category}".rstrip()
         by_program = f" (or run: {command})" if self.archive else ""
         also = f", nor is {' or '.join(map(str, others))}" if others else ""
         what = f"{self.name}/{category}" if category else self.name

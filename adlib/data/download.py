@@ -1,4 +1,4 @@
-"""Download of MVTec AD: `python -m adlib.data.download mvtec_ad [category]`.
+"""Download of MVTec AD: `adlib data get mvtec_ad [category]`.
 
 The archive is fetched once, checked against its SHA-256, and kept beside the data, so that another
 category costs no second download; it may be deleted when all is unpacked. A transfer that broke off
@@ -6,7 +6,6 @@ goes on where it stopped. A category is unpacked into a temporary folder, counte
 folder of its name is always whole.
 """
 
-import argparse
 import lzma
 import shutil
 import tarfile
@@ -19,7 +18,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from adlib.data import layouts
-from adlib.data.catalogue import CATALOGUE, Dataset, info, require_category
+from adlib.data.catalogue import Dataset, info, require_category
 from adlib.host.paths import data_root
 
 
@@ -198,18 +197,3 @@ def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
             f"{dataset.expected[category]} and a mask of every abnormal image. Move the folder "
             "away and call again."
         )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: name of the data set, and a category if not all."""
-    parser = argparse.ArgumentParser(prog="python -m adlib.data.download", description=main.__doc__)
-    parser.add_argument("name", choices=[name for name in CATALOGUE if info(name).archive])
-    parser.add_argument("category", nargs="?")
-    parser.add_argument("--root", help="folder of the data sets (default: ADLIB_DATA, else data/)")
-    options = parser.parse_args(arguments)
-    print(f"Licence: {info(options.name).licence}.")
-    print(download(options.name, options.category, options.root))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Run one notebook strictly: `python -m adlib.study.execute NOTEBOOK OUTPUT -p name value ...`.
+"""Run one notebook strictly: `adlib run NOTEBOOK OUTPUT -p name value ...`.
 
 papermill only warns of a parameter that the notebook does not have and goes on with the default;
 here an unknown name or a value of another type is an error before anything runs. The executed
@@ -6,7 +6,6 @@ notebook is kept at OUTPUT, also after a failure, and OUTPUT with the suffix `.j
 went.
 """
 
-import argparse
 import ast
 import difflib
 import getpass
@@ -288,7 +287,7 @@ def report_so_far(output: Path) -> None:
     old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
     lock = FileLock(results / ".report.lock")
     if (notebook == TOUR or old) and taken(lock):
-        command = [sys.executable, "-m", "adlib.study.site", "--profile", profile]
+        command = [sys.executable, "-m", "adlib", "report", "--profile", profile]
         began = time.time()
         try:
             done = subprocess.run(command, check=False)  # it says itself what went wrong
@@ -298,34 +297,31 @@ def report_so_far(output: Path) -> None:
             lock.release()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns 0 if the notebook ran to its end, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m adlib.study.execute", description=__doc__)
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument(
-        "--attempt", type=int, default=1, help="2 for a retry: only done if the kernel had died"
-    )
-    options = parser.parse_args(arguments)
-    if options.output.suffix != ".ipynb":
-        parser.error(f"output {options.output} does not end in .ipynb")
-    record_file = options.output.with_suffix(".json")
-    if options.attempt > 1 and record_file.is_file():
+def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -> int:
+    """Execute a notebook, say in a line how it went, and return 0 if it ran to its end, else 1.
+
+    Args:
+        notebook: the `.ipynb` to run.
+        output: where the executed notebook goes.
+        given: parameters by name, as text or values.
+        attempt: 2 for a retry, which is only made if the kernel had died.
+
+    Raises:
+        ValueError: an output that does not end in `.ipynb`.
+    """
+    if output.suffix != ".ipynb":
+        raise ValueError(f"output {output} does not end in .ipynb")
+    record_file = output.with_suffix(".json")
+    if attempt > 1 and record_file.is_file():
         record = json.loads(record_file.read_text(encoding="utf-8"))
         if not record["transient"]:
             return 1  # the notebook itself raised: it would raise again
-    record = execute(options.notebook, options.output, dict(options.p))
+    record = execute(notebook, output, given)
     values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
-    name = f"{options.notebook.resolve().parent.name}/{options.notebook.stem}"
-    ending = progress(options.output)
+    name = f"{notebook.resolve().parent.name}/{notebook.stem}"
     seconds = f"{record['duration_s']:6.1f} s"
-    print(f"{record['status']:6} {seconds}  {name}  {values}{ending}", flush=True)
+    print(f"{record['status']:6} {seconds}  {name}  {values}{progress(output)}", flush=True)
     if record["error"]:
         print(f"       {record['error']}  (see {record_file})", file=sys.stderr)
-    report_so_far(options.output)
+    report_so_far(output)
     return int(record["status"] == "failed")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

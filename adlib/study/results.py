@@ -68,15 +68,7 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:
-        about, counts = data.info(images.name), images.counts()
-        reasons += [
-            f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
-            for key, n in about.expected.get(images.category, {}).items()
-            if counts[key] != n
-        ]
-        if side := about.sides.get(images.category):
-            longest = images.sides()[1]
-            reasons += [f"images of {longest} px instead of {side} px"] if longest != side else []
+        reasons += data.differences(images)
     return "; ".join(filter(None, [*reasons, images.note, profiles.differs(cell.paper, method)]))
 
 

@@ -293,8 +293,8 @@ def test_command_line(server, toothbrush, tmp_path, monkeypatch, capsys):
     """Catches a command that does not reach the function, or does not name the licence."""
     url, sha256 = pack(server, toothbrush)
     known = replace(data.info("mvtec_ad"), archive=Archive((url,), sha256))
-    monkeypatch.setitem(downloads.CATALOGUE, "mvtec_ad", known)
-    downloads.main(["mvtec_ad", "toothbrush", "--root", str(tmp_path)])
+    monkeypatch.setitem(catalogue.CATALOGUE, "mvtec_ad", known)
+    cli.main(["data", "get", "mvtec_ad", "toothbrush", "--root", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "CC BY-NC-SA 4.0" in printed
     assert str(tmp_path / "mvtec_ad") in printed

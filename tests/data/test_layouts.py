@@ -105,7 +105,7 @@ def test_missing_data_say_where_to_get_them(tmp_path):
     """Catches a missing folder reported without the page to get it from or the folder expected."""
     with pytest.raises(FileNotFoundError, match="mvtec.com") as error:
         data.load("mvtec_ad", "screw", tmp_path)
-    assert "python -m adlib.data.download mvtec_ad screw" in str(error.value)
+    assert "adlib data get mvtec_ad screw" in str(error.value)
     assert str(tmp_path / "mvtec_ad" / "screw") in str(error.value)
     two_folder_tree(tmp_path / "cells")
     with pytest.raises(FileNotFoundError, match="'cells'"):

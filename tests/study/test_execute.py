@@ -32,9 +32,9 @@ def write_notebook(path, *sources, parameters=PARAMETERS):
 
 
 def call(notebook, output, *arguments, **environment):
-    """Run `python -m adlib.study.execute` as Snakemake does."""
+    """Run `python -m adlib run` as Snakemake does."""
     return subprocess.run(
-        [sys.executable, "-m", "adlib.study.execute", str(notebook), str(output), *arguments],
+        [sys.executable, "-m", "adlib", "run", str(notebook), str(output), *arguments],
         env=os.environ | environment,
         cwd=notebook.parent.parent,
         capture_output=True,
@@ -287,7 +287,7 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
     status = 1
     execute.report_so_far(other)
     assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
-    wanted = [sys.executable, "-m", "adlib.study.site", "--profile", "quick"]
+    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick"]
     assert built == [wanted, wanted]
     with FileLock(execute.paths.results_root() / ".report.lock"):
         execute.report_so_far(other)

@@ -12,10 +12,10 @@ import pytest
 from bs4 import BeautifulSoup
 from report_tree import notebook, publish, run
 
+from adlib.cli import main
 from adlib.host.paths import home
 from adlib.study import summary, verdicts
 from adlib.study.site import findings, notebooks
-from adlib.study.site.__main__ import main
 from adlib.study.site.pages import build
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -50,9 +50,9 @@ class Page(HTMLParser):
 
 def test_empty_tree_is_named(tmp_path, capsys):
     """Catches an empty report, or a stack trace, where nothing has run."""
-    assert main(["--results", str(tmp_path / "nothing")]) == 1
+    assert main(["report", "--results", str(tmp_path / "nothing")]) == 2
     assert "no such folder" in capsys.readouterr().err
-    assert main(["--results", str(tmp_path)]) == 1
+    assert main(["report", "--results", str(tmp_path)]) == 2
     assert "holds no results yet" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The HTML report: `python -m adlib.study.site` builds it from what lies in the results folder.
+"""The HTML report: `adlib report` builds it from what lies in the results folder.
 
 `assemble` reads the tree into data frames, `verdicts` puts the published values beside ours,
 `tables` lays the rows out, `notebooks` renders executed notebooks, `pages` writes the site.
