@@ -281,7 +281,7 @@ def load(
 
 
 def differences(images: ImageSet) -> list[str]:
-    """What of a set at hand differs from the published counts and size, in words; mostly nothing."""
+    """What differs from the published counts and size, in words; mostly nothing does."""
     about, counts = info(images.name), images.counts()
     texts = [
         f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"

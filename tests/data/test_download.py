@@ -13,6 +13,8 @@ import pytest
 from data_trees import mvtec_tree
 
 import adlib.data as data
+from adlib import cli
+from adlib.data import catalogue
 from adlib.data import download as downloads
 from adlib.data.catalogue import Archive
 
