@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from adlib.data import sets
 from adlib.metrics import interval_over_seeds
-from adlib.study import profiles
-from adlib.study.profiles import ALL_SETS
+from adlib.study import papers
+from adlib.study.papers import ALL_SETS
 
 NUMBERS = ["value", "low", "high", "n_normal", "n_abnormal", "seed"]
 COLUMNS = [
@@ -20,32 +19,11 @@ COLUMNS = [
     *("n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable"),
     "note",
 ]
-PUBLISHED = [*COLUMNS[:6], "value", "source", "note"]
 # what one number stands for; its rows differ in the seed alone
 KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
 _WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
 COUNT = "-"  # the method of rows that describe data, not a detector
-BEYOND = "beyond"  # folder of the notebooks that belong to no paper
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
-# Tables that set several data sets side by side and average over them.
-ACROSS_SETS = {
-    *(("cyclegan", table) for table in ("table_accuracy_zfn", "table_zfn_promise")),
-    *(("beyond", table) for table in ("comparison", "contamination", "localisation")),
-}
-# groups of categories that the papers average, by the names of the published rows
-GROUPS = {
-    "mvtec_ad": {
-        "mean_textures": sets.MVTEC_TEXTURES,
-        "mean_objects": sets.MVTEC_OBJECTS,
-        "mean_overall": sets.MVTEC_TEXTURES + sets.MVTEC_OBJECTS,
-    },
-    ALL_SETS: {"mean_overall": tuple(" ".join(pair) for pair in profiles.CYCLEGAN_SETS)},
-}
-MEANS = {
-    "mean_textures": "mean of textures",
-    "mean_objects": "mean of objects",
-    "mean_overall": "mean of all",
-}
 
 
 @dataclass(frozen=True)
@@ -126,12 +104,12 @@ class Study:
     results: Path
     cells: list[Cell]
     rows: pd.DataFrame
-    published: pd.DataFrame
+    papers: dict[str, papers.Paper]
 
     @property
     def profiles(self) -> list[str]:
         """Profiles that left anything, the most faithful to the papers first."""
-        order = ["paper", "cpu", "quick"]
+        order = ["paper", "gpu", "cpu", "quick"]
         found = {cell.profile for cell in self.cells}
         known = [name for name in order if name in found]
         return known + sorted(found - set(order))
@@ -139,7 +117,17 @@ class Study:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row a number: mean over seeds with its interval, then means over categories."""
-        return summarise(self.rows)
+        return summarise(self.rows, self.papers)
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Published rows of all papers, see `adlib.study.papers.Paper.published`."""
+        rows = [paper.published for paper in self.papers.values()]
+        return pd.concat(rows, ignore_index=True)
+
+    def groups(self, paper: str, dataset: str) -> dict[str, list[str]]:
+        """Means over the categories of a data set in a paper's tables: name -> categories."""
+        return papers.groups(self.papers, paper, dataset)
 
     def runs(self, profile: str) -> dict[str, list[Path]]:
         """Record and scores, where they are there, of the runs that the profile's rows name.
@@ -160,8 +148,12 @@ class Study:
         return {run: _json(p) for run, paths in files for p in paths if p.suffix == ".json"}
 
 
-def read(results: Path) -> Study:
-    """Read ``results/<profile>/<paper>/<notebook>/`` and ``results/published.csv``.
+def read(results: Path, notebooks: Path | None = None) -> Study:
+    """Read ``results/<profile>/<paper>/<notebook>/`` and what the papers' folders say.
+
+    Args:
+        results: folder that holds one folder a profile.
+        notebooks: folder that holds one folder a paper; that of the checkout by default.
 
     Raises:
         FileNotFoundError: `results` does not exist.
@@ -178,13 +170,15 @@ def read(results: Path) -> Study:
     frames = [_rows(cell) for cell in cells if cell.csv]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
     _refuse_repeats(rows)
-    path = results / "published.csv"
-    published = _table(path, PUBLISHED) if path.is_file() else pd.DataFrame(columns=PUBLISHED)
-    return Study(results, cells, rows, published)
+    return Study(results, cells, rows, papers.read(notebooks))
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFrame:
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
+
+    Args:
+        rows: tidy rows of cells.
+        known: the papers by name, which say what is averaged.
 
     Returns:
         Columns `KEYS`, value, low, high (NaN where none is known), seeds (how many), n_normal,
@@ -196,12 +190,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         made.append(key | _over_seeds(group) | {"categories": 1})
     methods = rows[rows["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
-        groups = GROUPS.get(key["dataset"], {"mean_overall": {row["category"] for row in group}})
+        groups = papers.groups(known, key["paper"], key["dataset"])
+        groups = groups or {"mean_overall": {row["category"] for row in group}}
         for mean, names in groups.items():
             made += _mean(key, mean, [row for row in group if row["category"] in names])
     # Means over the data sets of the tables that have several.
     tables = pd.MultiIndex.from_frame(methods[["paper", "table"]])
-    across = methods[tables.isin(ACROSS_SETS)]
+    across = methods[tables.isin([(p.name, table) for p in known.values() for table in p.across])]
     across = across.assign(category=across["dataset"] + " " + across["category"], dataset=ALL_SETS)
     for key, group in _grouped(across, _WITHOUT_CATEGORY):
         made += _mean(key, "mean_overall", group)
