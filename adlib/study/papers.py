@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -122,7 +122,7 @@ class Paper:
         """Names of the data sets whose numbers the paper prints, or one of its notebooks."""
         return self.datasets.get(notebook, self.datasets.get("*", []))
 
-    @cached_property
+    @property
     def published(self) -> pd.DataFrame:
         """Rows of `published.csv` as text, columns `paper` and `PUBLISHED`; none without the file.
 

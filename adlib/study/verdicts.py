@@ -46,7 +46,7 @@ def published(study: Study) -> pd.DataFrame:
     titles = {paper.name: paper.title for paper in study.papers.values()}
     return rows.assign(
         paper_title=rows["paper"].map(titles),
-        table_title=rows["printed_as"].str.partition("; ")[0],
+        table_title=rows["printed_as"].str.split("; ").str[0],
         printed=rows["value"],
         half_unit=[half_unit(text) for text in rows["value"]],
         value=rows["value"].astype(float),

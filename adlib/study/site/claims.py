@@ -141,9 +141,7 @@ def _leads(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
         text = f"takes place {place} of {len(ranked)} on {where}: {reached}, behind {other}."
     else:
         block = OPEN
-        text = (
-            f"cannot be distinguished from {other} on {where}: {reached}, and the intervals meet."
-        )
+        text = f"cannot be distinguished from {other} on {where}: {reached}; the intervals meet."
     return [(block, claim.method, text, rows)]
 
 
