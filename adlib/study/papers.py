@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import pandas as pd
 
@@ -161,7 +161,7 @@ def known(name: str, names: Iterable[str], where: str) -> None:
         raise ValueError(f"{where}: no {name!r}; did you mean {', '.join(near)}?")
 
 
-def checked(values: dict[str, Any], types: dict[str, type], where: str) -> dict[str, Any]:
+def checked(values: dict[str, Any], types: dict[str, Any], where: str) -> dict[str, Any]:
     """Give `values` back if every key is one of `types` and every value of its type.
 
     Raises:
@@ -169,8 +169,11 @@ def checked(values: dict[str, Any], types: dict[str, type], where: str) -> dict[
     """
     for key, value in values.items():
         known(key, types, where)
-        if not isinstance(value, types[key]):
-            raise ValueError(f"{where}: {key} = {value!r} is no {types[key].__name__}")
+        kind, inner = get_origin(types[key]) or types[key], get_args(types[key])
+        if kind is not Any and not isinstance(value, kind):
+            raise ValueError(f"{where}: {key} = {value!r} is no {kind.__name__}")
+        if kind is dict and inner:
+            checked(value, dict.fromkeys(value, inner[1]), f"{where}: {key}")
     return values
 
 
@@ -187,13 +190,9 @@ def _toml(file: Path, _changed: int) -> dict[str, Any]:
         raise ValueError(f"{file}: {error}") from error
 
 
-def _types(cls: type) -> dict[str, type]:
-    return {f.name: get_origin(f.type) or f.type for f in fields(cls)}
-
-
 @lru_cache
 def _read(file: Path, _changed: int) -> Paper:
-    types = {key: kind for key, kind in _types(Paper).items() if key not in ("name", "folder")}
+    types = {f.name: f.type for f in fields(Paper) if f.name not in ("name", "folder")}
     values = checked(read_toml(file), types, str(file))
     if "title" not in values:
         raise ValueError(f"{file}: a title is missing")
@@ -208,7 +207,7 @@ def _read(file: Path, _changed: int) -> Paper:
 
 def _claim(values: dict[str, Any], file: Path) -> Claim:
     where = f"{file}: a claim"
-    checked(values, _types(Claim) | {"over": list}, where)
+    checked(values, {f.name: f.type for f in fields(Claim)} | {"over": list}, where)
     if lacking := {"text", "place", "table", "metric", "method"} - set(values):
         raise ValueError(f"{where} lacks {', '.join(sorted(lacking))}")
     known(values.get("check", "leads"), CHECKS, f"{where}: check")

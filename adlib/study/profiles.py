@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from adlib.data.sets import ALL, at_hand
 from adlib.host import paths
@@ -20,15 +20,16 @@ from adlib.study.papers import PROFILES, checked, known
 BUDGET = ("steps", "batch", "precision", "snapshots")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
-PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool, "detectors": dict}
-CHAIN = {"extends": str, "papers": list}
+PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
+ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
 # A paper's section: `departs` says why its numbers are not the paper's, `without` names methods
 # that its tables leave out, `sets` has data set -> categories ("*": all), `notebooks` the sets of
 # one notebook. The others are settings, and budgets, of a detector in this paper, of categories
 # shown whole or cut into patches, of a data set and of a method.
 SECTION = {
-    **{"departs": str, "without": list, "sets": dict, "notebooks": dict, "detectors": dict},
-    **{"object": dict, "texture": dict, "by_dataset": dict, "methods": dict},
+    **{"departs": str, "without": list, "sets": dict, "notebooks": dict[str, dict]},
+    **{"object": dict, "texture": dict, "detectors": dict[str, dict]},
+    **{"by_dataset": dict[str, dict], "methods": dict[str, dict]},
 }
 
 
@@ -82,29 +83,31 @@ def _load(name: str, _changed: tuple) -> dict[str, Any]:
     papers, profile = study_papers.read(), {}
     for file in reversed(files(name)):
         values = study_papers.read_toml(file)
-        checked(values, PROFILE | CHAIN | dict.fromkeys(papers, dict), str(file))
-        kept = values.pop("papers", list(papers))
-        profile = _merged({k: v for k, v in profile.items() if k in {*PROFILE, *kept}}, values)
+        checked(values, PROFILE | ONLY_IN_FILES | dict.fromkeys(papers, dict), str(file))
+        dropped = set(papers) - set(values.get("papers", papers))
+        profile = _merged({k: v for k, v in profile.items() if k not in dropped}, values)
         for paper in set(papers) & set(values):
             _check_section(values[paper], papers[paper], f"{file}: {paper}")
+    if "seeds" not in profile:
+        raise ValueError(f"{files(name)[0]}: seeds are missing")
     for paper in papers.values():
         if name in paper.profiles:
             section = paper.profiles[name]
             _check_section(section, paper, f"{paper.folder / 'paper.toml'}: profiles.{name}")
             profile[paper.name] = _merged(profile.get(paper.name, {}), section)
-    profile.pop("extends", None)
-    shared = profile.pop("detectors", {})
-    for paper in set(papers) & set(profile):
-        empty = {key: kind() for key, kind in SECTION.items()}
-        own = _merged({"detectors": shared}, profile[paper])
-        profile[paper] = empty | own
-    return profile
+    empty = {key: (get_origin(kind) or kind)() for key, kind in SECTION.items()}
+    shared = {"detectors": profile.get("detectors", {})}
+    sections = {p: empty | _merged(shared, profile[p]) for p in profile if p in papers}
+    return {key: value for key, value in profile.items() if key in PROFILE} | sections
 
 
 def _check_section(section: dict[str, Any], paper: study_papers.Paper, where: str) -> None:
-    checked(section, SECTION | dict.fromkeys(paper.options, object), where)
+    checked(section, SECTION | dict.fromkeys(paper.options, Any), where)
     for method in [*section.get("without", []), *section.get("methods", {})]:
         known(method, paper.methods, where)
+    detectors = {method["detector"] for method in paper.methods.values()}
+    for detector in section.get("detectors", {}):
+        known(detector, detectors, f"{where}: detectors")
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any], whole: bool = False) -> dict[str, Any]:
@@ -112,11 +115,6 @@ def _merged(old: dict[str, Any], new: dict[str, Any], whole: bool = False) -> di
     both = {k: v for k, v in old.items() if isinstance(v, dict) and isinstance(new.get(k), dict)}
     deep = {k: _merged(v, new[k], k == "notebooks") for k, v in both.items() if k != "sets"}
     return old | new | ({} if whole else deep)
-
-
-def datasets_of(paper: str, notebook: str = "*") -> list[str]:
-    """Names of the data sets whose numbers a paper prints, or one of its tables and figures."""
-    return study_papers.load(paper).datasets_of(notebook)
 
 
 def papers(profile: str) -> list[str]:

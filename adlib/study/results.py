@@ -66,9 +66,9 @@ def label(method: str, found: runs.Run) -> str:
 def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
     """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
     departs = profiles.load(cell.profile)[cell.paper]["departs"]
-    differs = papers.load(cell.paper).methods.get(method, {}).get("differs", "")
+    paper = papers.load(cell.paper)
     reasons = [departs] if departs else []
-    wanted = profiles.datasets_of(cell.paper, cell.notebook)
+    wanted = paper.datasets_of(cell.notebook)
     if not wanted:
         reasons.insert(0, "no paper prints this number")
     elif images.name not in wanted:
@@ -76,6 +76,7 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:
         reasons += data.differences(images)
+    differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
 
 
