@@ -22,7 +22,7 @@ RESULTS = paths.results_root()
 if RESULTS.is_relative_to(Path.cwd()):
     RESULTS = RESULTS.relative_to(Path.cwd())
 RESULTS = RESULTS.as_posix()
-OUT = f"{RESULTS}/{PROFILE}"
+OUT = f"{RESULTS}/{PROFILE}/cells"
 
 
 def files(folder, *patterns):
@@ -97,14 +97,11 @@ rule cell:
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
 rule report:
     input:
-        [
-            file
-            for file in files(RESULTS, "*.csv", "*/*/*/*.csv", "*/*/*/*.json")
-            if not file.startswith(f"{RESULTS}/report/")
-        ],
+        files(OUT, "*/*/*.csv", "*/*/*.json"),
+        files(RESULTS, "*.csv", "*/*.csv", "*/*/*.csv", "*/runs.tar.xz"),
         files("notebooks", "*/*.ipynb"),  # their titles
         REPORT,
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib report --profile {PROFILE:q}"
+        "{PYTHON:q} -m adlib report --profile {PROFILE:q} --collect"

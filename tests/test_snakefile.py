@@ -230,7 +230,7 @@ def test_tables_in_git_are_not_a_study(project):
         file.touch()
     assert set(planned(project)) == FIRST | SECOND
     ignored = (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert "/results/**/*.done" in ignored
+    assert "/results/*/cells/" in ignored
 
 
 def test_failing_cell(project):

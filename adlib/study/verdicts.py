@@ -8,7 +8,8 @@ import pandas as pd
 
 from adlib.data import sets
 from adlib.metrics import check_bounds
-from adlib.study.summary import COUNT, DONE, GROUPS, Study
+from adlib.study.collect import DONE
+from adlib.study.summary import COUNT, GROUPS, Study
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -85,7 +86,8 @@ def published(study: Study) -> pd.DataFrame:
     rows.loc[in_percent, "value"] = rows.loc[in_percent, "value"].map(_share)
     rows = rows.assign(paper_title=rows["paper"], table_title=rows["table"], printed=rows["value"])
     rows["paper"] = [PAPERS.get(title.split(" (")[0], title) for title in rows["paper"]]
-    notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in study.cells}
+    cells = [one.cell for one in study.executions]
+    notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in cells}
     rows["table"] = [
         TABLES.get((paper, title)) or notebooks.get((paper, _short(title)), title)
         for paper, title in zip(rows["paper"], rows["table"], strict=True)
@@ -134,9 +136,9 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     rows["difference"] = rows["ours"] - rows["value"]
     rows["doubt"] = _doubts(study, rows)
     lost = {
-        (cell.paper, cell.notebook, cell.parameters["dataset"], cell.parameters["category"]): cell
-        for cell in study.cells
-        if cell.profile == profile and cell.status != DONE
+        (one.cell.paper, one.cell.notebook, one.cell.dataset, one.cell.category): one
+        for one in study.executions
+        if one.cell.profile == profile and one.status != DONE
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
@@ -243,8 +245,8 @@ def _verdict(row, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, st
     known = methods.get((row.paper, row.table))
     if known and row.method not in known:
         return NOT_RUN, "not run for this table"
-    if cell := lost.get((row.paper, row.table, row.dataset, row.category)):
-        return NOT_RUN, f"{cell.name} failed" if cell.failed else f"{cell.name} was not finished"
+    if one := lost.get((row.paper, row.table, row.dataset, row.category)):
+        return NOT_RUN, f"{one.cell.id} failed" if one.failed else f"{one.cell.id} was not finished"
     if not at_hand(row.dataset, row.category):
         return NO_DATA, ""
     return NOT_RUN, "not in this profile" if known else "no notebook has made this table"

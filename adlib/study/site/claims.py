@@ -107,7 +107,7 @@ def _one_place(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """
     chosen = (rows["paper"] == claim.paper) & (rows["table"] == claim.table)
     rows = rows[chosen & (rows["metric"] == claim.metric) & rows["value"].notna()]
-    variant = rows["method"].str.contains(",") | rows["method"].str.startswith(f"{claim.proposed} ")
+    variant = (rows["variant"] != "") | rows["name"].str.startswith(f"{claim.proposed} ")
     rows = rows[~variant]
     if claim.proposed not in set(rows["method"]):
         return rows.head(0)

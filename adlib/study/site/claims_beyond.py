@@ -1,6 +1,5 @@
 """Front-page sentences on what no paper has: audit, comparison, maps, contamination, promises."""
 
-import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -11,20 +10,19 @@ from adlib.study.site.claims import CLAIMS, FAILS, HOLDS, OPEN, Finding, about, 
 from adlib.study.site.tables import number
 from adlib.study.summary import ALL_SETS
 
-CONTROL = "another seed"  # begins the name of rows that show how far two trainings differ
+CONTROL = "another seed and nothing else"  # the rows that show how far two trainings differ
 
 
 def _audit(rows: pd.DataFrame) -> list[Finding]:
     """Which choices raise an auROC; numbers at a threshold are the audit's own to discuss."""
     points = rows[(rows["table"] == "audit") & (rows["metric"] == "difference_points")]
-    points = points[(points["categories"] == 1) & points["method"].str.endswith("auROC")]
-    points = points[~points["method"].str.startswith(CONTROL)]
+    points = points[(points["categories"] == 1) & (points["measure"] == "auROC")]
+    points = points[points["variant"] != CONTROL]
     if points.empty:
         return []
-    raised = points[(points["low"] > 0) & points["note"].str.contains("Here: raises the number")]
+    raised = points[(points["low"] > 0) & points["reading"].str.startswith("raises the number")]
     most = [
-        f"{row.method.removesuffix(', auROC')}, {row.value:.1f} points ({row.low:.1f} to "
-        f"{row.high:.1f})"
+        f"{row.variant}: {row.name}, {row.value:.1f} points ({row.low:.1f} to {row.high:.1f})"
         for row in raised.sort_values("value", ascending=False).head(3).itertuples()
     ]
     text = f"raise the auROC, with an interval above zero, in {len(raised)} of {len(points)} cases"
@@ -92,20 +90,20 @@ def _places(rows: pd.DataFrame) -> list[Finding]:
 def _unlabelled(rows: pd.DataFrame) -> list[Finding]:
     """Whether Noisy-AnoGAN withstands unlabelled abnormal training images, as its paper says."""
     rows = rows[(rows["table"] == "contamination") & (rows["categories"] == 1)]
-    rows = rows[rows["method"].str.startswith("Noisy-AnoGAN, ")]
-    clean = rows[(rows["method"] == "Noisy-AnoGAN, 0%") & (rows["metric"] == "auroc")]
+    rows = rows[rows["name"] == "Noisy-AnoGAN"]
+    clean = rows[(rows["x"] == 0) & (rows["metric"] == "auroc")]
     rows = rows[rows["metric"] == "difference_points"]
     if rows.empty:
         return []
-    shares = rows["method"].str.extract(r"(\d+)%")[0].astype(int)
-    rows = rows[shares == shares.max()]
+    largest = rows["x"].max()
+    rows = rows[rows["x"] == largest]
     changes = [
         f"{row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f}) on {row.dataset} {row.category}"
         for row in rows.itertuples()
     ]
     text = (
-        f"as {shares.max()} % of the training images change Noisy-AnoGAN's auROC, in points, by "
-        f"{', '.join(changes)}: "
+        f"as {100 * largest:.0f} % of the training images change Noisy-AnoGAN's auROC, in points, "
+        f"by {', '.join(changes)}: "
     )
     if (rows["high"] < 0).any():
         block, reading = FAILS, f"a loss on {(rows['high'] < 0).sum()} of {len(rows)}."
@@ -124,17 +122,18 @@ def _promised(rows: pd.DataFrame) -> list[Finding]:
     if not {"false_alarm_rate", "miss_rate"} <= set(by_metric.index):
         return []
     alarms, misses = by_metric.loc["false_alarm_rate"], by_metric.loc["miss_rate"]
-    promise = re.search(r"Promised: (fpr|miss) ([.\d]+), set on (\d+) ", alarms["note"])
-    if promise is None:  # with a confidence, which one folder cannot speak of
+    kind, rate, n_held = alarms["variant"], alarms["promise"], alarms["n_held"]
+    if kind not in ("fpr", "miss") or pd.isna(
+        rate
+    ):  # a confidence, of which one folder says nothing
         return []
-    kind, rate, n_held = promise[1], promise[2], int(promise[3])
     told, n = (alarms, "n_normal") if kind == "fpr" else (misses, "n_abnormal")
     wrong = round(told["value"] * told[n])
     # The promise is an average over held-out sets: the rate of one is Beta(k, n + 1 - k).
-    k = int(float(rate) * (n_held + 1) + 1e-9)
+    k = int(rate * (n_held + 1) + 1e-9)
     p = stats.betabinom(int(told[n]), k, n_held + 1 - k).sf(wrong - 1)
     text = (
-        f"set on held-out images for {kind} {rate} ({told['method']}, {told['dataset']} "
+        f"set on held-out images for {kind} {rate:g} ({told['name']}, {told['dataset']} "
         f"{told['category']}): of the images judged later {100 * alarms['value']:.1f} % of the "
         f"normal ones are called abnormal and {100 * misses['value']:.1f} % of the abnormal ones "
         f"normal. {'More than promised.' if p < 0.05 else 'No breach of the promise is shown.'}"
