@@ -95,10 +95,15 @@ rule cell:
 
 
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
+# Every collection rewrites its cells.csv; this profile's is made here, of what its cells have left.
+LEFT = files(OUT, "*/*/*.csv", "*/*/*.json")
+COLLECTED = [file for file in files(RESULTS, "*/cells.csv") if not (LEFT and f"/{PROFILE}/" in file)]
+
+
 rule report:
     input:
-        files(OUT, "*/*/*.csv", "*/*/*.json"),
-        files(RESULTS, "*.csv", "*/*.csv", "*/*/*.csv", "*/runs.tar.xz"),
+        LEFT,
+        COLLECTED,
         files("notebooks", "*/*.ipynb"),  # their titles
         REPORT,
     output:

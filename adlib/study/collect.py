@@ -31,7 +31,11 @@ STATE = ["status", "error", "started", "duration_s", "cpu_s", "commit", "dirty"]
 def collect(profile: str, results: Path) -> None:
     """Bring the versioned files of a profile up to date with the executions at hand."""
     folder = results / profile
-    executed = {cell: _record(cell) for cell in profiles.cells(profile) if _left(cell)}
+    executed = {}
+    for cell in profiles.cells(profile):
+        left = [_folder(folder, cell) / f"{cell.id}{end}" for end in (".json", ".csv", ".ipynb")]
+        if any(file.is_file() for file in left):
+            executed[cell] = _record(left[0])
     if not executed:
         return
     notes = rows.read_notes(folder)
@@ -45,14 +49,12 @@ def collect(profile: str, results: Path) -> None:
     _collect_runs(folder)
 
 
-def _left(cell: Cell) -> bool:
-    """Whether an execution of a cell has left anything."""
-    return any(cell.file(suffix).is_file() for suffix in (".json", ".csv", ".ipynb"))
+def _folder(profile: Path, cell: Cell) -> Path:
+    return profile / "cells" / cell.paper / cell.notebook
 
 
-def _record(cell: Cell) -> dict:
+def _record(file: Path) -> dict:
     """The record of an execution; it is written last, so without one it was cut off."""
-    file = cell.file(".json")
     if not file.is_file():
         return {"status": UNFINISHED}
     try:
@@ -69,9 +71,10 @@ def _collect_rows(
         before = rows.read(path)
         tables.append(before[~before["cell"].isin([cell.id for cell in cells])])
     for cell in cells:
-        if executed[cell]["status"] == DONE and cell.file(".csv").is_file():
-            texts = pd.read_csv(cell.file(".csv"), dtype=str, keep_default_na=False)
-            tables.append(rows.typed(texts, cell.file(".csv")))
+        written = _folder(path.parents[1], cell) / f"{cell.id}.csv"
+        if executed[cell]["status"] == DONE and written.is_file():
+            texts = pd.read_csv(written, dtype=str, keep_default_na=False)
+            tables.append(rows.typed(texts, written))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=rows.COLUMNS)
     rows.refuse_repeats(table, (*rows.KEYS, "seed"))
     if len(table):
@@ -89,7 +92,7 @@ def _collect_pictures(
         for old in folder.glob(f"{notebook}__{cell.id}__*.png"):
             old.unlink()
         if cell.seed == first and executed[cell]["status"] == DONE:
-            for picture in sorted(cell.folder.glob(f"{cell.id}__*.png")):
+            for picture in sorted(_folder(folder.parent, cell).glob(f"{cell.id}__*.png")):
                 with atomic(folder / f"{notebook}__{picture.name}") as temporary:
                     shutil.copyfile(picture, temporary)
 
