@@ -1,8 +1,8 @@
 # The grid of notebooks: `snakemake --cores 2 --config profile=quick`.
 #
 # One job is one cell of the profile: a notebook run for one data set, category and seed. A cell is
-# stale when its notebook or a source of adlib has changed in content, not when it was only touched,
-# or when an image of its category has come, gone or been written anew.
+# stale when its notebook, its paper.toml, its profile or a source of adlib has changed in content,
+# not when it was only touched, or when an image of its category has come, gone or been written anew.
 import os
 import sys
 import time
@@ -38,10 +38,11 @@ stamp = cache(sets.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
+PROFILE_FILES = [os.path.relpath(file) for file in profiles.files(PROFILE)]
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
 STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
-SOURCES = [f for f in files("adlib", "**/*.py", "**/*.toml") if f not in {*REPORT, *STARTERS}]
+SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 
 
 onstart:
@@ -69,6 +70,8 @@ rule cell:
     input:
         notebook=lambda w: f"notebooks/{CELLS[w.cell].paper}/{CELLS[w.cell].notebook}.ipynb",
         sources=SOURCES,
+        paper=lambda w: f"notebooks/{CELLS[w.cell].paper}/paper.toml",
+        profile=PROFILE_FILES,
         after=lambda w: [f"{OUT}/{name(cell)}.csv" for cell in CELLS[w.cell].after],
     output:
         csv=OUT + "/{cell}.csv",
@@ -104,7 +107,7 @@ rule report:
     input:
         LEFT,
         COLLECTED,
-        files("notebooks", "*/*.ipynb"),  # their titles
+        files("notebooks", "*/*.ipynb", "*/*.toml", "*/*.csv"),  # titles, published values
         REPORT,
     output:
         RESULTS + "/report/index.html",

@@ -2,16 +2,31 @@
 
 import hashlib
 import json
+import shutil
 
 import nbformat
 import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from adlib.study import collect, packs, profiles, rows, summary
+from adlib.host.paths import home
+from adlib.study import collect, packs, papers, profiles, rows, summary
 
-PAPER = "CBiGAN (Carrara et al., ICPR 2020)"
 METRIC = "max_balanced_accuracy"
+PRINTED = {"Table I": "table1_z", "Table II": "table2_x", "Table III": "table3_y"}
+
+
+def sources(root):
+    """Folder of the papers of a tree: the checkout's without their published numbers."""
+    folder = root / "notebooks"
+    if not folder.exists():
+        shutil.copytree(home() / "notebooks", folder, ignore=lambda *_: ["published.csv"])
+    return folder
+
+
+def read(root):
+    """The study of a tree."""
+    return summary.read(root, sources(root))
 
 
 def notebook(title, failed=False):
@@ -87,8 +102,10 @@ def _add(path, made, keys):
 def run(root, name="r1", profile="study", category="screw", processor="Some CPU", **settings):
     """Pack a run that does as the paper and its code do, but for `settings`; rows get its key."""
     detector = settings.pop("detector", "CBiGAN")
-    values = {key: value for key, (value, _) in profiles.published("cbigan")["CBiGAN"].items()}
-    values |= {"patch": 0, **profiles.geometry(category, "object"), "ema": 0.0, **settings}
+    paper = papers.load("cbigan")
+    values = {key: value for key, (value, _) in paper.authors["CBiGAN"].items()}
+    sizes = paper.settings("CBiGAN", "mvtec_ad", category, "object")
+    values |= {"patch": 0, **sizes, "ema": 0.0, **settings}
     budget = {key: values.pop(key) for key in ("steps", "batch")}
     description = {
         "detector": detector, "category": category, "settings": values, "budget": budget,
@@ -115,12 +132,13 @@ def run(root, name="r1", profile="study", category="screw", processor="Some CPU"
     names.write_text(json.dumps(known | {name: key}))
 
 
-def publish(root, *rows, note="own run"):
-    columns = ["category", "method", "value", "table", "metric"]
-    filled = [(*values, "Table II", METRIC)[:5] for values in rows]
-    made = pd.DataFrame(filled, columns=columns)
-    made = made.assign(paper=PAPER, dataset="MVTec AD", source="paper text", note=note)
-    made[summary.PUBLISHED].to_csv(root / "published.csv", index=False)
+def publish(root, *rows, note="", origin="own", paper="cbigan"):
+    """Write published rows (category, method, value and, if not Table II's, table and metric)."""
+    columns = ["category", "method", "value", "printed_as", "metric"]
+    rows = pd.DataFrame([(*values, "Table II", METRIC)[:5] for values in rows], columns=columns)
+    rows = rows.assign(table=rows["printed_as"].map(PRINTED), dataset="mvtec_ad", origin=origin)
+    rows = rows.assign(source="paper text", note=note)
+    rows[papers.PUBLISHED].to_csv(sources(root) / paper / "published.csv", index=False)
 
 
 def made_tree(root):
@@ -136,7 +154,7 @@ def made_tree(root):
     cell(root, stale, category="pill", failed=True)
     cell(root, [row("CBiGAN", 0.8, comparable="another set")], category="hazelnut")
     counts = [row("-", 320, metric="n_train_normal", form="", run="")]
-    cell(root, [*counts, row("-", 119, metric="n_test_abnormal", form="", run="")], "table1_z")
+    cell(root, [*counts, row("-", 119, metric="n_test_anomalous", form="", run="")], "table1_z")
     cell(root, [row("CBiGAN", 0.61, 0.5, 0.7)], dataset="elpv", category="mono", profile="other")
     run(root, width=16)
     publish(

@@ -17,12 +17,15 @@ from adlib.data import sets
 HOME = Path(__file__).resolve().parents[1]
 FIRST = {"toy/first/synthetic-one-s0", "toy/first/mvtec_ad-two-s0"}
 SECOND = {"toy/second/synthetic-one-s0"}
-PROFILES = """
-[methods.toy]
-[quick]
+PAPER = """
+title = "Toy"
+"""
+PROFILE = """
 seeds = [0]
-[quick.toy]
-sets = {synthetic = ["one"], mvtec_ad = ["two"], absent_set = ["three"]}
+[toy.sets]
+synthetic = ["one"]
+mvtec_ad = ["two"]
+absent_set = ["three"]
 """
 WRITE = """
 from adlib.study import profiles, rows
@@ -108,7 +111,10 @@ def fresh(tmp_path_factory):
     shutil.copytree(HOME / "adlib", project / "adlib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(HOME / name, project / name)
-    (project / "adlib" / "study" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    for name, text in (("profiles/quick.toml", PROFILE), ("toy/paper.toml", PAPER)):
+        file = project / "notebooks" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
     server = project / "adlib" / "study" / "forkserver.py"
     # The tiny notebooks need none of the large libraries.
     small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
@@ -211,8 +217,8 @@ def test_touched_files_the_report_and_the_engine_change_no_number(project):
 
 def test_changed_sources(project):
     """Catches tables that stay as they are although a loss, a network or a budget has changed."""
-    names = ("models/losses.py", "models/cbigan.py", "study/profiles.toml")
-    changed = {f"adlib/{name}" for name in names}
+    changed = {"adlib/models/losses.py", "adlib/models/cbigan.py"}
+    changed |= {"notebooks/profiles/quick.toml", "notebooks/toy/paper.toml"}
     for name in changed:
         with (project / name).open("a") as file:
             file.write("# changed\n")

@@ -157,9 +157,6 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
         papermill.PapermillExecutionError: a cell raised.
         RuntimeError: the kernel died.
     """
-    # jsonschema looks for this checker of addresses, whose grammar takes two seconds to build. No
-    # notebook needs it, and jsonschema does without where it is missing.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
     from adlib.study.kernel import ForkedKernelManager

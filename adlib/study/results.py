@@ -10,9 +10,10 @@ from adlib import data, metrics
 from adlib.host import provenance
 from adlib.host.files import atomic
 from adlib.metrics import thresholds
+from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
-from adlib.study import profiles, runs
+from adlib.study import papers, profiles, runs
 from adlib.study import rows as schema
 from adlib.study.profiles import Cell
 
@@ -25,11 +26,16 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
         method: name in the profile.
         split: images and their parts.
         **changed: settings other than the profile's, for a sweep.
+
+    Raises:
+        ValueError: the profile names no training steps for a detector that needs them.
     """
     images = split.images
     name, settings, budget = profiles.method(
         cell.profile, cell.paper, method, images.name, images.category, images.mode
     )
+    if "steps" not in budget and issubclass(REGISTRY[name], Trainable):
+        raise ValueError(f"profile {cell.profile}, {cell.paper}: no steps for {method} ({name})")
     found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
     found.export(cell.folder.parents[1] / "runs")
     return found
@@ -56,6 +62,7 @@ def label(method: str, found: runs.Run) -> str:
 def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
     """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
     departs = profiles.load(cell.profile)[cell.paper]["departs"]
+    differs = papers.load(cell.paper).methods.get(method, {}).get("differs", "")
     reasons = [departs] if departs else []
     wanted = profiles.datasets_of(cell.paper, cell.notebook)
     if not wanted:
@@ -65,7 +72,7 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:
         reasons += data.differences(images)
-    return "; ".join(filter(None, [*reasons, images.note, profiles.differs(cell.paper, method)]))
+    return "; ".join(filter(None, [*reasons, images.note, differs]))
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:

@@ -8,37 +8,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from adlib.data import sets
 from adlib.metrics import interval_over_seeds
-from adlib.study import packs, profiles, rows
+from adlib.study import packs, papers, rows
 from adlib.study.collect import CELL, FAILED, STATE
-from adlib.study.profiles import ALL_SETS, Cell
+from adlib.study.papers import ALL_SETS
+from adlib.study.profiles import Cell
 
-PUBLISHED = ["paper", "table", "dataset", "category", "method", "metric", "value", "source", "note"]
 KEYS = ["profile", *rows.KEYS]  # what one number stands for; its rows differ in the seed alone
 SAME = ("name", "reading", "promise", "n_held")  # what rows of one number share beside its key
 _WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
 COUNT = "-"  # the method of rows that describe data, not a detector
-BEYOND = "beyond"  # folder of the notebooks that belong to no paper
-# Tables that set several data sets side by side and average over them.
-ACROSS_SETS = {
-    *(("cyclegan", table) for table in ("table_accuracy_zfn", "table_zfn_promise")),
-    *(("beyond", table) for table in ("comparison", "contamination", "localisation")),
-}
-# groups of categories that the papers average, by the names of the published rows
-GROUPS = {
-    "mvtec_ad": {
-        "mean_textures": sets.MVTEC_TEXTURES,
-        "mean_objects": sets.MVTEC_OBJECTS,
-        "mean_overall": sets.MVTEC_TEXTURES + sets.MVTEC_OBJECTS,
-    },
-    ALL_SETS: {"mean_overall": tuple(" ".join(pair) for pair in profiles.CYCLEGAN_SETS)},
-}
-MEANS = {
-    "mean_textures": "mean of textures",
-    "mean_objects": "mean of objects",
-    "mean_overall": "mean of all",
-}
 
 
 @dataclass(frozen=True)
@@ -86,12 +65,12 @@ class Study:
     results: Path
     executions: list[Execution]
     rows: pd.DataFrame
-    published: pd.DataFrame
+    papers: dict[str, papers.Paper]
 
     @property
     def profiles(self) -> list[str]:
         """Profiles that left anything, the most faithful to the papers first."""
-        order = ["paper", "cpu", "quick"]
+        order = ["paper", "gpu", "cpu", "quick"]
         found = {execution.cell.profile for execution in self.executions}
         known = [name for name in order if name in found]
         return known + sorted(found - set(order))
@@ -99,7 +78,17 @@ class Study:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row a number: mean over seeds with its interval, then means over categories."""
-        return summarise(self.rows)
+        return summarise(self.rows, self.papers)
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Published rows of all papers, see `adlib.study.papers.Paper.published`."""
+        rows = [paper.published for paper in self.papers.values()]
+        return pd.concat(rows, ignore_index=True)
+
+    def groups(self, paper: str, dataset: str) -> dict[str, list[str]]:
+        """Means over the categories of a data set in a paper's tables: name -> categories."""
+        return papers.groups(self.papers, paper, dataset)
 
     @cached_property
     def packs(self) -> dict[str, dict[str, packs.Packed]]:
@@ -114,10 +103,14 @@ class Study:
         return {key: run.record for key, run in runs.items() if key in named}
 
 
-def read(results: Path) -> Study:
-    """Read what `adlib.study.collect` keeps of every profile, and ``results/published.csv``.
+def read(results: Path, notebooks: Path | None = None) -> Study:
+    """Read what `adlib.study.collect` keeps of every profile, and what the papers' folders say.
 
     In the rows `method` is the whole label, with the variant; `name` is the method alone.
+
+    Args:
+        results: folder that holds one folder a profile.
+        notebooks: folder that holds one folder a paper; that of the checkout by default.
 
     Raises:
         FileNotFoundError: `results` does not exist.
@@ -134,13 +127,15 @@ def read(results: Path) -> Study:
     if not tables:
         table = table.assign(profile="", name="")
     rows.refuse_repeats(table)
-    path = results / "published.csv"
-    published = _table(path, PUBLISHED) if path.is_file() else pd.DataFrame(columns=PUBLISHED)
-    return Study(results, executions, table, published)
+    return Study(results, executions, table, papers.read(notebooks))
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFrame:
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
+
+    Args:
+        table: rows as `read` gives them.
+        known: the papers by name, which say what is averaged.
 
     Returns:
         Columns `KEYS` (`x` is None where nothing is swept) and `SAME`, value, low, high (NaN where
@@ -152,12 +147,13 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         made.append(key | _over_seeds(group) | {"categories": 1})
     methods = table[table["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
-        groups = GROUPS.get(key["dataset"], {"mean_overall": {row["category"] for row in group}})
+        groups = papers.groups(known, key["paper"], key["dataset"])
+        groups = groups or {"mean_overall": {row["category"] for row in group}}
         for mean, names in groups.items():
             made += _mean(key, mean, [row for row in group if row["category"] in names])
     # Means over the data sets of the tables that have several.
     tables = pd.MultiIndex.from_frame(methods[["paper", "table"]])
-    across = methods[tables.isin(ACROSS_SETS)]
+    across = methods[tables.isin([(p.name, table) for p in known.values() for table in p.across])]
     across = across.assign(category=across["dataset"] + " " + across["category"], dataset=ALL_SETS)
     for key, group in _grouped(across, _WITHOUT_CATEGORY):
         made += _mean(key, "mean_overall", group)
@@ -202,15 +198,6 @@ def _executions(file: Path, results: Path) -> list[Execution]:
             )
         )
     return made
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    # as text: "0.60" keeps its last place, and a method named "NA" stays one
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path}: lacks the columns {', '.join(missing)}.")
-    return table[columns]
 
 
 def _rows(path: Path) -> pd.DataFrame:

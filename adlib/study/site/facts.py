@@ -3,11 +3,10 @@
 from adlib.data import sets
 from adlib.study import profiles
 from adlib.study.collect import DONE, FAILED, UNFINISHED
+from adlib.study.papers import Paper
 from adlib.study.summary import Study
 
-SIZES = ("side", "patch", "rotation")  # what the CBiGAN paper chooses by category
-# Settings that make another method of the same paper: EGBAD, double auto-encoder, AnoGAN.
-OTHER_METHODS = {"alpha": (0, 1), "gamma": (1,)}
+SIZES = ("side", "patch", "rotation")  # what a paper may choose by category
 
 
 def of(study: Study, name: str) -> dict:
@@ -51,17 +50,19 @@ def departures(study: Study, name: str) -> list[dict]:
 
     Returns:
         For each paper with known settings: `paper`, `rows` (setting, here, published, source) in
-        the order of `profiles.toml`, and `unknown`, the detectors that it says nothing of.
+        the order of `paper.toml`, and `unknown`, the detectors that it says nothing of.
     """
     made, records = [], study.records(name)
     rows = study.rows[(study.rows["profile"] == name) & study.rows["run"].isin(records)]
-    for paper, runs in rows.groupby("paper", sort=False)["run"].unique().items():
-        known, found, unknown = profiles.published(paper), {}, set()
-        for record in (records[run] for run in runs if known):
+    for folder, runs in rows.groupby("paper", sort=False)["run"].unique().items():
+        paper = study.papers.get(folder)
+        if paper is None or not paper.authors:
+            continue
+        known, found, unknown = paper.authors, {}, set()
+        for record in (records[run] for run in runs):
             detector = record["description"]["detector"]
             if detector in known:
-                sizes = _sizes(record) if paper == "cbigan" else {}
-                _compare(record, sizes | known[detector], found)
+                _compare(record, paper, found)
             else:
                 unknown.add(detector)
         order = [*SIZES, *(setting for settings in known.values() for setting in settings)]
@@ -70,18 +71,18 @@ def departures(study: Study, name: str) -> list[dict]:
             | {"here": ", ".join(sorted(found[key]))}
             for key in sorted(found, key=lambda key: order.index(key[0]))
         ]
-        if known:
-            made.append({"paper": paper, "rows": listed, "unknown": sorted(unknown)})
+        made.append({"paper": folder, "rows": listed, "unknown": sorted(unknown)})
     return made
 
 
-def _compare(record: dict, known: dict[str, list], found: dict[tuple, set[str]]) -> None:
+def _compare(record: dict, paper: Paper, found: dict[tuple, set[str]]) -> None:
     """Add what one run does otherwise: (setting, published, source) -> values here, as text."""
-    here = _settings(record)
-    for setting, (value, source) in known.items():
+    here, detector = _settings(record), record["description"]["detector"]
+    named = [method for method in paper.methods.values() if method["detector"] == detector]
+    for setting, (value, source) in (_sizes(record, paper) | paper.authors[detector]).items():
         ours = here.get(setting, "not recorded")
-        if ours in OTHER_METHODS.get(setting, ()):
-            continue
+        if any(method.get(setting) == ours for method in named):
+            continue  # what makes another method of the paper is no departure
         if ours != value:
             found.setdefault((setting, _text(value), source), set()).add(_text(ours))
 
@@ -108,15 +109,21 @@ def _settings(record: dict) -> dict:
     }
 
 
-def _sizes(record: dict) -> dict[str, list]:
-    """The paper's image and patch side and rotation for the category of a run."""
+def _sizes(record: dict, paper: Paper) -> dict[str, list]:
+    """The paper's image and patch side and rotation for the category of a run, if it has rules."""
+    if not paper.object:
+        return {}
     description = record["description"]
     category, settings = description["category"], description["settings"]
     texture = settings["patch"] > 0 or category in sets.MVTEC_TEXTURES
     mode = "texture" if texture else "object"
-    sizes = {"patch": 0} | profiles.geometry(category, mode)
-    sizes["rotation"] = list(sizes["rotation"])  # as JSON has it
-    return {setting: [sizes[setting], f"paper, {mode}s"] for setting in SIZES}
+    where = (description["detector"], description.get("dataset", ""), category, mode)
+    sizes = {"patch": 0} | paper.settings(*where)
+    return {
+        setting: [list(value) if isinstance(value, tuple) else value, f"paper, {mode}s"]
+        for setting, value in sizes.items()
+        if setting in SIZES
+    }  # lists, as JSON has them
 
 
 def _text(value: object) -> str:

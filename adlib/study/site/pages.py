@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from adlib.host import files
 from adlib.study import profiles, verdicts
+from adlib.study.papers import MEANS
 from adlib.study.site import facts, findings, notebooks, scoreboard, tables
 from adlib.study.site.scoreboard import beside
-from adlib.study.summary import BEYOND, COUNT, MEANS, Execution, Study, read
+from adlib.study.summary import COUNT, Execution, Study, read
 
 BOARD = "files/scoreboard.csv"
 
@@ -24,8 +25,9 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
     """Write ``results/report/`` anew from what lies in `results`.
 
     Args:
-        results: Folder that holds one folder a profile and ``published.csv``.
-        sources: Folder of the notebooks, for titles and lead texts.
+        results: Folder that holds one folder a profile.
+        sources: Folder that holds one folder a paper: notebooks, for titles and lead texts, and
+            what the paper says.
         profile: Profile that stands first; by default the one nearest to the papers.
 
     Returns:
@@ -35,7 +37,7 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
         FileNotFoundError: No results.
         ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid.
     """
-    study = read(results)
+    study = read(results, sources)
     order = study.profiles
     if not order:
         raise ValueError(f"{results} holds no results yet. Run the study first.")
@@ -72,7 +74,8 @@ def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
     for page in pages:
         sections = [_section(study, name, page, compared[name], site) for name in order]
         sections = [section for section in sections if section["cells"]]
-        _render(site / page["path"], "table.html.j2", page=page, pages=pages, sections=sections)
+        context = {"page": page, "sections": sections, "known": study.papers}
+        _render(site / page["path"], "table.html.j2", **context)
     board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
     files.write_text(site / BOARD, board.drop(columns="runs").to_csv(index=False))
     _render(site / "index.html", "index.html.j2", **_index(study, order, compared, pages))
@@ -98,7 +101,7 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
     return {
         "profile": _profile(name),
         "cells": [_links(one) for one in executions],
-        "matrices": tables.said_once(tables.matrices(summary)),
+        "matrices": tables.said_once(tables.matrices(summary, study.papers)),
         "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
         "csv": csv if len(rows) else "",
         "beside": beside(here[here["ours"].notna()]),
@@ -124,8 +127,8 @@ def _index(
     """What the front page says."""
     broken, checked = verdicts.bounds_of_published(study)
     ours_broken, ours_checked = verdicts.bounds_of_ours(study)
-    judged = scoreboard.nearest(compared)
-    papers = [*findings.TITLES, *(page["paper"] for page in pages)]  # the papers in their order
+    once = scoreboard.nearest(compared)
+    papers = [*study.papers, *(page["paper"] for page in pages)]  # the papers in their order
     return {
         "pages": pages,
         "page_titles": {page["path"]: page["title"] for page in pages},
@@ -133,9 +136,10 @@ def _index(
         "profiles": [_profile(name) | facts.of(study, name) for name in order],
         "failed": [_links(one) for one in study.executions if one.failed],
         "findings": findings.findings(study, compared),
-        "tally": scoreboard.tally(judged),
+        "tally": scoreboard.tally(once),
         "board": scoreboard.board(compared),
-        "papers_of_board": [t.split(" (")[0] for t in dict.fromkeys(judged["paper_title"])],
+        "papers_of_board": list(dict.fromkeys(once["paper_title"])),
+        "known": study.papers,
         "silent": [name for name, rows in compared.items() if rows["ours"].isna().all()],
         "by_paper": scoreboard.counts(compared, "paper_title"),
         "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
@@ -214,8 +218,6 @@ def _environment() -> Environment:
         "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "verdicts": verdicts.VERDICTS,
         "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
-        "paper_titles": findings.TITLES | {BEYOND: "Beyond the papers"},
-        "papers_with_numbers": set(findings.TITLES),
         "csv_of_board": BOARD,
     }
     environment.filters["sentence"] = tables.sentence
