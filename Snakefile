@@ -22,7 +22,7 @@ RESULTS = paths.results_root()
 if RESULTS.is_relative_to(Path.cwd()):
     RESULTS = RESULTS.relative_to(Path.cwd())
 RESULTS = RESULTS.as_posix()
-OUT = f"{RESULTS}/{PROFILE}"
+OUT = f"{RESULTS}/{PROFILE}/cells"
 
 
 def files(folder, *patterns):
@@ -98,16 +98,18 @@ rule cell:
 
 
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
+# Every collection rewrites its cells.csv; this profile's is made here, of what its cells have left.
+LEFT = files(OUT, "*/*/*.csv", "*/*/*.json")
+COLLECTED = [file for file in files(RESULTS, "*/cells.csv") if not (LEFT and f"/{PROFILE}/" in file)]
+
+
 rule report:
     input:
-        [
-            file
-            for file in files(RESULTS, "*/*/*/*.csv", "*/*/*/*.json")
-            if not file.startswith(f"{RESULTS}/report/")
-        ],
+        LEFT,
+        COLLECTED,
         files("notebooks", "*/*.ipynb", "*/*.toml", "*/*.csv"),  # titles, published values
         REPORT,
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib report --profile {PROFILE:q}"
+        "{PYTHON:q} -m adlib report --profile {PROFILE:q} --collect"

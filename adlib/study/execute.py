@@ -259,7 +259,7 @@ def progress(output: Path) -> str:
     """How many cells of the study are finished and how long the others may take; "" outside of one.
 
     Args:
-        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
     """
     if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
         return ""
@@ -275,16 +275,17 @@ def report_so_far(output: Path) -> None:
     """Build the report while the study goes on: after the tour, then every few minutes.
 
     Args:
-        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
     """
     if "ADLIB_STUDY" not in os.environ:
         return
-    results, (profile, _, notebook) = paths.results_root(), output.resolve().parts[-4:-1]
+    results, parts = paths.results_root(), output.resolve().parts
+    profile, notebook = parts[-5], parts[-2]
     index = results / "report" / "index.html"
     old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
     lock = FileLock(results / ".report.lock")
     if (notebook == TOUR or old) and taken(lock):
-        command = [sys.executable, "-m", "adlib", "report", "--profile", profile]
+        command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
         began = time.time()
         try:
             done = subprocess.run(command, check=False)  # it says itself what went wrong

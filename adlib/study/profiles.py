@@ -188,8 +188,8 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """`results/<profile>/<paper>/<notebook>`."""
-        return paths.results_root() / self.profile / self.paper / self.notebook
+        """`results/<profile>/cells/<paper>/<notebook>`, which is not versioned."""
+        return paths.results_root() / self.profile / "cells" / self.paper / self.notebook
 
     def file(self, suffix: str) -> Path:
         """Path of this cell's file with the given ending, for instance `.csv`."""

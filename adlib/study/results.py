@@ -7,19 +7,15 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from adlib import data, metrics
-from adlib.host import paths, provenance
+from adlib.host import provenance
 from adlib.host.files import atomic
 from adlib.metrics import thresholds
 from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
 from adlib.study import papers, profiles, runs
+from adlib.study import rows as schema
 from adlib.study.profiles import Cell
-
-COLUMNS = [
-    "paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high",
-    "n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable", "note",
-]  # fmt: skip
 
 
 def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
@@ -41,7 +37,7 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
     if "steps" not in budget and issubclass(REGISTRY[name], Trainable):
         raise ValueError(f"profile {cell.profile}, {cell.paper}: no steps for {method} ({name})")
     found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
-    found.export(paths.results_root() / cell.profile / "runs")
+    found.export(cell.folder.parents[1] / "runs")
     return found
 
 
@@ -51,7 +47,7 @@ def rescored(found: runs.Run, cell: Cell, split: data.Split, **changed: object) 
     See `adlib.study.runs.rescored`.
     """
     again = runs.rescored(found, split, **changed)
-    again.export(paths.results_root() / cell.profile / "runs")
+    again.export(cell.folder.parents[1] / "runs")
     return again
 
 
@@ -81,42 +77,56 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """Write a cell's CSV (`COLUMNS`) and give it back as a table.
+    """Write a cell's CSV in the schema of `adlib.study.rows` and give it back as a table.
 
-    What is the same in all rows (paper, table, profile, commit) is filled in here.
+    What is the same in all rows (paper, table, cell, commit) is filled in here. In the table that
+    is given back `method` is the whole label, with the variant, and `name` the method alone.
 
     Args:
         cell: whose CSV.
         rows: each names at least `method`, `metric` and `value`; `dataset`, `category` and `seed`
-            are the cell's where a row names no others.
+            are the cell's where a row names no others. A method may be a pair, name and variant.
 
     Raises:
         ValueError: a column that does not exist, a row without method, metric or value, or two
             rows for one number.
     """
-    table = pd.DataFrame(rows)
-    unknown = sorted(set(table.columns) - set(COLUMNS))
+    table = pd.DataFrame([_split(row) for row in rows])
+    unknown = sorted(set(table.columns) - set(schema.COLUMNS))
     if unknown:
-        raise ValueError(f"no such column: {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+        allowed = ", ".join(schema.COLUMNS)
+        raise ValueError(f"no such column: {', '.join(unknown)}; there are {allowed}")
     lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
     if lacking:
         raise ValueError(f"rows without {', '.join(lacking)}")
     for name in ("dataset", "category", "seed"):
         own = table[name] if name in table else pd.Series(pd.NA, table.index)
         table[name] = own.where(own.notna(), getattr(cell, name))
-    key = [c for c in ("method", "metric", "form", "dataset", "category", "seed") if c in table]
-    if (twice := table.duplicated(key)).any():
-        raise ValueError(f"two rows for {', '.join(map(str, table.loc[twice, key].iloc[0]))}")
     same = {
         "paper": cell.paper,
         "table": cell.notebook,
-        "profile": cell.profile,
+        "cell": cell.id,
         "commit": provenance.commit()["commit"],
     }
-    table = table.assign(**same).reindex(columns=COLUMNS)
+    table = table.assign(**same).reindex(columns=schema.COLUMNS)
+    texts = [c for c in schema.COLUMNS if c not in schema.FLOATS + schema.INTEGERS]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    table = schema.typed(table, cell.file(".csv"))
+    if (twice := table.duplicated([*schema.KEYS, "seed"])).any():
+        names = ["method", "variant", "metric", "form", "dataset", "category"]
+        texts = filter(None, table.loc[twice, names].iloc[0])
+        raise ValueError(f"two rows for {', '.join(texts)}")
     with atomic(cell.file(".csv")) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-    return table
+    return table.assign(name=table["method"], method=schema.labels(table))
+
+
+def _split(row: dict[str, object]) -> dict[str, object]:
+    """A row with name and variant of its method apart."""
+    if not isinstance(row.get("method"), tuple):
+        return row
+    method, variant = row["method"]
+    return row | {"method": method, "variant": variant}
 
 
 def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
@@ -167,7 +177,8 @@ def deployable_row(
 
     n = int((found.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
-    return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
+    facts = {"promise": fpr, "n_held": n}
+    return _row(method, found, metric, "deployable", at_threshold, note) | facts | more
 
 
 def threshold_rows(
@@ -190,13 +201,14 @@ def zfn_rows(method: str, found: runs.Run, **more: object) -> list[dict[str, obj
     labels, scores = found.part("validation")
     note = f"Threshold: the lowest score of {labels.sum()} held-out abnormal images."
     threshold = thresholds.lowest_abnormal(scores[labels == 1])
-    return threshold_rows(method, found, threshold, note=note, **more)
+    facts = {"note": note, "n_held": int(labels.sum())}
+    return threshold_rows(method, found, threshold, **facts, **more)
 
 
 def table_rows(
     cell: Cell,
     images: data.ImageSet,
-    found: dict[str, runs.Run],
+    found: dict[str | tuple[str, str], runs.Run],
     names: Iterable[str],
     deployable: str = "balanced_accuracy",
 ) -> list[dict[str, object]]:
@@ -205,13 +217,14 @@ def table_rows(
     Args:
         cell: where the rows will stand.
         images: what the runs were tested on.
-        found: name in the table to run; what follows a comma in a name is a variant.
+        found: name in the table to run, or name and variant.
         names: metrics without a threshold of ours, see `metric_row`.
         deployable: metric at the threshold, see `deployable_row`.
     """
     rows = []
     for method, run in found.items():
-        shared = {"comparable": comparable(cell, images, method.partition(",")[0])}
+        name = method[0] if isinstance(method, tuple) else method
+        shared = {"comparable": comparable(cell, images, name)}
         rows += [metric_row(method, run, name, **shared) for name in names]
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
@@ -231,9 +244,16 @@ def deployable_threshold(found: runs.Run, fpr: float = 0.05) -> float:
 
 
 def _row(
-    method: str, found: runs.Run, metric: str, form: str, function: Callable[..., float]
+    method: str | tuple[str, str],
+    found: runs.Run,
+    metric: str,
+    form: str,
+    function: Callable[..., float],
+    note: str = "",
 ) -> dict[str, object]:
     labels, scores = found.part("test")
+    if found.other_code:
+        note = f"{note} Made by other code, at {found.record['commit'][:10]}.".strip()
     low, high = metrics.bootstrap_interval(labels, scores, function)
     return {
         "method": method,
@@ -246,4 +266,5 @@ def _row(
         "n_abnormal": int((labels == 1).sum()),
         "protocol": found.record["description"]["protocol"],
         "run": found.key,
+        "note": note,
     }

@@ -1,6 +1,5 @@
 """From the results folder to data frames: cells, tidy rows, means over seeds and categories."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,41 +9,29 @@ import pandas as pd
 from PIL import Image
 
 from adlib.metrics import interval_over_seeds
-from adlib.study import papers
+from adlib.study import packs, papers, rows
+from adlib.study.collect import CELL, FAILED, STATE
 from adlib.study.papers import ALL_SETS
+from adlib.study.profiles import Cell
 
-NUMBERS = ["value", "low", "high", "n_normal", "n_abnormal", "seed"]
-COLUMNS = [
-    *("paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high"),
-    *("n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable"),
-    "note",
-]
-# what one number stands for; its rows differ in the seed alone
-KEYS = ["profile", "paper", "table", "dataset", "category", "method", "metric", "form"]
+KEYS = ["profile", *rows.KEYS]  # what one number stands for; its rows differ in the seed alone
+SAME = ("name", "reading", "promise", "n_held")  # what rows of one number share beside its key
 _WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
 COUNT = "-"  # the method of rows that describe data, not a detector
-DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One execution of a notebook: what it left in ``results/<profile>/<paper>/<notebook>/``."""
+class Execution:
+    """How one cell went, as `cells.csv` tells it, and what else of it is at hand."""
 
-    profile: str
-    paper: str
-    notebook: str
-    name: str
-    folder: Path
-    record: dict
-
-    @property
-    def status(self) -> str:
-        """`DONE`, or else rows and pictures are not shown: `FAILED`, or `UNFINISHED`.
-
-        The record is written last, so files without one are of an execution that was cut off.
-        """
-        status = self.record.get("status")
-        return status if status in (DONE, FAILED) else UNFINISHED
+    results: Path
+    cell: Cell
+    status: str
+    error: str
+    started: str
+    seconds: float | None
+    commit: str
+    dirty: bool
 
     @property
     def failed(self) -> bool:
@@ -52,49 +39,23 @@ class Cell:
         return self.status == FAILED
 
     @property
-    def error(self) -> str:
-        """Last line of the error that says something, or nothing."""
-        lines = [line.strip() for line in str(self.record.get("error") or "").splitlines()]
-        return next((line for line in reversed(lines) if line), "")
-
-    @property
-    def folder_name(self) -> str:
-        """``<profile>/<paper>/<notebook>``, in posix form."""
-        return f"{self.profile}/{self.paper}/{self.notebook}"
-
-    @property
-    def csv(self) -> Path | None:
-        """Its tidy rows, if it is done."""
-        return self._file(".csv") if self.status == DONE else None
-
-    @property
     def executed(self) -> Path | None:
-        """The notebook as it ran."""
-        return self._file(".ipynb")
+        """The notebook as it ran, where it is kept."""
+        cell = self.cell
+        folder = self.results / cell.profile / "cells" / cell.paper / cell.notebook
+        path = folder / f"{cell.id}.ipynb"
+        return path if path.is_file() else None
 
     @cached_property
     def pictures(self) -> list[tuple[Path, str, bool]]:
-        """Pictures, captions (PNG text chunk "Description"), whether wide; none if not done."""
-        if self.status != DONE:
-            return []
-        found = []
-        for path in sorted(self.folder.glob(f"{self.name}__*.png")):
+        """Pictures, captions (PNG text chunk "Description"), whether wide."""
+        pictures = []
+        folder = self.results / self.cell.profile / self.cell.paper
+        for path in sorted(folder.glob(f"{self.cell.notebook}__{self.cell.id}__*.png")):
             with Image.open(path) as image:
                 wide = image.width > 2 * image.height
-                found.append((path, image.text.get("Description", ""), wide))
-        return found
-
-    @property
-    def parameters(self) -> dict:
-        """What the notebook was run with, filled up from the cell's name."""
-        stem, _, seed = self.name.rpartition("-s")
-        dataset, _, category = stem.partition("-")
-        named = {"dataset": dataset, "category": category, "seed": seed}
-        return named | self.record.get("parameters", {})
-
-    def _file(self, suffix: str) -> Path | None:
-        path = self.folder / f"{self.name}{suffix}"
-        return path if path.is_file() else None
+                pictures.append((path, image.text.get("Description", ""), wide))
+        return pictures
 
 
 @dataclass(frozen=True)
@@ -102,7 +63,7 @@ class Study:
     """All that a report is made of."""
 
     results: Path
-    cells: list[Cell]
+    executions: list[Execution]
     rows: pd.DataFrame
     papers: dict[str, papers.Paper]
 
@@ -110,7 +71,7 @@ class Study:
     def profiles(self) -> list[str]:
         """Profiles that left anything, the most faithful to the papers first."""
         order = ["paper", "gpu", "cpu", "quick"]
-        found = {cell.profile for cell in self.cells}
+        found = {execution.cell.profile for execution in self.executions}
         known = [name for name in order if name in found]
         return known + sorted(found - set(order))
 
@@ -129,27 +90,23 @@ class Study:
         """Means over the categories of a data set in a paper's tables: name -> categories."""
         return papers.groups(self.papers, paper, dataset)
 
-    def runs(self, profile: str) -> dict[str, list[Path]]:
-        """Record and scores, where they are there, of the runs that the profile's rows name.
-
-        Other records in the folder are left over from earlier settings and of no concern here.
-        """
-        named = set(self.rows.loc[self.rows["profile"] == profile, "run"]) - {""}
-        folder = self.results / profile / "runs"
-        files = (".json", "_scores.csv.gz")
-        return {
-            run: [p for p in (folder / f"{run}{ending}" for ending in files) if p.is_file()]
-            for run in sorted(named)
-        }
+    @cached_property
+    def packs(self) -> dict[str, dict[str, packs.Packed]]:
+        """Profile to the packed runs behind its rows, by key."""
+        files = {name: self.results / name / "runs.tar.xz" for name in self.profiles}
+        return {name: packs.read(path) for name, path in files.items() if path.is_file()}
 
     def records(self, profile: str) -> dict[str, dict]:
-        """Content of those records by the hash of the run."""
-        files = self.runs(profile).items()
-        return {run: _json(p) for run, paths in files for p in paths if p.suffix == ".json"}
+        """Records of the runs that the profile's rows name, by key."""
+        named = set(self.rows.loc[self.rows["profile"] == profile, "run"])
+        runs = self.packs.get(profile, {})
+        return {key: run.record for key, run in runs.items() if key in named}
 
 
 def read(results: Path, notebooks: Path | None = None) -> Study:
-    """Read ``results/<profile>/<paper>/<notebook>/`` and what the papers' folders say.
+    """Read what `adlib.study.collect` keeps of every profile, and what the papers' folders say.
+
+    In the rows `method` is the whole label, with the variant; `name` is the method alone.
 
     Args:
         results: folder that holds one folder a profile.
@@ -157,38 +114,38 @@ def read(results: Path, notebooks: Path | None = None) -> Study:
 
     Raises:
         FileNotFoundError: `results` does not exist.
-        ValueError: A table lacks columns, a record is no JSON, or one number is given twice.
+        ValueError: A table lacks columns or holds no number, or one number is given twice.
     """
     if not results.is_dir():
         raise FileNotFoundError(f"{results}: no such folder. Run the study, or pass --results.")
-    cells = [
-        cell
-        for folder in sorted(results.glob("*/*/*/"))
-        if folder.is_dir() and folder.parts[-3] != "report" and folder.parts[-2] != "runs"
-        for cell in _cells(folder)
-    ]
-    frames = [_rows(cell) for cell in cells if cell.csv]
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
-    _refuse_repeats(rows)
-    return Study(results, cells, rows, papers.read(notebooks))
+    executions, tables = [], []
+    for file in sorted(results.glob("*/cells.csv")):
+        executions += _executions(file, results)
+        for path in sorted(file.parent.glob("*/*.csv")):
+            tables.append(_rows(path))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=rows.COLUMNS)
+    if not tables:
+        table = table.assign(profile="", name="")
+    rows.refuse_repeats(table)
+    return Study(results, executions, table, papers.read(notebooks))
 
 
-def summarise(rows: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFrame:
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
 
     Args:
-        rows: tidy rows of cells.
+        table: rows as `read` gives them.
         known: the papers by name, which say what is averaged.
 
     Returns:
-        Columns `KEYS`, value, low, high (NaN where none is known), seeds (how many), n_normal,
-        n_abnormal, comparable, note, protocol, runs (tuple of hashes), categories (how many are
-        averaged).
+        Columns `KEYS` (`x` is None where nothing is swept) and `SAME`, value, low, high (NaN where
+        none is known), seeds (how many), n_normal, n_abnormal, comparable, note, protocol, runs
+        (tuple of keys), categories (how many are averaged).
     """
     made = []
-    for key, group in _grouped(rows, KEYS):
+    for key, group in _grouped(table, KEYS):
         made.append(key | _over_seeds(group) | {"categories": 1})
-    methods = rows[rows["method"] != COUNT]
+    methods = table[table["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
         groups = papers.groups(known, key["paper"], key["dataset"])
         groups = groups or {"mean_overall": {row["category"] for row in group}}
@@ -207,7 +164,8 @@ def summarise(rows: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFram
 def _grouped(rows: pd.DataFrame, names: list[str]) -> list[tuple[dict, list[dict]]]:
     """Rows that agree in `names`, as dictionaries: frames of a few rows are slow to work with."""
     groups: dict[tuple, list[dict]] = {}
-    for row in rows.to_dict("records"):
+    table = rows.assign(x=rows["x"].astype(object).where(rows["x"].notna(), None))
+    for row in table.to_dict("records"):  # None, because no NaN equals another
         groups.setdefault(tuple(row[name] for name in names), []).append(row)
     return [(dict(zip(names, key, strict=True)), group) for key, group in groups.items()]
 
@@ -220,56 +178,36 @@ def _mean(key: dict, mean: str, rows: list[dict]) -> list[dict]:
     return [key | {"category": mean} | _over_seeds(_over_categories(rows)) | {"categories": n}]
 
 
-def _cells(folder: Path) -> list[Cell]:
-    files = [p for p in folder.iterdir() if p.suffix in (".csv", ".json", ".ipynb")]
-    cells = []
-    for name in sorted({p.stem for p in files if not p.name.startswith(".")}):
-        record = folder / f"{name}.json"
-        content = _json(record) if record.is_file() else {}
-        cells.append(Cell(*folder.parts[-3:], name, folder, content))
-    return cells
-
-
-def _json(record: Path) -> dict:
-    try:
-        return json.loads(record.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{record}: not JSON ({error}). Run its cell again.") from error
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    # as text: "0.60" keeps its last place, and a method named "NA" stays one
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path}: lacks the columns {', '.join(missing)}.")
-    return table[columns]
-
-
-def _rows(cell: Cell) -> pd.DataFrame:
-    rows = _table(cell.csv, COLUMNS)
-    for column in NUMBERS:
-        try:
-            rows[column] = pd.to_numeric(rows[column].mask(rows[column] == ""))
-        except ValueError as error:
-            raise ValueError(f"{cell.csv}: column {column}: {error}.") from error
-    named = {"profile": cell.profile, "paper": cell.paper, "table": cell.notebook}
-    for column, name in named.items():
-        if other := sorted(set(rows[column]) - {name}):
-            raise ValueError(f"{cell.csv}: {column} is {other[0]!r}, its folder says {name!r}.")
-    return rows.assign(cell=cell.name)
-
-
-def _refuse_repeats(rows: pd.DataFrame) -> None:
-    twice = rows[rows.duplicated([*KEYS, "seed"], keep=False)]
-    if len(twice):
-        first = twice.iloc[0]
-        where = sorted(set(twice["cell"]))
-        raise ValueError(
-            f"{first['profile']}/{first['paper']}/{first['table']}: {first['method']} "
-            f"{first['metric']} of {first['category']}, seed {first['seed']:g}, is given more than "
-            f"once, by {', '.join(where[:4])}. Remove the stale files."
+def _executions(file: Path, results: Path) -> list[Execution]:
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if missing := [name for name in (*CELL, *STATE) if name not in table]:
+        raise ValueError(f"{file}: lacks the columns {', '.join(missing)}.")
+    made = []
+    for row in table.to_dict("records"):
+        names = (row[name] for name in ("paper", "notebook", "dataset", "category"))
+        made.append(
+            Execution(
+                results=results,
+                cell=Cell(file.parent.name, *names, int(row["seed"])),
+                status=row["status"],
+                error=row["error"],
+                started=row["started"],
+                seconds=float(row["duration_s"]) if row["duration_s"] else None,
+                commit=row["commit"],
+                dirty=row["dirty"] == "True",
+            )
         )
+    return made
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    table = rows.read(path)
+    for column, name in {"paper": path.parent.name, "table": path.stem}.items():
+        if other := sorted(set(table[column]) - {name}):
+            raise ValueError(f"{path}: {column} is {other[0]!r}, its place says {name!r}.")
+    whole = rows.labels(table)
+    table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
+    return table.assign(name=table["method"], method=whole, profile=path.parents[1].name)
 
 
 def _over_seeds(rows: list[dict]) -> dict:
@@ -297,6 +235,7 @@ def _over_seeds(rows: list[dict]) -> dict:
         **counts,
         **{name: "; ".join(_said(rows, name)) for name in ("comparable", "note", "protocol")},
         "runs": tuple(_said(rows, "run")),
+        **{name: rows[0][name] if rows else None for name in SAME},
     }
 
 
@@ -314,6 +253,7 @@ def _over_categories(rows: list[dict]) -> list[dict]:
     shared = {name: "; ".join(_said(rows, name)) for name in ("comparable", "protocol")}
     shared |= {"metric": rows[0]["metric"], "note": "", "run": ""}
     shared |= {"n_normal": np.nan, "n_abnormal": np.nan}
+    shared |= {name: rows[0][name] for name in SAME}
     categories = {row["category"] for row in rows}
     made = []
     for seed in sorted({row["seed"] for row in rows}):

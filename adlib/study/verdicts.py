@@ -7,8 +7,9 @@ import pandas as pd
 
 from adlib.data import sets
 from adlib.metrics import check_bounds
+from adlib.study.collect import DONE
 from adlib.study.papers import ORIGINS
-from adlib.study.summary import COUNT, DONE, Study
+from adlib.study.summary import COUNT, Study
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -75,9 +76,9 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     rows["difference"] = rows["ours"] - rows["value"]
     rows["doubt"] = _doubts(study, rows)
     lost = {
-        (cell.paper, cell.notebook, cell.parameters["dataset"], cell.parameters["category"]): cell
-        for cell in study.cells
-        if cell.profile == profile and cell.status != DONE
+        (one.cell.paper, one.cell.notebook, one.cell.dataset, one.cell.category): one
+        for one in study.executions
+        if one.cell.profile == profile and one.status != DONE
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
@@ -177,8 +178,8 @@ def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) ->
     run = methods.get((row.paper, row.table))
     if run and row.method not in run:
         return NOT_RUN, "not run for this table"
-    if cell := lost.get((row.paper, row.table, row.dataset, row.category)):
-        return NOT_RUN, f"{cell.name} failed" if cell.failed else f"{cell.name} was not finished"
+    if one := lost.get((row.paper, row.table, row.dataset, row.category)):
+        return NOT_RUN, f"{one.cell.id} failed" if one.failed else f"{one.cell.id} was not finished"
     if not all(at_hand(row.dataset, category) for category in averaged):
         return NO_DATA, ""
     return NOT_RUN, "not in this profile" if run else "no notebook has made this table"

@@ -270,7 +270,7 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(execute.subprocess, "run", build)
     tour, other = (
-        execute.paths.results_root() / "quick" / "beyond" / name / "a-b-s0.ipynb"
+        execute.paths.results_root() / "quick" / "cells" / "beyond" / name / "a-b-s0.ipynb"
         for name in (execute.TOUR, "audit")
     )
     index = execute.paths.results_root() / "report" / "index.html"
@@ -287,7 +287,7 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
     status = 1
     execute.report_so_far(other)
     assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
-    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick"]
+    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick", "--collect"]
     assert built == [wanted, wanted]
     with FileLock(execute.paths.results_root() / ".report.lock"):
         execute.report_so_far(other)

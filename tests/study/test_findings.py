@@ -180,14 +180,13 @@ def test_below_chance_counts_whole_intervals(tmp_path):
 def test_the_audit_speaks_of_what_exceeds_chance(tmp_path):
     """Would catch a difference within its interval, or of another seed, listed as a choice."""
     points = {"metric": "difference_points", "form": ""}
-    raises = points | {"note": "Here: raises the number."}
+    raises = points | {"reading": "raises the number", "measure": "auROC"}
+    other = points | {"reading": "no difference shown", "measure": "auROC"}
     rows = [
-        row("best epoch: CBiGAN, auROC", 12.5, 4.0, 20.0, **raises),
-        row("threshold: CBiGAN, F1", 80.0, 70.0, 90.0, **raises),
-        row("another seed and nothing else: CBiGAN, auROC", 30.0, 20.0, 40.0, **raises),
-        row(
-            "scaling: GANomaly, auROC", 1.0, -1.0, 3.0, **points, note="Here: no difference shown."
-        ),
+        row("CBiGAN", 12.5, 4.0, 20.0, variant="best epoch", **raises),
+        row("CBiGAN", 80.0, 70.0, 90.0, variant="threshold", **raises | {"measure": "F1"}),
+        row("CBiGAN", 30.0, 20.0, 40.0, variant="another seed and nothing else", **raises),
+        row("GANomaly", 1.0, -1.0, 3.0, variant="scaling", **other),
     ]
     cell(tmp_path, rows, "audit", paper="beyond")
     (found,) = said(tmp_path, "Choices of evaluation")
@@ -267,14 +266,15 @@ def test_contamination_reads_the_paired_intervals(tmp_path, high, block, words):
     same = {"metric": "difference_points", "form": ""}
     for category in ("screw", "bottle"):
         ends = (-3.0, -5.0, high) if category == "bottle" else (0.5, -1.0, 2.0)
-        rows = [row("PaDiM, 10%", -9.0, -10.0, -8.0, **same)]
-        rows.append(row("Noisy-AnoGAN, 5%", -9.0, -10.0, -8.0, **same))
-        rows.append(row("Noisy-AnoGAN, 10%", *ends, **same))
+        rows = [row("PaDiM", -9.0, -10.0, -8.0, variant="10%", x=0.1, **same)]
+        rows.append(row("Noisy-AnoGAN", -9.0, -10.0, -8.0, variant="5%", x=0.05, **same))
+        rows.append(row("Noisy-AnoGAN", *ends, variant="10%", x=0.1, **same))
         cell(tmp_path, rows, "contamination", category=category, paper="beyond")
     (found,) = said(tmp_path, "Unlabelled abnormal images")
     assert found.block == block and found.text.endswith(words)
     assert "10 % of" in found.text and "+0.5 (-1.0 to +2.0) on mvtec_ad screw" in found.text
-    at_chance = row("Noisy-AnoGAN, 0%", 0.55, 0.45, 0.65, metric="auroc", form="")
+    clean = {"variant": "0%", "x": 0.0, "metric": "auroc", "form": ""}
+    at_chance = row("Noisy-AnoGAN", 0.55, 0.45, 0.65, **clean)
     cell(tmp_path, [*rows, at_chance], "contamination", category="bottle", paper="beyond")
     (found,) = said(tmp_path, "Unlabelled abnormal images")
     assert ("at chance already" in found.text) == (block == claims.OPEN)
@@ -283,9 +283,9 @@ def test_contamination_reads_the_paired_intervals(tmp_path, high, block, words):
 @pytest.mark.parametrize(("rate", "block"), [(0.2, claims.HOLDS), (0.6, claims.FAILS)])
 def test_a_promise_is_broken_by_more_than_chance(tmp_path, rate, block):
     """Would catch chance of the held-out images, which two of ten can be, called a breach."""
-    note = "Promised: fpr 0.05, set on 19 held-out images."
+    promise = {"variant": "fpr", "promise": 0.05, "n_held": 19, "form": "deployable"}
     values = {"false_alarm_rate": rate, "miss_rate": 0.25, "threshold": 3.0}
-    rows = [row("PatchCore", v, metric=m, form="deployable", note=note) for m, v in values.items()]
+    rows = [row("PatchCore", v, metric=m, **promise) for m, v in values.items()]
     cell(tmp_path, rows, "your_own_images", paper="beyond")
     (found,) = said(tmp_path, "A user's threshold")
     assert found.block == block

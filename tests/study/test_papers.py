@@ -202,7 +202,7 @@ print(json.dumps([cell.id, detector, budget, "toy" in profiles.papers("quick")])
     planned = json.loads(run("-c", code).splitlines()[-1])
     budget = {"steps": 3, "batch": 16}  # its own steps, and the batch of the profile
     assert planned == ["digits-0-s0", "AutoEncoder", budget, True]
-    run("-m", "adlib", "report", "--profile", "quick")
+    run("-m", "adlib", "report", "--profile", "quick", "--collect")
     report = project / "results" / "report"
     page = (report / "toy" / "table1_toy.html").read_text(encoding="utf-8")
     assert "Table 1: toys" in page and "Beside the published values" in page

@@ -10,7 +10,7 @@ from adlib import data, models
 from adlib.data import sets
 from adlib.host import paths
 from adlib.models.training import Budget
-from adlib.study import profiles, results
+from adlib.study import profiles, results, rows
 from adlib.study.profiles import Cell
 
 CELL = Cell("smoke", "cbigan", "table2_balanced_accuracy", "synthetic", "object", 0)
@@ -201,7 +201,7 @@ def test_names_of_files_are_safe():
     """Would catch a category that is a path, or holds characters that Windows refuses."""
     cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
     assert cell.id == "folder-C__a_b_c-s3"
-    assert cell.file(".csv").parent == paths.results_root() / "quick" / "beyond" / "x"
+    assert cell.file(".csv").parent == paths.results_root() / "quick" / "cells" / "beyond" / "x"
 
 
 def test_rows_are_checked_and_filled_in():
@@ -210,14 +210,14 @@ def test_rows_are_checked_and_filled_in():
         results.write_rows(CELL, [{"method": "A", "metric": "auroc", "valeu": 1}])
     with pytest.raises(ValueError, match="rows without value"):
         results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": float("nan")}])
-    with pytest.raises(ValueError, match="two rows for A, auroc"):
+    with pytest.raises(ValueError, match="two rows for A, auroc, synthetic, object"):
         results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 1}] * 2)
     assert not CELL.file(".csv").exists()
     results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 0.5}])
     (row,) = pd.read_csv(CELL.file(".csv")).to_dict("records")
-    assert list(row) == results.COLUMNS
-    filled = (row["paper"], row["category"], row["seed"], row["profile"])
-    assert filled == ("cbigan", "object", 0, "smoke")
+    assert list(row) == rows.COLUMNS
+    filled = (row["paper"], row["category"], row["seed"], row["cell"])
+    assert filled == ("cbigan", "object", 0, CELL.id)
     own = {"method": "A", "metric": "auroc", "value": 0.5, "dataset": "elpv", "seed": 2}
     table = results.write_rows(CELL, [own, {"method": "A", "metric": "auroc", "value": 0.5}])
     assert table[["dataset", "category", "seed"]].to_numpy().tolist() == [
@@ -252,8 +252,9 @@ def test_rows_of_a_run():
     above = scores >= results.oracle_threshold(run)
     balanced = (above[labels == 1].mean() + 1 - above[labels == 0].mean()) / 2
     assert balanced == pytest.approx(oracle["value"])
-    record = paths.results_root() / "smoke" / "runs" / f"{run.key}.json"
-    assert record.is_file()
+    assert (CELL.folder.parents[1] / "runs" / run.key / "record.json").is_file()
+    n = run.record["counts"]["validation_normal"]
+    assert (deployable["promise"], deployable["n_held"]) == (0.05, n)
 
 
 def test_reasons_against_a_comparison():

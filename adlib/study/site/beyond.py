@@ -3,7 +3,6 @@
 Each function looks at the rows of one profile and gives nothing where what it needs is absent.
 """
 
-import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -16,7 +15,7 @@ from adlib.study.site.tables import number
 from adlib.study.summary import ALL_SETS
 
 Papers = dict[str, Paper]
-CONTROL = "another seed"  # begins the name of rows that show how far two trainings differ
+CONTROL = "another seed and nothing else"  # the rows that show how far two trainings differ
 
 
 _PLACE = ["paper", "table", "dataset", "category", "method"]
@@ -95,14 +94,13 @@ def _below_chance(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
 def _audit(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
     """Which choices raise an auROC; numbers at a threshold are the audit's own to discuss."""
     points = rows[(rows["table"] == "audit") & (rows["metric"] == "difference_points")]
-    points = points[(points["categories"] == 1) & points["method"].str.endswith("auROC")]
-    points = points[~points["method"].str.startswith(CONTROL)]
+    points = points[(points["categories"] == 1) & (points["measure"] == "auROC")]
+    points = points[points["variant"] != CONTROL]
     if points.empty:
         return []
-    raised = points[(points["low"] > 0) & points["note"].str.contains("Here: raises the number")]
+    raised = points[(points["low"] > 0) & points["reading"].str.startswith("raises the number")]
     most = [
-        f"{row.method.removesuffix(', auROC')}, {row.value:.1f} points ({row.low:.1f} to "
-        f"{row.high:.1f})"
+        f"{row.variant}: {row.name}, {row.value:.1f} points ({row.low:.1f} to {row.high:.1f})"
         for row in raised.sort_values("value", ascending=False).head(3).itertuples()
     ]
     text = f"raise the auROC, with an interval above zero, in {len(raised)} of {len(points)} cases"
@@ -174,17 +172,18 @@ def _promised(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
     if not {"false_alarm_rate", "miss_rate"} <= set(by_metric.index):
         return []
     alarms, misses = by_metric.loc["false_alarm_rate"], by_metric.loc["miss_rate"]
-    promise = re.search(r"Promised: (fpr|miss) ([.\d]+), set on (\d+) ", alarms["note"])
-    if promise is None:  # with a confidence, which one folder cannot speak of
+    kind, rate, n_held = alarms["variant"], alarms["promise"], alarms["n_held"]
+    if kind not in ("fpr", "miss") or pd.isna(
+        rate
+    ):  # a confidence, of which one folder says nothing
         return []
-    kind, rate, n_held = promise[1], promise[2], int(promise[3])
     told, n = (alarms, "n_normal") if kind == "fpr" else (misses, "n_abnormal")
     wrong = round(told["value"] * told[n])
     # The promise is an average over held-out sets: the rate of one is Beta(k, n + 1 - k).
-    k = int(float(rate) * (n_held + 1) + 1e-9)
+    k = int(rate * (n_held + 1) + 1e-9)
     p = stats.betabinom(int(told[n]), k, n_held + 1 - k).sf(wrong - 1)
     text = (
-        f"set on held-out images for {kind} {rate} ({told['method']}, {told['dataset']} "
+        f"set on held-out images for {kind} {rate:g} ({told['name']}, {told['dataset']} "
         f"{told['category']}): of the images judged later {100 * alarms['value']:.1f} % of the "
         f"normal ones are called abnormal and {100 * misses['value']:.1f} % of the abnormal ones "
         f"normal. {'More than promised.' if p < 0.05 else 'No breach of the promise is shown.'}"

@@ -102,8 +102,7 @@ def _one_place(rows: pd.DataFrame, paper: Paper, claim: Claim) -> pd.DataFrame:
     Where there is a mean over categories it speaks for them. Variants, whose names hold a comma or
     begin with the method's, and methods that lack a category are left out.
     """
-    method = rows["method"]
-    variant = method.str.contains(",") | method.str.startswith(f"{claim.method} ")
+    variant = (rows["variant"] != "") | rows["name"].str.startswith(f"{claim.method} ")
     rows = rows[(rows["metric"] == claim.metric) & ~variant]
     if claim.category:
         rows = rows[rows["category"] == claim.category]

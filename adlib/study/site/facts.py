@@ -2,37 +2,37 @@
 
 from adlib.data import sets
 from adlib.study import profiles
+from adlib.study.collect import DONE, FAILED, UNFINISHED
 from adlib.study.papers import Paper
-from adlib.study.summary import DONE, FAILED, UNFINISHED, Study
+from adlib.study.summary import Study
 
 SIZES = ("side", "patch", "rotation")  # what a paper may choose by category
 
 
 def of(study: Study, name: str) -> dict:
     """What was run under one profile: how much, on what, when, from which code."""
-    cells = [cell for cell in study.cells if cell.profile == name]
-    records = [cell.record for cell in cells if cell.record]
-    started = sorted(filter(None, (record.get("started") for record in records)))
-    versions = [f"{k} {v}" for record in records for k, v in record.get("versions", {}).items()]
-    commits = {(r["commit"][:10], bool(r.get("dirty"))) for r in records if r.get("commit")}
+    executions = [one for one in study.executions if one.cell.profile == name]
+    started = sorted(one.started for one in executions if one.started)
+    records = study.records(name).values()
+    versions = [f"{k} {v}" for record in records for k, v in record["versions"].items()]
     planned, missing = set(), set()
     if name in profiles.names():
         planned = {(cell.paper, cell.notebook, cell.id) for cell in profiles.cells(name)}
         missing = set(profiles.missing(name))
+    executed = {(one.cell.paper, one.cell.notebook, one.cell.id) for one in executions}
+    places = {(one.cell.dataset, one.cell.category) for one in executions}
     return {
-        "planned": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
-        "missing": _by_set(
-            missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}
-        ),
-        **{s: sum(cell.status == s for cell in cells) for s in (DONE, FAILED, UNFINISHED)},
-        "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
-        "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
-        "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
+        "planned": len(planned - executed),
+        "missing": _by_set(missing - {"/".join(place) for place in places}),
+        **{s: sum(one.status == s for one in executions) for s in (DONE, FAILED, UNFINISHED)},
+        "datasets": sorted({dataset for dataset, _ in places}),
+        "categories": len(places),
+        "seeds": sorted({str(one.cell.seed) for one in executions}),
         "devices": _devices(study, name),
         "from": started[0][:16].replace("T", " ") if started else "",
         "to": started[-1][:16].replace("T", " ") if started else "",
-        "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
-        "commits": sorted(commits),
+        "minutes": sum(one.seconds or 0 for one in executions) / 60,
+        "commits": sorted({(one.commit[:10], one.dirty) for one in executions if one.commit}),
         "versions": list(dict.fromkeys(versions)),
     }
 

@@ -13,7 +13,6 @@ FORMS = {
     "deployable": "deployable: nothing picked on test data",
     "": "",
 }
-READING = "Here: "  # begins the part of a note that says what the numbers of its line show
 # notes that tables of one page share, by their first words
 ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
 
@@ -179,16 +178,15 @@ def _by_metric(dataset: str, category: str, rows: pd.DataFrame, prints: bool) ->
     """Methods (or choices) by metrics, with the reading of their notes if there is one."""
     metrics = list(dict.fromkeys(rows["metric"]))
     cells = {(row.method, row.metric): _value(row) for row in rows.itertuples()}
-    parts = rows["note"].str.partition(READING)
-    readings = parts[2].groupby(rows["method"]).max()
+    readings = rows.groupby("method")["reading"].max()
     lines = []
     for method in dict.fromkeys(rows["method"]):
         values = [cells.get((method, metric), Value()) for metric in metrics]
         reading = readings[method].rstrip(".")
         lines.append((method, [*values, *([Value(reading, reading)] if readings.any() else [])]))
-    # what is before a colon is the subject of several lines
-    subjects = rows["method"].str.partition(": ")[0]
-    by_subject = rows.assign(method=subjects, note=parts[0].str.strip())
+    # A note of the audit is about a trap, whatever the method and the metric.
+    traps = rows["measure"] != ""
+    by_subject = rows.assign(method=rows["variant"].where(traps, rows["method"]))
     columns = [in_words(metric) for metric in metrics] + ["reads"] * bool(readings.any())
     notes = _notes(by_subject.assign(note=""), prints)
     for note, names in by_subject[by_subject["note"] != ""].groupby("note", sort=False)["method"]:
