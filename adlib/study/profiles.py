@@ -33,14 +33,11 @@ SECTION = {
 }
 
 
-def _folders() -> list[Path]:
-    """Folders with profiles: the checkout's, and that of `ADLIB_PROFILES` where it is set."""
-    more = os.environ.get("ADLIB_PROFILES")
-    return [paths.home() / "notebooks" / PROFILES, *([Path(more)] if more else [])]
-
-
 def _files() -> dict[str, Path]:
-    return {file.stem: file for folder in _folders() for file in sorted(folder.glob("*.toml"))}
+    """Profiles of the checkout, and of the folder `ADLIB_PROFILES` where it is set, by name."""
+    folders = [paths.home() / "notebooks" / PROFILES, os.environ.get("ADLIB_PROFILES")]
+    found = (sorted(Path(folder).glob("*.toml")) for folder in folders if folder)
+    return {file.stem: file for files_of_one in found for file in files_of_one}
 
 
 def names() -> list[str]:

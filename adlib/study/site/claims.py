@@ -90,10 +90,12 @@ def stands(row) -> str:
     return number(row.value) + (f" ({ends})" if ends else "")
 
 
-def _apart(higher, lower) -> bool:
-    """Whether one 95 % interval lies above another; a value without one stands for itself."""
-    low, high = (higher.low, lower.high)
-    return (higher.value if pd.isna(low) else low) > (lower.value if pd.isna(high) else high)
+def _by_intervals(ours, other) -> str:
+    """Block by 95 % intervals that do not meet; a value without one stands for itself."""
+    (low, high), (other_low, other_high) = (
+        (row.value, row.value) if pd.isna(row.low) else (row.low, row.high) for row in (ours, other)
+    )
+    return HOLDS if low > other_high else FAILS if other_low > high else OPEN
 
 
 def _one_place(rows: pd.DataFrame, paper: Paper, claim: Claim) -> pd.DataFrame:
@@ -132,16 +134,13 @@ def _leads(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
     best = next(row for row in ranked if row.method != claim.method)
     where, reached = in_place(paper, ours), _reached(ours, claim.metric)
     other = f"{best.method} with {stands(best)}"
-    if _apart(ours, best):
-        block = HOLDS
-        text = f"comes first of {len(ranked)} on {where}: {reached}, before {other}."
-    elif _apart(best, ours):
-        block = FAILS
-        text = f"takes place {place} of {len(ranked)} on {where}: {reached}, behind {other}."
-    else:
-        block = OPEN
-        text = f"cannot be distinguished from {other} on {where}: {reached}; the intervals meet."
-    return [(block, claim.method, text, rows)]
+    block = _by_intervals(ours, best)
+    text = {
+        HOLDS: f"comes first of {len(ranked)} on {where}: {reached}, before {other}.",
+        FAILS: f"takes place {place} of {len(ranked)} on {where}: {reached}, behind {other}.",
+        OPEN: f"cannot be distinguished from {other} on {where}: {reached}; the intervals meet.",
+    }
+    return [(block, claim.method, text[block], rows)]
 
 
 def _labels(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
@@ -153,39 +152,38 @@ def _labels(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
     ours, plain = by_name[claim.method], by_name[SUPERVISED]
     text = f"bring {claim.method} on {in_place(paper, ours)} to {_reached(ours, claim.metric)}, "
     text += f"and a plain classifier to {stands(plain)}"
-    if _apart(plain, ours):
-        block, text = FAILS, f"{text}: they serve better without the GAN."
-    elif _apart(ours, plain):
-        block, text = HOLDS, f"{text}: the GAN makes more of them."
-    else:
-        block, text = OPEN, f"{text}: the intervals meet."
-    return [(block, "The same labels", text, rows)]
+    block = _by_intervals(ours, plain)
+    reading = {
+        HOLDS: "the GAN makes more of them",
+        FAILS: "they serve better without the GAN",
+        OPEN: "the intervals meet",
+    }
+    return [(block, "The same labels", f"{text}: {reading[block]}.", rows)]
 
 
 def _contaminated(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
     """Whether the method withstands the largest share of unlabelled abnormal training images."""
-    rows = rows[(rows["categories"] == 1) & rows["method"].str.startswith(f"{claim.method}, ")]
-    clean = rows[(rows["method"] == f"{claim.method}, 0%") & (rows["metric"] == claim.metric)]
+    rows = rows[(rows["categories"] == 1) & (rows["name"] == claim.method)]
+    rows = rows.assign(share=rows["x"].astype(float))
+    clean = rows[(rows["share"] == 0) & (rows["metric"] == claim.metric)]
     rows = rows[rows["metric"] == "difference_points"]
     if rows.empty:
         return []
-    shares = rows["method"].str.extract(r"(\d+)%")[0].astype(int)
-    rows = rows[shares == shares.max()]
+    share = rows["share"].max()
+    rows = rows[rows["share"] == share]
     changes = [
         f"{row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f}) on {in_place(paper, row)}"
         for row in rows.itertuples()
     ]
-    text = f"as {shares.max()} % of the training images change {claim.method}'s "
+    text = f"as {100 * share:.0f} % of the training images change {claim.method}'s "
     text += f"{in_words(claim.metric)}, in points, by {', '.join(changes)}: "
     lost = int((rows["high"] < 0).sum())
     if lost:
         block, reading = FAILS, f"a loss on {lost} of {len(rows)}."
     else:
-        at_chance = (clean["low"] <= 0.5).any()
+        at_chance = ", but without them it is at chance already"
         block = OPEN
-        reading = "no loss is shown" + (
-            ", but without them it is at chance already." if at_chance else "."
-        )
+        reading = f"no loss is shown{at_chance if (clean['low'] <= 0.5).any() else ''}."
     return [(block, "Unlabelled abnormal images", text + reading, rows)]
 
 
