@@ -166,7 +166,7 @@ class Cell:
         dataset: name of the data set.
         category: its category.
         seed: of split and training.
-        after: cells that make the runs this one looks at, so it is better started later.
+        after: cells that make the runs this one reads, so it is better started later.
     """
 
     profile: str
@@ -197,7 +197,7 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
     """Notebooks of a paper and what their metadata (`metadata.adlib`) say of their grid.
 
     `grid` is `seeds` (every category and seed), `categories` (first seed only) or `once`; `after`
-    names the notebook whose runs it looks at.
+    names the notebook whose runs it reads.
     """
     found = {}
     for file in sorted((paths.home() / "notebooks" / paper).glob("*.ipynb")):

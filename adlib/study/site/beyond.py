@@ -166,25 +166,23 @@ def _places(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
 
 
 def _promised(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
-    """Whether a threshold keeps what was promised on images that come later."""
+    """Whether a threshold keeps its target rate on images that come later."""
     rows = rows[(rows["table"] == "your_own_images") & (rows["categories"] == 1)]
     by_metric = rows.drop_duplicates("metric").set_index("metric")
     if not {"false_alarm_rate", "miss_rate"} <= set(by_metric.index):
         return []
     alarms, misses = by_metric.loc["false_alarm_rate"], by_metric.loc["miss_rate"]
     kind, rate, n_held = alarms["variant"], alarms["promise"], alarms["n_held"]
-    if kind not in ("fpr", "miss") or pd.isna(
-        rate
-    ):  # a confidence, of which one folder says nothing
-        return []
-    told, n = (alarms, "n_normal") if kind == "fpr" else (misses, "n_abnormal")
-    wrong = round(told["value"] * told[n])
-    # The promise is an average over held-out sets: the rate of one is Beta(k, n + 1 - k).
+    if kind not in ("fpr", "miss") or pd.isna(rate):
+        return []  # a target with a confidence, of which one folder says nothing
+    aimed, n = (alarms, "n_normal") if kind == "fpr" else (misses, "n_abnormal")
+    wrong = round(aimed["value"] * aimed[n])
+    # The target rate is an average over held-out sets: the rate of one is Beta(k, n + 1 - k).
     k = int(rate * (n_held + 1) + 1e-9)
-    p = stats.betabinom(int(told[n]), k, n_held + 1 - k).sf(wrong - 1)
+    p = stats.betabinom(int(aimed[n]), k, n_held + 1 - k).sf(wrong - 1)
     text = (
-        f"set on held-out images for {kind} {rate:g} ({told['name']}, {told['dataset']} "
-        f"{told['category']}): of the images judged later {100 * alarms['value']:.1f} % of the "
+        f"set on held-out images for {kind} {rate:g} ({aimed['name']}, {aimed['dataset']} "
+        f"{aimed['category']}): of the images scored later {100 * alarms['value']:.1f} % of the "
         f"normal ones are called abnormal and {100 * misses['value']:.1f} % of the abnormal ones "
         f"normal. {'More than promised.' if p < 0.05 else 'No breach of the promise is shown.'}"
     )

@@ -1,6 +1,6 @@
 """What was run under a profile, and where it departs from the paper and its authors' code."""
 
-from adlib.data import sets
+from adlib import data
 from adlib.study import profiles
 from adlib.study.collect import DONE, FAILED, UNFINISHED
 from adlib.study.papers import Paper
@@ -113,12 +113,11 @@ def _sizes(record: dict, paper: Paper) -> dict[str, list]:
     """The paper's image and patch side and rotation for the category of a run, if it has rules."""
     if not paper.object:
         return {}
-    description = record["description"]
-    category, settings = description["category"], description["settings"]
-    texture = settings["patch"] > 0 or category in sets.MVTEC_TEXTURES
-    mode = "texture" if texture else "object"
-    where = (description["detector"], description.get("dataset", ""), category, mode)
-    sizes = {"patch": 0} | paper.settings(*where)
+    detector, dataset, category = (
+        record["description"][key] for key in ("detector", "dataset", "category")
+    )
+    mode = data.info(dataset).modes.get(category, "object")
+    sizes = {"patch": 0} | paper.settings(detector, dataset, category, mode)
     return {
         setting: [list(value) if isinstance(value, tuple) else value, f"paper, {mode}s"]
         for setting, value in sizes.items()

@@ -49,7 +49,7 @@ def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[
     for finder, some in finders:
         profiles = (some[some["profile"] == name] for name in compared)
         # The first profile that has the rows: one sentence never mixes two budgets.
-        made += next((said for one in profiles if (said := finder(rows=one))), [])
+        made += next((several for one in profiles if (several := finder(rows=one))), [])
     made += [*_bounds(study), *_absent(study, nearest_ours), *_weight(rows)]
     return {block: [one for one in made if one.block == block] for block in BLOCKS}
 

@@ -231,7 +231,7 @@ def _notes(rows: pd.DataFrame, prints: bool) -> list[str]:
 
 
 def _tested(rows: pd.DataFrame) -> list[str]:
-    """Number of test images: said once where all agree, and by protocol where one has others."""
+    """Number of test images: given once where all agree, and by protocol where one has others."""
     numbers = ["n_normal", "n_abnormal"]
     tested = rows[["category", "protocol", *numbers]].dropna().drop_duplicates()
     if tested.empty:
@@ -249,7 +249,7 @@ def _tested(rows: pd.DataFrame) -> list[str]:
 
 
 def _protocols(rows: pd.DataFrame) -> list[str]:
-    """A sentence for each protocol; several are told apart by method, or else by category."""
+    """A sentence for each protocol; several are distinguished by method, or else by category."""
     by_method = rows.groupby("method")["protocol"].agg(frozenset).nunique() > 1
     column = "method" if by_method else "category"
     groups = rows.groupby("protocol", sort=False)[column].unique()
