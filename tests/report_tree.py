@@ -73,7 +73,7 @@ def cell(root, made, table="table2_x", dataset="mvtec_ad", category="screw", see
     }  # fmt: skip
     _add(folder / "cells.csv", pd.DataFrame([state]), ["paper", "notebook", "cell"])
     same = {"paper": paper, "table": table, "dataset": dataset, "category": category}
-    path, notes = folder / paper / f"{table}.csv", rows.read_notes(folder)
+    path = folder / paper / f"{table}.csv"
     tables = [rows.read(path)] if path.is_file() else []
     tables = [old[old["cell"] != where.id] for old in tables]
     if made and status == "done":
@@ -82,8 +82,7 @@ def cell(root, made, table="table2_x", dataset="mvtec_ad", category="screw", see
         lines = [own | {k: v for k, v in r.items() if v != "" or k not in own} for r in lines]
         tables.append(rows.typed(pd.DataFrame(lines)[rows.COLUMNS].astype(str), path))
     if tables:
-        rows.write(pd.concat(tables), path, notes)
-        rows.write_notes(folder, notes)
+        rows.write(pd.concat(tables), path)
     picture = folder / paper / f"{table}__{where.id}__examples.png"
     picture.unlink(missing_ok=True)
     if status == "done":
