@@ -100,8 +100,8 @@ def _stays(
     }
     if lacking:
         print(
-            f"{profile}: {len(lacking)} cells stay as they were collected before, because this "
-            f"machine lacks their data: {', '.join(sorted(set(lacking.values())))}",
+            f"{profile}: cells that stay as they were collected before ({len(lacking)}), because "
+            f"this machine lacks their data: {', '.join(sorted(set(lacking.values())))}",
             file=sys.stderr,
         )
     return waiting | set(lacking)

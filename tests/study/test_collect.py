@@ -91,7 +91,7 @@ def test_what_the_machine_lacks_stays_and_is_named(results, monkeypatch, capsys)
     CELLS[1].file(".json").unlink()
     execute(CELLS[0], 0.5)
     collect.collect("toy", results)
-    assert "1 cells stay as they were" in (said := capsys.readouterr().err) and "elpv/poly" in said
+    assert "collected before (1)" in (said := capsys.readouterr().err) and "elpv/poly" in said
     assert values(results) == {CELLS[0].id: 0.5, CELLS[1].id: 0.1, CELLS[2].id: 0.1}
     picture = results / "toy" / "cbigan" / f"table9__{CELLS[1].id}__p.png"
     assert picture.read_bytes() == collected[picture]
