@@ -153,7 +153,7 @@ def made_tree(root):
     cell(root, stale, category="pill", failed=True)
     cell(root, [row("CBiGAN", 0.8, comparable="another set")], category="hazelnut")
     counts = [row("-", 320, metric="n_train_normal", form="", run="")]
-    cell(root, [*counts, row("-", 119, metric="n_test_anomalous", form="", run="")], "table1_z")
+    cell(root, [*counts, row("-", 119, metric="n_test_abnormal", form="", run="")], "table1_z")
     cell(root, [row("CBiGAN", 0.61, 0.5, 0.7)], dataset="elpv", category="mono", profile="other")
     run(root, width=16)
     publish(
@@ -161,7 +161,7 @@ def made_tree(root):
         ("screw", "AnoGAN", "0.35"), ("hazelnut", "CBiGAN", "0.80"), ("pill", "CBiGAN", "0.8"),
         ("carpet", "CBiGAN", "0.60"), ("mean_objects", "CBiGAN", "0.73"),
         ("screw", "-", "320", "Table I", "n_train_normal"),
-        ("screw", "-", "118", "Table I", "n_test_anomalous"),
+        ("screw", "-", "118", "Table I", "n_test_abnormal"),
         ("screw", "CBiGAN", "0.9", "Table III", "auroc"),
     )  # fmt: skip
     return root

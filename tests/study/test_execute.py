@@ -247,7 +247,7 @@ def test_gpu_slot_of_a_dead_process_is_free(slots, tmp_path):
 
 
 def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
-    """Would catch records of runs or an earlier study counted, and a time that ignores those left."""
+    """Would catch records of runs or an earlier study counted, and cells left ignored."""
     output = tmp_path / "quick" / "cells" / "cbigan" / "table9" / "a-b-s0.ipynb"
     output.parent.mkdir(parents=True)
     assert execute.progress(output) == ""
