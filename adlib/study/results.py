@@ -250,6 +250,7 @@ def _row(
     metric: str,
     form: str,
     function: Callable[..., float],
+    /,
     **more: object,
 ) -> dict[str, object]:
     labels, scores = run.part("test")
