@@ -99,7 +99,7 @@ rule cell:
 
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
 # Every collection rewrites its cells.csv; this profile's is made here, of what its cells have left.
-LEFT = files(OUT, "*/*/*.csv", "*/*/*.json")
+LEFT = [f for f in files(OUT, "*/*/*.csv", "*/*/*.json") if not f.startswith(f"{OUT}/runs/")]
 COLLECTED = [file for file in files(RESULTS, "*/cells.csv") if not (LEFT and f"/{PROFILE}/" in file)]
 
 

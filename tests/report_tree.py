@@ -73,7 +73,7 @@ def cell(root, made, table="table2_x", dataset="mvtec_ad", category="screw", see
     }  # fmt: skip
     _add(folder / "cells.csv", pd.DataFrame([state]), ["paper", "notebook", "cell"])
     same = {"paper": paper, "table": table, "dataset": dataset, "category": category}
-    path, notes = folder / paper / f"{table}.csv", rows.read_notes(folder)
+    path = folder / paper / f"{table}.csv"
     tables = [rows.read(path)] if path.is_file() else []
     tables = [old[old["cell"] != where.id] for old in tables]
     if made and status == "done":
@@ -82,8 +82,7 @@ def cell(root, made, table="table2_x", dataset="mvtec_ad", category="screw", see
         lines = [own | {k: v for k, v in r.items() if v != "" or k not in own} for r in lines]
         tables.append(rows.typed(pd.DataFrame(lines)[rows.COLUMNS].astype(str), path))
     if tables:
-        rows.write(pd.concat(tables), path, notes)
-        rows.write_notes(folder, notes)
+        rows.write(pd.concat(tables), path)
     picture = folder / paper / f"{table}__{where.id}__examples.png"
     picture.unlink(missing_ok=True)
     if status == "done":
@@ -154,7 +153,7 @@ def made_tree(root):
     cell(root, stale, category="pill", failed=True)
     cell(root, [row("CBiGAN", 0.8, comparable="another set")], category="hazelnut")
     counts = [row("-", 320, metric="n_train_normal", form="", run="")]
-    cell(root, [*counts, row("-", 119, metric="n_test_anomalous", form="", run="")], "table1_z")
+    cell(root, [*counts, row("-", 119, metric="n_test_abnormal", form="", run="")], "table1_z")
     cell(root, [row("CBiGAN", 0.61, 0.5, 0.7)], dataset="elpv", category="mono", profile="other")
     run(root, width=16)
     publish(
@@ -162,7 +161,7 @@ def made_tree(root):
         ("screw", "AnoGAN", "0.35"), ("hazelnut", "CBiGAN", "0.80"), ("pill", "CBiGAN", "0.8"),
         ("carpet", "CBiGAN", "0.60"), ("mean_objects", "CBiGAN", "0.73"),
         ("screw", "-", "320", "Table I", "n_train_normal"),
-        ("screw", "-", "118", "Table I", "n_test_anomalous"),
+        ("screw", "-", "118", "Table I", "n_test_abnormal"),
         ("screw", "CBiGAN", "0.9", "Table III", "auroc"),
     )  # fmt: skip
     return root

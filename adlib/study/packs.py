@@ -30,6 +30,8 @@ MEMBER = re.compile(
     r"(?P<name>record\.json|scores\.csv|history\.csv|split\.json|weights\.safetensors"
     r"|snapshots/step\d+\.safetensors)"
 )
+INTEGERS = ("seed", "steps", "batch")
+COUNTS = ("train", "abnormal", "validation", "validation_normal", "test")
 LARGEST = 2**31  # bytes of one member; more is no run of this study
 UNPACKED = "unpacked"  # an empty file in the folder of a run that was not made in this store
 
@@ -167,15 +169,20 @@ def listed(root: Path) -> pd.DataFrame:
 
     Columns as in `results/<profile>/runs.csv`, and `weights`.
     """
-    rows = []
-    for file in sorted(root.glob("*/record.json")):
-        weights = file.with_name("weights.safetensors").is_file()
-        record = json.loads(file.read_text(encoding="utf-8"))
-        rows.append(flat(file.parent.name, record) | {"weights": weights})
-    return pd.DataFrame(rows)
+    files = sorted(root.glob("*/record.json"))
+    records = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    weights = [file.with_name("weights.safetensors").is_file() for file in files]
+    return table(records).assign(weights=weights)
 
 
-def flat(key: str, record: Mapping) -> dict[str, object]:
+def table(records: Iterable[tuple[str, Mapping]]) -> pd.DataFrame:
+    """`runs.csv` of keys and records: one row a run, integers as integers where one is missing."""
+    rows = pd.DataFrame([_flat(key, record) for key, record in records])
+    integers = [name for name in rows if name in INTEGERS or name.startswith("n_")]
+    return rows.astype(dict.fromkeys(integers, "Int64"))
+
+
+def _flat(key: str, record: Mapping) -> dict[str, object]:
     """One row of `runs.csv` out of a run's record."""
     description, machine = record["description"], record["machine"]
     budget, memory = description["budget"], record.get("peak_memory_mb", {})
@@ -192,7 +199,7 @@ def flat(key: str, record: Mapping) -> dict[str, object]:
         "processor": machine["processor"],
         "gpu": machine.get("gpu", ""),
         "torch": record["versions"]["torch"],
-        **{f"n_{name}": n for name, n in record["counts"].items()},
+        **{f"n_{name}": record["counts"].get(name) for name in COUNTS},
         "train_s": record.get("train_s"),
         "score_s": record.get("score_s"),
         "host_mb": memory.get("host"),

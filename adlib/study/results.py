@@ -36,24 +36,26 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
     )
     if "steps" not in budget and issubclass(REGISTRY[name], Trainable):
         raise ValueError(f"profile {cell.profile}, {cell.paper}: no steps for {method} ({name})")
-    found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
-    found.export(cell.folder.parents[1] / "runs")
-    return found
+    return _kept(cell, runs.get(name, split, Budget(**budget), cell.seed, **settings | changed))
 
 
-def rescored(found: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
+def rescored(run: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
     """Get the scores of a run's weights under other scoring settings and keep them in `results/`.
 
     See `adlib.study.runs.rescored`.
     """
-    again = runs.rescored(found, split, **changed)
-    again.export(cell.folder.parents[1] / "runs")
-    return again
+    return _kept(cell, runs.rescored(run, split, **changed))
 
 
-def label(method: str, found: runs.Run) -> str:
+def _kept(cell: Cell, run: runs.Run) -> runs.Run:
+    """Copy record and scores of a run to where `adlib.study.collect` finds them."""
+    run.export(cell.folder.parents[1] / "runs")
+    return run
+
+
+def label(method: str, run: runs.Run) -> str:
     """Name of a method in a table: with the backbone that its scores come from, if any."""
-    settings = found.record["description"]["settings"]
+    settings = run.record["description"]["settings"]
     # Cycle-GAN names one for the score "features" alone.
     backbone = settings.get("backbone") if settings.get("score", "features") == "features" else ""
     return f"{method} ({backbones.TITLES[backbone]})" if backbone else method
@@ -135,7 +137,7 @@ def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
         figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
 
 
-def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dict[str, object]:
+def metric_row(method: str, run: runs.Run, metric: str, **more: object) -> dict[str, object]:
     """Row of a metric without a threshold of ours: `auroc`, or an oracle metric.
 
     The pair (maximum balanced accuracy, auROC) must keep the bounds that tie the two together.
@@ -143,7 +145,7 @@ def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dic
     Raises:
         ArithmeticError: the bounds are broken, so one of the two is computed wrongly.
     """
-    labels, scores = found.part("test")
+    labels, scores = run.part("test")
     broken = metrics.check_bounds(
         metrics.max_balanced_accuracy(labels, scores), metrics.auroc(labels, scores), 1e-9
     )
@@ -151,12 +153,12 @@ def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dic
         raise ArithmeticError(f"{method}: {broken}")
     function = getattr(metrics, metric)
     threshold_free = metric in ("auroc", "average_precision")
-    return _row(method, found, metric, "" if threshold_free else "oracle", function) | more
+    return _row(method, run, metric, "" if threshold_free else "oracle", function, **more)
 
 
 def deployable_row(
     method: str,
-    found: runs.Run,
+    run: runs.Run,
     fpr: float = 0.05,
     metric: str = "balanced_accuracy",
     **more: object,
@@ -165,24 +167,24 @@ def deployable_row(
 
     Args:
         method: name in the table.
-        found: the run.
+        run: whose scores.
         fpr: false-positive rate that the threshold has on the validation normals.
         metric: `balanced_accuracy` or `f1`.
         **more: further columns.
     """
-    threshold, function = deployable_threshold(found, fpr), getattr(metrics, f"{metric}_at")
+    threshold, function = deployable_threshold(run, fpr), getattr(metrics, f"{metric}_at")
 
     def at_threshold(labels: object, scores: object) -> float:
         return function(labels, scores, threshold)
 
-    n = int((found.part("validation")[0] == 0).sum())
+    n = int((run.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
-    facts = {"promise": fpr, "n_held": n}
-    return _row(method, found, metric, "deployable", at_threshold, note) | facts | more
+    facts = {"promise": fpr, "n_held": n, "note": note} | more
+    return _row(method, run, metric, "deployable", at_threshold, **facts)
 
 
 def threshold_rows(
-    method: str, found: runs.Run, threshold: float, **more: object
+    method: str, run: runs.Run, threshold: float, **more: object
 ) -> list[dict[str, object]]:
     """Rows of accuracy, miss rate and false-alarm rate on the test at a threshold set elsewhere."""
 
@@ -191,24 +193,24 @@ def threshold_rows(
 
     rates = ("accuracy", "miss_rate", "false_alarm_rate")
     return [
-        _row(method, found, name, "deployable", at(getattr(metrics, f"{name}_at"))) | more
+        _row(method, run, name, "deployable", at(getattr(metrics, f"{name}_at")), **more)
         for name in rates
     ]
 
 
-def zfn_rows(method: str, found: runs.Run, **more: object) -> list[dict[str, object]]:
+def zfn_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, object]]:
     """Rows at the lowest abnormal score of the validation: the ZFN rule without test labels."""
-    labels, scores = found.part("validation")
+    labels, scores = run.part("validation")
     note = f"Threshold: the lowest score of {labels.sum()} held-out abnormal images."
     threshold = thresholds.lowest_abnormal(scores[labels == 1])
     facts = {"note": note, "n_held": int(labels.sum())}
-    return threshold_rows(method, found, threshold, **facts, **more)
+    return threshold_rows(method, run, threshold, **facts, **more)
 
 
 def table_rows(
     cell: Cell,
     images: data.ImageSet,
-    found: dict[str | tuple[str, str], runs.Run],
+    trained: dict[str | tuple[str, str], runs.Run],
     names: Iterable[str],
     deployable: str = "balanced_accuracy",
 ) -> list[dict[str, object]]:
@@ -217,43 +219,45 @@ def table_rows(
     Args:
         cell: where the rows will stand.
         images: what the runs were tested on.
-        found: name in the table to run, or name and variant.
+        trained: name in the table to run, or name and variant.
         names: metrics without a threshold of ours, see `metric_row`.
         deployable: metric at the threshold, see `deployable_row`.
     """
     rows = []
-    for method, run in found.items():
+    for method, run in trained.items():
         name = method[0] if isinstance(method, tuple) else method
         shared = {"comparable": comparable(cell, images, name)}
-        rows += [metric_row(method, run, name, **shared) for name in names]
+        rows += [metric_row(method, run, metric, **shared) for metric in names]
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
 
 
-def oracle_threshold(found: runs.Run) -> float:
+def oracle_threshold(run: runs.Run) -> float:
     """Threshold of the largest balanced accuracy on the test labels."""
-    labels, scores = found.part("test")
+    labels, scores = run.part("test")
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     return float(thresholds[1:][(tpr - fpr)[1:].argmax()])  # the first one is infinite: all normal
 
 
-def deployable_threshold(found: runs.Run, fpr: float = 0.05) -> float:
+def deployable_threshold(run: runs.Run, fpr: float = 0.05) -> float:
     """Threshold with false-positive rate `fpr` on the validation normals of a run."""
-    labels, scores = found.part("validation")
+    labels, scores = run.part("validation")
     return metrics.threshold_at_fpr(scores[labels == 0], fpr)
 
 
 def _row(
     method: str | tuple[str, str],
-    found: runs.Run,
+    run: runs.Run,
     metric: str,
     form: str,
     function: Callable[..., float],
-    note: str = "",
+    /,
+    **more: object,
 ) -> dict[str, object]:
-    labels, scores = found.part("test")
-    if found.other_code:
-        note = f"{note} Made by other code, at {found.record['commit'][:10]}.".strip()
+    labels, scores = run.part("test")
+    if run.other_code:
+        made = f"Made by other code, at {run.record['commit'][:10]}."
+        more["note"] = f"{more.get('note', '')} {made}".strip()
     low, high = metrics.bootstrap_interval(labels, scores, function)
     return {
         "method": method,
@@ -264,7 +268,7 @@ def _row(
         "high": high,
         "n_normal": int((labels == 0).sum()),
         "n_abnormal": int((labels == 1).sum()),
-        "protocol": found.record["description"]["protocol"],
-        "run": found.key,
-        "note": note,
+        "protocol": run.record["description"]["protocol"],
+        "run": run.key,
+        **more,
     }

@@ -6,7 +6,6 @@ holds their short hashes.
 """
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -47,19 +46,8 @@ INTEGERS = ["n_held", "n_normal", "n_abnormal", "seed"]
 TEXTS = ["comparable", "note"]  # written once and referred to
 # What one number stands for; rows that agree in these differ in the seed alone.
 KEYS = [
-    *(
-        "paper",
-        "table",
-        "dataset",
-        "category",
-        "method",
-        "variant",
-        "measure",
-        "x",
-        "metric",
-        "form",
-    )
-]
+    "paper", "table", "dataset", "category", "method", "variant", "measure", "x", "metric", "form",
+]  # fmt: skip
 SEPARATOR = "; "  # between the reasons in `comparable`
 
 
@@ -103,17 +91,49 @@ def read(path: Path) -> pd.DataFrame:
     # As text: "0.60" keeps its last place, and a method named "NA" stays one.
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     table = typed(table, path)
-    notes = read_notes(path.parents[1])
+    notes = _notes(path.parents[1])
     for column in TEXTS:
-        used = set(table[column]) - {""}
-        texts = {ids: [notes.get(i, "") for i in ids.split()] for ids in used}
-        if unknown := [ids for ids, found in texts.items() if not all(found)]:
-            raise ValueError(f"{path}: no text for note {unknown[0]!r} in notes.csv.")
-        table[column] = table[column].map(lambda ids, t=texts: SEPARATOR.join(t.get(ids, [])))
+        for ids in set(table[column]):
+            if lacking := [name for name in ids.split() if name not in notes]:
+                raise ValueError(f"{path}: no text for note {lacking[0]!r} in notes.csv.")
+        table[column] = [SEPARATOR.join(map(notes.get, ids.split())) for ids in table[column]]
     return table
 
 
-def read_notes(profile: Path) -> dict[str, str]:
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write rows sorted by cell, with ids for texts, so that equal rows give equal bytes.
+
+    The profile's notes are written first: no table refers to a text that is not there.
+
+    Args:
+        table: rows with the columns of the schema.
+        path: the CSV, `<profile>/<paper>/<notebook>.csv`.
+
+    Raises:
+        ValueError: two texts have one id.
+    """
+    table = table[COLUMNS].sort_values("cell", kind="stable")
+    notes = _notes(path.parents[1])
+    for column in TEXTS:
+        ids = {text: _ids(text, column, notes) for text in set(table[column])}
+        table[column] = table[column].map(ids)
+    _write_notes(path.parents[1], notes)
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def drop_unused_notes(profile: Path) -> None:
+    """Leave in `notes.csv` only the texts that a table of the profile refers to."""
+    tables = [
+        pd.read_csv(path, usecols=TEXTS, dtype=str, keep_default_na=False)
+        for path in profile.glob("*/*.csv")
+    ]
+    used = {name for table in tables for ids in table.to_numpy().flat for name in ids.split()}
+    notes = _notes(profile).items()
+    _write_notes(profile, {name: text for name, text in notes if name in used})
+
+
+def _notes(profile: Path) -> dict[str, str]:
     """Id to text of a profile's notes."""
     file = profile / "notes.csv"
     if not file.is_file():
@@ -122,48 +142,33 @@ def read_notes(profile: Path) -> dict[str, str]:
     return dict(zip(table["id"], table["text"], strict=True))
 
 
-def write(table: pd.DataFrame, path: Path, notes: dict[str, str]) -> None:
-    """Write rows with texts as ids, sorted, so that equal rows give equal bytes.
-
-    Args:
-        table: rows with the columns of the schema.
-        path: the CSV.
-        notes: id to text; those of these rows are added.
-    """
-    table = table[COLUMNS].copy()
-    for column in TEXTS:
-        ids = {text: _ids(text, column, notes) for text in set(table[column])}
-        table[column] = table[column].map(ids)
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def write_notes(profile: Path, notes: dict[str, str]) -> None:
-    """Write `notes.csv` of a profile."""
+def _write_notes(profile: Path, notes: dict[str, str]) -> None:
     table = pd.DataFrame(sorted(notes.items()), columns=["id", "text"])
     with atomic(profile / "notes.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _ids(text: str, column: str, notes: dict[str, str]) -> str:
-    parts = text.split(SEPARATOR) if column == "comparable" else [text]
-    found = []
-    for part in filter(None, parts):
-        key = hashlib.sha256(part.encode()).hexdigest()[:8]
-        notes[key] = part
-        found.append(key)
-    return " ".join(found)
+    """Ids of the texts in a column's entry; those that `notes` lacks are added to it."""
+    ids = []
+    for part in filter(None, text.split(SEPARATOR) if column == "comparable" else [text]):
+        name = hashlib.sha256(part.encode()).hexdigest()[:8]
+        if notes.setdefault(name, part) != part:
+            raise ValueError(f"two notes have the id {name}: {notes[name]!r} and {part!r}")
+        ids.append(name)
+    return " ".join(ids)
 
 
-def refuse_repeats(rows: pd.DataFrame, keys: Iterable[str] = ("profile", *KEYS, "seed")) -> None:
+def refuse_repeats(table: pd.DataFrame) -> None:
     """Raise a ValueError where one number is given twice, with the cells that give it."""
-    twice = rows[rows.duplicated(list(keys), keep=False)]
+    keys = [name for name in ("profile", *KEYS, "seed") if name in table]
+    twice = table[table.duplicated(keys, keep=False)]
     if twice.empty:
         return
     first = twice.iloc[0]
     cells = ", ".join(sorted(set(twice["cell"]))[:4])
     raise ValueError(
-        f"{first['paper']}/{first['table']}: {first['method']} {first['metric']} of "
-        f"{first['category']}, seed {first['seed']}, is given more than once, by {cells}. Remove "
-        "the stale files."
+        f"{first['paper']}/{first['table']}: {label(*first[['method', 'variant']])} "
+        f"{first['metric']} of {first['category']}, seed {first['seed']:g}, is given more than "
+        f"once, by {cells}. Remove the stale files."
     )

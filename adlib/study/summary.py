@@ -71,9 +71,8 @@ class Study:
     def profiles(self) -> list[str]:
         """Profiles that left anything, the most faithful to the papers first."""
         order = ["paper", "gpu", "cpu", "quick"]
-        found = {execution.cell.profile for execution in self.executions}
-        known = [name for name in order if name in found]
-        return known + sorted(found - set(order))
+        left = {execution.cell.profile for execution in self.executions}
+        return [name for name in order if name in left] + sorted(left - set(order))
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -130,35 +129,35 @@ def read(results: Path, notebooks: Path | None = None) -> Study:
     return Study(results, executions, table, papers.read(notebooks))
 
 
-def summarise(table: pd.DataFrame, known: dict[str, papers.Paper]) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataFrame:
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
 
     Args:
         table: rows as `read` gives them.
-        known: the papers by name, which say what is averaged.
+        by_name: the papers, which say what is averaged.
 
     Returns:
         Columns `KEYS` (`x` is None where nothing is swept) and `SAME`, value, low, high (NaN where
         none is known), seeds (how many), n_normal, n_abnormal, comparable, note, protocol, runs
         (tuple of keys), categories (how many are averaged).
     """
-    made = []
+    numbers = []
     for key, group in _grouped(table, KEYS):
-        made.append(key | _over_seeds(group) | {"categories": 1})
+        numbers.append(key | _over_seeds(group) | {"categories": 1})
     methods = table[table["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
-        groups = papers.groups(known, key["paper"], key["dataset"])
+        groups = papers.groups(by_name, key["paper"], key["dataset"])
         groups = groups or {"mean_overall": {row["category"] for row in group}}
         for mean, names in groups.items():
-            made += _mean(key, mean, [row for row in group if row["category"] in names])
+            numbers += _mean(key, mean, [row for row in group if row["category"] in names])
     # Means over the data sets of the tables that have several.
     tables = pd.MultiIndex.from_frame(methods[["paper", "table"]])
-    across = methods[tables.isin([(p.name, table) for p in known.values() for table in p.across])]
+    across = methods[tables.isin([(p.name, table) for p in by_name.values() for table in p.across])]
     across = across.assign(category=across["dataset"] + " " + across["category"], dataset=ALL_SETS)
     for key, group in _grouped(across, _WITHOUT_CATEGORY):
-        made += _mean(key, "mean_overall", group)
+        numbers += _mean(key, "mean_overall", group)
     columns = [*KEYS, *_over_seeds([]), "categories"]
-    return pd.DataFrame(made, columns=columns)
+    return pd.DataFrame(numbers, columns=columns)
 
 
 def _grouped(rows: pd.DataFrame, names: list[str]) -> list[tuple[dict, list[dict]]]:
@@ -182,22 +181,23 @@ def _executions(file: Path, results: Path) -> list[Execution]:
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
     if missing := [name for name in (*CELL, *STATE) if name not in table]:
         raise ValueError(f"{file}: lacks the columns {', '.join(missing)}.")
-    made = []
-    for row in table.to_dict("records"):
-        names = (row[name] for name in ("paper", "notebook", "dataset", "category"))
-        made.append(
-            Execution(
-                results=results,
-                cell=Cell(file.parent.name, *names, int(row["seed"])),
-                status=row["status"],
-                error=row["error"],
-                started=row["started"],
-                seconds=float(row["duration_s"]) if row["duration_s"] else None,
-                commit=row["commit"],
-                dirty=row["dirty"] == "True",
-            )
+    return [
+        Execution(
+            results=results,
+            cell=Cell(
+                file.parent.name,
+                *(row[name] for name in ("paper", "notebook", "dataset", "category")),
+                int(row["seed"]),
+            ),
+            status=row["status"],
+            error=row["error"],
+            started=row["started"],
+            seconds=float(row["duration_s"]) if row["duration_s"] else None,
+            commit=row["commit"],
+            dirty=row["dirty"] == "True",
         )
-    return made
+        for row in table.to_dict("records")
+    ]
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -215,10 +215,10 @@ def _over_seeds(rows: list[dict]) -> dict:
         np.array([row[name] for row in rows], float) for name in ("value", "low", "high")
     )
     intervals = len(rows) > 0 and bool(np.isfinite(low).all() and np.isfinite(high).all())
-    known = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
+    numbers = np.concatenate([values, low, high])  # a difference of 0.5 points has a low of -2
     difference = any(row["metric"].startswith("difference") for row in rows)
-    signed = difference or (known < -1e-9).any()
-    bounds = (-np.inf if signed else 0.0, np.inf if signed or (known > 1 + 1e-9).any() else 1.0)
+    signed = difference or (numbers < -1e-9).any()
+    bounds = (-np.inf if signed else 0.0, np.inf if signed or (numbers > 1 + 1e-9).any() else 1.0)
     ends = (np.nan, np.nan)
     spread = len(values) > 1 and np.ptp(values) > 0  # none: a count, the same for every seed
     if np.isfinite(values).all() and (intervals or spread):
@@ -233,13 +233,13 @@ def _over_seeds(rows: list[dict]) -> dict:
         "high": ends[1],
         "seeds": len({row["seed"] for row in rows if not np.isnan(row["seed"])}),
         **counts,
-        **{name: "; ".join(_said(rows, name)) for name in ("comparable", "note", "protocol")},
-        "runs": tuple(_said(rows, "run")),
+        **{name: "; ".join(_texts(rows, name)) for name in ("comparable", "note", "protocol")},
+        "runs": tuple(_texts(rows, "run")),
         **{name: rows[0][name] if rows else None for name in SAME},
     }
 
 
-def _said(rows: list[dict], name: str) -> list[str]:
+def _texts(rows: list[dict], name: str) -> list[str]:
     """Texts of a column, each once."""
     return [text for text in dict.fromkeys(row[name] for row in rows) if text]
 
@@ -250,12 +250,12 @@ def _over_categories(rows: list[dict]) -> list[dict]:
     Test images of different categories are different, so their errors are independent and the
     half-widths add in quadrature.
     """
-    shared = {name: "; ".join(_said(rows, name)) for name in ("comparable", "protocol")}
+    shared = {name: "; ".join(_texts(rows, name)) for name in ("comparable", "protocol")}
     shared |= {"metric": rows[0]["metric"], "note": "", "run": ""}
     shared |= {"n_normal": np.nan, "n_abnormal": np.nan}
     shared |= {name: rows[0][name] for name in SAME}
     categories = {row["category"] for row in rows}
-    made = []
+    means = []
     for seed in sorted({row["seed"] for row in rows}):
         numbers = {
             row["category"]: (row["value"], row["low"], row["high"])
@@ -268,5 +268,5 @@ def _over_categories(rows: list[dict]) -> list[dict]:
         below, above = (np.sqrt(((value - end) ** 2).sum()) / len(value) for end in (low, high))
         mean = value.mean()
         ends = {"value": mean, "low": mean - below, "high": mean + above}
-        made.append(shared | {"seed": seed} | ends)
-    return made
+        means.append(shared | {"seed": seed} | ends)
+    return means

@@ -19,6 +19,9 @@ def results(tmp_path, monkeypatch):
     """A results folder of a profile with three cells."""
     monkeypatch.setenv("ADLIB_RESULTS", str(tmp_path))
     monkeypatch.setattr(profiles, "cells", lambda _: CELLS)
+    monkeypatch.setattr(profiles, "missing", lambda _: [])
+    monkeypatch.setattr(profiles, "load", lambda _: {"seeds": [0, 1]})
+    monkeypatch.setattr(profiles, "notebooks", lambda _: {"table9": {"grid": "seeds"}})
     return tmp_path
 
 
@@ -77,8 +80,65 @@ def test_a_cell_that_failed_has_no_number(results, status, state):
     assert pictures == {f"table9__{CELLS[1].id}__p.png"}
 
 
+def test_what_the_machine_lacks_stays_and_is_named(results, monkeypatch, capsys):
+    """Catches numbers that vanish because a data set is not at hand, and a silent mixture."""
+    for cell in CELLS:
+        execute(cell, 0.1)
+    collect.collect("toy", results)
+    collected = {path: path.read_bytes() for path in (results / "toy").glob("**/*.*")}
+    monkeypatch.setattr(profiles, "cells", lambda _: [CELLS[0], CELLS[2]])
+    monkeypatch.setattr(profiles, "missing", lambda _: ["elpv/poly"])
+    CELLS[1].file(".json").unlink()
+    execute(CELLS[0], 0.5)
+    collect.collect("toy", results)
+    assert "collected before (1)" in (said := capsys.readouterr().err) and "elpv/poly" in said
+    assert values(results) == {CELLS[0].id: 0.5, CELLS[1].id: 0.1, CELLS[2].id: 0.1}
+    picture = results / "toy" / "cbigan" / f"table9__{CELLS[1].id}__p.png"
+    assert picture.read_bytes() == collected[picture]
+
+
+def test_what_the_study_has_no_more_goes(results, monkeypatch):
+    """Catches rows, pictures, notes and states of a cell that the profile has dropped."""
+    for cell in CELLS:
+        execute(cell, 0.1)
+    collect.collect("toy", results)
+    monkeypatch.setattr(profiles, "cells", lambda _: [CELLS[0], CELLS[2]])
+    collect.collect("toy", results)
+    assert values(results) == {CELLS[0].id: 0.1, CELLS[2].id: 0.1}
+    assert len(list((results / "toy" / "cbigan").glob("*.png"))) == 1
+    assert pd.read_csv(results / "toy" / "notes.csv")["text"].tolist() == ["note of mono"]
+    assert set(pd.read_csv(results / "toy" / "cells.csv")["cell"]) == {CELLS[0].id, CELLS[2].id}
+
+
+def test_a_notebook_that_runs_once_has_one_cell(results, monkeypatch):
+    """Catches a number that stands twice because another data set came first on this machine."""
+    monkeypatch.setattr(profiles, "notebooks", lambda _: {"table9": {"grid": "once"}})
+    for cell, missing in ((CELLS[1], []), (CELLS[0], ["elpv/poly"])):
+        monkeypatch.setattr(profiles, "cells", lambda _, cell=cell: [cell])
+        monkeypatch.setattr(profiles, "missing", lambda _, missing=missing: missing)
+        execute(cell, 0.1)
+        collect.collect("toy", results)
+        assert values(results) == {cell.id: 0.1}
+
+
+def test_a_table_whose_collection_was_cut_off_can_be_read(results, monkeypatch):
+    """Catches a table that refers to a note that was not written yet."""
+    execute(CELLS[0], 0.1)
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rows, "drop_unused_notes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        collect.collect("toy", results)
+    assert values(results) == {CELLS[0].id: 0.1}
+
+
 def test_pictures_are_of_the_first_seed(results):
-    """Catches a picture a seed, of which nobody needs more than one."""
+    """Catches a picture a seed, of which nobody needs more than one, and one of a later seed."""
+    execute(CELLS[2], 0.1)
+    collect.collect("toy", results)
+    assert not list((results / "toy" / "cbigan").glob("*.png"))
     for cell in CELLS:
         execute(cell, 0.1)
     collect.collect("toy", results)

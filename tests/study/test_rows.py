@@ -20,19 +20,22 @@ def table(**more):
     return rows.typed(pd.DataFrame(lines), "made up")
 
 
+def noted(root):
+    """Texts in the profile's notes."""
+    return set(pd.read_csv(root / "quick" / "notes.csv")["text"])
+
+
 def test_rows_come_back_as_they_were(tmp_path):
     """Catches lost digits, an integer that becomes 0.0, and a note that goes astray."""
     path = tmp_path / "quick" / "cbigan" / "table9.csv"
     made = table(comparable="small images; few steps", note="A, B; C.", x="0.25", n_held="21")
-    notes = {}
-    rows.write(made, path, notes)
-    rows.write_notes(tmp_path / "quick", notes)
+    rows.write(made, path)
     again = rows.read(path)
     pd.testing.assert_frame_equal(again, made)
-    assert set(notes.values()) == {"small images", "few steps", "A, B; C."}
+    assert noted(tmp_path) == {"small images", "few steps", "A, B; C."}
     text = path.read_text(encoding="utf-8")
     assert "small images" not in text and ",21," in text and "0.1234567890123" in text
-    rows.write(again, path, dict(notes))
+    rows.write(again, path)
     assert path.read_text(encoding="utf-8") == text
 
 
@@ -47,20 +50,33 @@ def test_rows_come_back_as_they_were(tmp_path):
 def test_broken_tables_are_named(tmp_path, change, message):
     """Catches a typing error by hand that becomes an empty table."""
     path = tmp_path / "quick" / "cbigan" / "table9.csv"
-    notes = {}
-    rows.write(table(comparable="small images"), path, notes)
-    rows.write_notes(tmp_path / "quick", notes)
+    rows.write(table(comparable="small images"), path)
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         rows.read(path)
+
+
+def test_notes_are_those_in_use(tmp_path):
+    """Catches notes that pile up, a note that another table still needs, and ids that collide."""
+    folder = tmp_path / "quick" / "cbigan"
+    rows.write(table(note="of both"), folder / "table8.csv")
+    rows.write(table(note="of both", comparable="of one"), folder / "table9.csv")
+    rows.write(table(note="of both"), folder / "table9.csv")
+    assert noted(tmp_path) == {"of both", "of one"}
+    rows.drop_unused_notes(tmp_path / "quick")
+    assert noted(tmp_path) == {"of both"}
+    notes = tmp_path / "quick" / "notes.csv"
+    notes.write_text(notes.read_text().replace("of both", "another text"))
+    with pytest.raises(ValueError, match="two notes have the id"):
+        rows.write(table(note="of both"), folder / "table9.csv")
 
 
 def test_one_number_is_given_once():
     """Catches two values for one number."""
     made = pd.concat([table(), table()])
     with pytest.raises(ValueError, match="cbigan/table9: A auroc of mono, seed 0, is given more"):
-        rows.refuse_repeats(made, (*rows.KEYS, "seed"))
-    rows.refuse_repeats(table(), (*rows.KEYS, "seed"))
+        rows.refuse_repeats(made)
+    rows.refuse_repeats(table())
 
 
 def test_labels():
@@ -73,14 +89,25 @@ def test_labels():
 def test_the_dictionary_of_columns_is_true():
     """Catches a column that `results/README.md` does not explain, or explains otherwise."""
     text = (paths.home() / "results" / "README.md").read_text(encoding="utf-8")
-    told = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.M))
-    assert told == rows.MEANING
+    parts = re.split(r"^## Columns of (.*)$", text, flags=re.M)[1:]
+    stated = {
+        title: dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", part, re.M))
+        for title, part in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert stated["a notebook's CSV"] == rows.MEANING
+    for name in ("cells.csv", "runs.csv"):
+        for file in (paths.home() / "results").glob(f"*/{name}"):
+            assert list(stated[f"`{name}`"]) == list(pd.read_csv(file, nrows=0)), file
 
 
 def test_committed_tables_fit_the_schema():
-    """Catches a committed table that the report cannot read, or more than 300 files."""
-    files = sorted((paths.home() / "results").glob("*/*/*.csv"))
-    files = [file for file in files if file.parts[-3] != "report"]
+    """Catches a committed table that the report cannot read, and more than 300 files."""
+    results = paths.home() / "results"
+    versioned = [file for file in results.rglob("*") if file.is_file()]
+    ignored = {results / "report", results / "smoke", *results.glob("*/cells")}
+    versioned = [file for file in versioned if not ignored & set(file.parents)]
+    assert len(versioned) <= 300
+    files = [file for file in versioned if file.match("results/*/*/*.csv")]
     assert len(files) > 50
     for file in files:
         made = rows.read(file)

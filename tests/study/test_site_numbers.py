@@ -103,7 +103,7 @@ def test_verdicts_follow_their_rule(made):
     assert verdict == "not comparable"
     assert "mean over 3 of 10 categories" in reason
     assert found["screw", "-", "n_train_normal"] == ("reproduced", "")
-    assert found["screw", "-", "n_test_anomalous"] == ("not reproduced", "")
+    assert found["screw", "-", "n_test_abnormal"] == ("not reproduced", "")
     other = verdicts_of(made, "other")
     assert other["screw", "CBiGAN", METRIC] == ("not run", "not in this profile")
 

@@ -98,7 +98,7 @@ def _audit(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
     points = points[points["variant"] != CONTROL]
     if points.empty:
         return []
-    raised = points[(points["low"] > 0) & points["reading"].str.startswith("raises the number")]
+    raised = points[(points["low"] > 0) & (points["reading"] == "raises the number")]
     most = [
         f"{row.variant}: {row.name}, {row.value:.1f} points ({row.low:.1f} to {row.high:.1f})"
         for row in raised.sort_values("value", ascending=False).head(3).itertuples()

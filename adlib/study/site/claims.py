@@ -101,11 +101,10 @@ def _by_intervals(ours, other) -> str:
 def _one_place(rows: pd.DataFrame, paper: Paper, claim: Claim) -> pd.DataFrame:
     """A claim's rows on the paper's data, else on those with most categories, best method first.
 
-    Where there is a mean over categories it speaks for them. Variants, whose names hold a comma or
-    begin with the method's, and methods that lack a category are left out.
+    Where there is a mean over categories it speaks for them. Variants, and methods that lack a
+    category, are left out.
     """
-    variant = (rows["variant"] != "") | rows["name"].str.startswith(f"{claim.method} ")
-    rows = rows[(rows["metric"] == claim.metric) & ~variant]
+    rows = rows[(rows["metric"] == claim.metric) & (rows["variant"] == "")]
     if claim.category:
         rows = rows[rows["category"] == claim.category]
     if claim.method not in set(rows["method"]):
