@@ -5,19 +5,20 @@ at hand.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from adlib.models import losses
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Positive, Settings, declared
 
 # (channels in units of `width`, stride) from 128 px to 8 px; smaller inputs skip the first ones.
 LAYERS = ((1, 2), (1, 2), (1, 1), (2, 2), (2, 1), (4, 2), (2, 1), (1, 1))
 
 
-@dataclass(frozen=True)
+@declared
 class AutoEncoderSettings(Settings):
     """Settings of AutoEncoder.
 
@@ -31,20 +32,13 @@ class AutoEncoderSettings(Settings):
         learning_rate: Adam's step size, 2e-4 here.
     """
 
-    loss: str = "l2"
-    width: int = 32
-    latent: int = 100
-    window: int = 11
-    pool: str = "max"
-    learning_rate: float = 2e-4
-
-    def __post_init__(self) -> None:
-        """Check names and the input's side."""
-        super().__post_init__()
-        self.require("loss", ("l2", "ssim"))
-        self.require("pool", ("max", "mean"))
-        if self.input_side not in (32, 64, 128, 256):
-            raise ValueError(f"the network sees {self.input_side} px; allowed are 32, 64, 128, 256")
+    loss: Literal["l2", "ssim"] = "l2"
+    width: Count = 32
+    latent: Count = 100
+    window: Count = 11
+    pool: Literal["max", "mean"] = "max"
+    learning_rate: Positive = 2e-4
+    sides: ClassVar = (32, 64, 128, 256)
 
 
 def _layers(settings: AutoEncoderSettings) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ maximum.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -22,8 +22,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from adlib.data.protocols import Split
 from adlib.host.files import atomic
 from adlib.models import training
+from adlib.models.settings import Settings
+from adlib.models.training import Budget
 from adlib.networks import augment
 
 REGISTRY: dict[str, type["Detector"]] = {}
@@ -33,48 +36,6 @@ def register(cls: type["Detector"]) -> type["Detector"]:
     """Class decorator: make a detector known by its class name to runs, notebooks and tests."""
     REGISTRY[cls.__name__] = cls
     return cls
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all detectors share.
-
-    Attributes:
-        side: side of the square image in pixels.
-        channels: 1 (grey) or 3 (colour, or grey repeated).
-        patch: side of the patches the network sees in pixels; 0 means the whole image.
-        rotation: smallest and largest clockwise rotation in degrees, drawn anew for every training
-            image; `(0, 0)` switches it off.
-        learning_rate: Adam's step size.
-    """
-
-    side: int = 128
-    channels: int = 3
-    patch: int = 0
-    rotation: tuple[float, float] = (0.0, 0.0)
-    learning_rate: float = 1e-4
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no detector can work with."""
-        object.__setattr__(self, "rotation", tuple(self.rotation))
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels={self.channels}: allowed are 1 (grey) and 3 (colour)")
-        if self.patch and self.side % self.patch:
-            raise ValueError(f"patch={self.patch} does not divide side={self.side}")
-        if len(self.rotation) != 2 or self.rotation[0] > self.rotation[1]:
-            raise ValueError(f"rotation={self.rotation}: give (smallest, largest) in degrees")
-
-    @property
-    def input_side(self) -> int:
-        """Side in pixels of what the network sees."""
-        return self.patch or self.side
-
-    def require(self, name: str, allowed: tuple) -> None:
-        """Raise ValueError when the setting `name` is not among `allowed`."""
-        if getattr(self, name) not in allowed:
-            raise ValueError(
-                f"{name}={getattr(self, name)!r}: allowed are {', '.join(map(repr, allowed))}"
-            )
 
 
 class Detector(ABC):
@@ -90,13 +51,6 @@ class Detector(ABC):
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
-        known = [field.name for field in fields(self.Settings)]
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__} has no setting {', '.join(unknown)}; "
-                f"it has {', '.join(known)}"
-            )
         self.settings = self.Settings(**settings)
         self.networks = nn.ModuleDict(self.build())
 
@@ -109,8 +63,8 @@ class Detector(ABC):
     @abstractmethod
     def fit(
         self,
-        split: object,
-        budget: object,
+        split: Split,
+        budget: Budget,
         seed: int = 0,
         device: str | torch.device | None = None,
         folder: str | Path | None = None,
@@ -118,8 +72,8 @@ class Detector(ABC):
         """Learn from the training part of `split`.
 
         Args:
-            split: a `Split`; nothing but its training parts is looked at.
-            budget: a `Budget`.
+            split: nothing but its training parts is read.
+            budget: how many steps of which size; a detector without steps ignores it.
             seed: of everything that is drawn.
             device: where to work; CUDA where there is one by default.
             folder: for checkpoints; nothing is written without it.
@@ -278,7 +232,7 @@ class Trainable(Detector):
         It must depend on its arguments alone, so that a killed training can go on.
         """
 
-    def fit(self, split: object, budget: object, seed: int = 0, **options: object) -> object:
+    def fit(self, split: Split, budget: Budget, seed: int = 0, **options: object) -> pd.DataFrame:
         """Train on the training part of `split`; see `training.train`, which this calls.
 
         Raises:

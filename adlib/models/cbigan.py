@@ -6,18 +6,20 @@ code, `fabiocarrara/cbigan-ad`; the paper only draws them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from adlib.host.device import at_least_float32 as wide
 from adlib.models import losses
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Decay, Settings, Share, Weight, declared
+from adlib.networks import residual
 from adlib.networks.residual import Critic, Encoder, Generator, initialise
 
 
-@dataclass(frozen=True)
+@declared
 class CBiGANSettings(Settings):
     """Settings of CBiGAN; in brackets what the authors' newest public code does where it differs.
 
@@ -45,34 +47,20 @@ class CBiGANSettings(Settings):
         ema_every: steps between two updates of that average.
     """
 
-    width: int = 16
-    latent: int = 64
-    alpha: float = 1e-4
-    reduction: str = "mean"
-    weight_of_features: float = 0.1
-    feature_layer: str = "dense"
-    critic_steps: int = 1
-    penalty: str = "joint"
-    penalty_weight: float = 10.0
-    bias: str = "all"
-    beta2: float = 0.9
-    ema: float = 0.999
-    ema_every: int = 10
-
-    def __post_init__(self) -> None:
-        """Check names and ranges."""
-        super().__post_init__()
-        self.require("reduction", ("mean", "sum"))
-        self.require("feature_layer", ("dense", "image_map", "first_conv"))
-        self.require("penalty", ("joint", "authors"))
-        self.require("bias", ("all", "authors"))
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha={self.alpha}: allowed is 0 (EGBAD) to 1 (double auto-encoder)")
-        if self.input_side < 32 or self.input_side % 32:
-            raise ValueError(
-                f"the network sees {self.input_side} px; allowed are multiples of 32 "
-                "(set side or patch)"
-            )
+    width: Count = 16
+    latent: Count = 64
+    alpha: Share = 1e-4
+    reduction: Literal["mean", "sum"] = "mean"
+    weight_of_features: Share = 0.1
+    feature_layer: Literal["dense", "image_map", "first_conv"] = "dense"
+    critic_steps: Count = 1
+    penalty: Literal["joint", "authors"] = "joint"
+    penalty_weight: Weight = 10.0
+    bias: Literal["all", "authors"] = "all"
+    beta2: Decay = 0.9
+    ema: Decay = 0.999
+    ema_every: Count = 10
+    sides: ClassVar = residual.SIDES
 
 
 @register

@@ -5,17 +5,18 @@ compared with it, because their papers compare themselves with methods that see 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Positive, Settings, declared
 from adlib.networks import pyramid
 
 
-@dataclass(frozen=True)
+@declared
 class ClassifierSettings(Settings):
     """Settings of Classifier.
 
@@ -25,14 +26,10 @@ class ClassifierSettings(Settings):
         learning_rate: Adam's step size, 2e-4 here.
     """
 
-    side: int = 64
-    width: int = 64
-    learning_rate: float = 2e-4
-
-    def __post_init__(self) -> None:
-        """Check the input's side."""
-        super().__post_init__()
-        pyramid.check_side(self.input_side)
+    side: Count = 64
+    width: Count = 64
+    learning_rate: Positive = 2e-4
+    sides: ClassVar = pyramid.SIDES
 
 
 @register

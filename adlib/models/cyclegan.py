@@ -5,19 +5,22 @@ An image is abnormal when its translation to normal differs from it. Networks, l
 follow the authors' public code, `ValDelch/CycleGANS-AnomalyDetection`.
 """
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from adlib.host.device import at_least_float32
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks import augment, backbones, translation
 
 
-@dataclass(frozen=True)
+@declared
 class CycleGANSettings(Settings):
     """Settings of CycleGAN.
 
@@ -39,34 +42,25 @@ class CycleGANSettings(Settings):
         learning_rate: Adam's step size, 2e-4 here.
     """
 
-    side: int = 64
-    width: int = 64
-    blocks: int = 0
-    weight_identity: float = 5.0
-    weight_cycle: float = 10.0
-    augmentation: str = "hard"
-    replay: int = 50
-    score: str = "sse"
-    backbone: str = "auto"
-    learning_rate: float = 2e-4
+    side: Count = 64
+    width: Count = 64
+    blocks: Annotated[int, Field(ge=0)] = 0
+    weight_identity: Weight = 5.0
+    weight_cycle: Weight = 10.0
+    augmentation: Literal["hard", "light", "flip", "none"] = "hard"
+    replay: Count = 50
+    score: Literal["sse", "mad", "features"] = "sse"
+    backbone: Literal["auto", *backbones.TITLES] = "auto"
+    learning_rate: Positive = 2e-4
+    sides: ClassVar = range(32, sys.maxsize, 4)
 
-    def __post_init__(self) -> None:
-        """Check names and the input's side; settle which backbone `auto` means."""
-        super().__post_init__()
-        self.require("augmentation", ("hard", "light", "flip", "none"))
-        self.require("score", ("sse", "mad", "features"))
-        self.require("backbone", ("auto", *backbones.TITLES))
-        for name, least in (("blocks", 0), ("replay", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}: at least {least} is needed")
-        if self.input_side < 32 or self.input_side % 4:
-            raise ValueError(
-                f"the network sees {self.input_side} px; allowed are multiples of 4 from 32 on "
-                "(set side or patch)"
-            )
+    @model_validator(mode="after")
+    def _resolve(self) -> Self:
+        """Settle which backbone `auto` means, where the score needs one."""
         if self.score == "features":
-            found = backbones.resolve(self.backbone, "inception_v3")
-            object.__setattr__(self, "backbone", found)
+            name = backbones.resolve(self.backbone, "inception_v3")
+            object.__setattr__(self, "backbone", name)
+        return self
 
     @property
     def residual_blocks(self) -> int:

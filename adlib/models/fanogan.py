@@ -7,17 +7,20 @@ networks are CBiGAN's residual ones, which take more sizes and have no batch or 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from adlib.models import losses
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Number, Positive, Settings, Weight, declared
+from adlib.networks import residual
 from adlib.networks.residual import Encoder, Generator, Trunk, initialise
 
 
-@dataclass(frozen=True)
+@declared
 class FAnoGANSettings(Settings):
     """Settings of FAnoGAN; in brackets what the authors' code does where it differs.
 
@@ -34,27 +37,15 @@ class FAnoGANSettings(Settings):
         learning_rate: Adam's step size for generator and critic.
     """
 
-    side: int = 64
-    width: int = 16
-    latent: int = 128
-    kappa: float = 1.0
-    share_gan: float = 0.5
-    critic_steps: int = 5
-    penalty_weight: float = 10.0
-    encoder_rate: float = 5e-5
-
-    def __post_init__(self) -> None:
-        """Check ranges and the input's side."""
-        super().__post_init__()
-        if not 0 < self.share_gan < 1:
-            raise ValueError(f"share_gan={self.share_gan}: allowed is more than 0 and less than 1")
-        if self.critic_steps < 1:
-            raise ValueError(f"critic_steps={self.critic_steps}: at least 1 is needed")
-        if self.input_side < 32 or self.input_side % 32:
-            raise ValueError(
-                f"the network sees {self.input_side} px; allowed are multiples of 32 "
-                "(set side or patch)"
-            )
+    side: Count = 64
+    width: Count = 16
+    latent: Count = 128
+    kappa: Weight = 1.0
+    share_gan: Annotated[Number, Field(gt=0, lt=1)] = 0.5
+    critic_steps: Count = 5
+    penalty_weight: Weight = 10.0
+    encoder_rate: Positive = 5e-5
+    sides: ClassVar = residual.SIDES
 
 
 class Critic(nn.Module):

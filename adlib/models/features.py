@@ -1,18 +1,22 @@
 """What methods share that compare the features of a pretrained network's patches."""
 
+import sys
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from adlib.data.protocols import Split
 from adlib.host.device import default_device
-from adlib.models.base import Detector, Settings
+from adlib.models.base import Detector
+from adlib.models.settings import Count, Settings, declared
+from adlib.models.training import Budget
 from adlib.networks import augment, backbones
 
 # Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
@@ -20,7 +24,7 @@ PIXELS = {"cpu": 1 << 17, "cuda": 1 << 22}
 BATCH = 16  # images whose maps are looked at together in fitting
 
 
-@dataclass(frozen=True)
+@declared
 class FeatureSettings(Settings):
     """Settings of methods over features; nothing is trained, so there is no patch or rotation.
 
@@ -30,20 +34,24 @@ class FeatureSettings(Settings):
             had, else EfficientNet-Lite0. The settings then hold the name it was resolved to.
     """
 
-    side: int = 256
-    backbone: str = "auto"
+    side: Count = 256
+    backbone: Literal["auto", *backbones.WITH_MAPS] = Field("auto", validate_default=True)
     authors_backbone: ClassVar[str]
+    sides: ClassVar = range(32, sys.maxsize, 16)
 
-    def __post_init__(self) -> None:
-        """Resolve the backbone and check the rest."""
-        super().__post_init__()
-        resolved = backbones.resolve(self.backbone, self.authors_backbone)
-        object.__setattr__(self, "backbone", resolved)
-        self.require("backbone", backbones.WITH_MAPS)
-        self.require("patch", (0,))
-        self.require("rotation", ((0.0, 0.0),))
-        if self.side % 16 or self.side < 32:
-            raise ValueError(f"side={self.side}: allowed are multiples of 16 from 32")
+    @field_validator("backbone")
+    @classmethod
+    def _resolve(cls, backbone: str) -> str:
+        return backbones.resolve(backbone, cls.authors_backbone)
+
+    @model_validator(mode="after")
+    def _see_whole_images(self) -> Self:
+        if self.patch or any(self.rotation):
+            raise ValueError(
+                f"patch={self.patch}, rotation={self.rotation}: no network is trained, so they are "
+                "0 and (0, 0)"
+            )
+        return self
 
 
 class Memory(nn.Module):
@@ -89,8 +97,8 @@ class FeatureDetector(Detector):
 
     def fit(
         self,
-        split: object,
-        budget: object = None,
+        split: Split,
+        budget: Budget | None = None,
         seed: int = 0,
         device: str | torch.device | None = None,
         folder: str | Path | None = None,

@@ -7,7 +7,7 @@ them.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,14 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib.host.device import at_least_float32 as wide
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
+from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks import pyramid
 
 CHECK_EVERY = 25  # steps between two looks at the discriminator's loss
 TOO_EASY = 1e-5  # a discriminator below this loss starts anew
 
 
-@dataclass(frozen=True)
+@declared
 class GANomalySettings(Settings):
     """Settings of GANomaly.
 
@@ -44,22 +45,16 @@ class GANomalySettings(Settings):
         learning_rate: Adam's step size, 2e-4 here.
     """
 
-    side: int = 32
-    width: int = 64
-    latent: int = 100
-    weight_adversarial: float = 1.0
-    weight_reconstruction: float = 50.0
-    weight_latent: float = 1.0
-    losses: str = "code"
-    score: str = "squared"
-    learning_rate: float = 2e-4
-
-    def __post_init__(self) -> None:
-        """Check names and the input's side."""
-        super().__post_init__()
-        self.require("losses", ("code", "release", "paper"))
-        self.require("score", ("squared", "l1"))
-        pyramid.check_side(self.input_side)
+    side: Count = 32
+    width: Count = 64
+    latent: Count = 100
+    weight_adversarial: Weight = 1.0
+    weight_reconstruction: Weight = 50.0
+    weight_latent: Weight = 1.0
+    losses: Literal["code", "release", "paper"] = "code"
+    score: Literal["squared", "l1"] = "squared"
+    learning_rate: Positive = 2e-4
+    sides: ClassVar = pyramid.SIDES
 
 
 class Generator(nn.Module):

@@ -10,16 +10,18 @@ tends to 1 for normal images as in the formulas, not the caption of Figure 2; ho
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from adlib.models import losses
-from adlib.models.base import Settings, Trainable, register
+from adlib.models.base import Trainable, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
+from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
 from adlib.networks import augment
 from adlib.networks.progressive import (
     SIDES,
@@ -32,7 +34,7 @@ from adlib.networks.progressive import (
 )
 
 
-@dataclass(frozen=True)
+@declared
 class NoisyAnoGANSettings(Settings):
     """Settings of NoisyAnoGAN; what the paper does not give is marked (open).
 
@@ -60,41 +62,31 @@ class NoisyAnoGANSettings(Settings):
         score_weight: lambda, the share of the discriminator's features in the loss of the search.
     """
 
-    width: int = 512
-    latent: int = 512
-    first_side: int = 4
-    gamma: float = 0.1
-    weighting: str = "literal"
-    r1: float = 10.0
-    penalty_every: int = 1
-    learning_rate: float = 1e-3
-    ema: float = 0.999
-    ema_every: int = 1
-    search_steps: int = 500
-    search_rate: float = 0.1
-    restarts: int = 1
-    search_chunk: int = 64
-    score_weight: float = 0.1
+    width: Annotated[int, Field(ge=4, le=512)] = 512  # wider layers' sums could round: ExactDense
+    latent: Count = 512
+    first_side: Literal[SIDES] = 4
+    gamma: Annotated[Number, Field(gt=0, le=1)] = 0.1
+    weighting: Literal["literal", "theory"] = "literal"
+    r1: Weight = 10.0
+    penalty_every: Count = 1
+    learning_rate: Positive = 1e-3
+    ema: Decay = 0.999
+    ema_every: Count = 1
+    search_steps: Count = 500
+    search_rate: Positive = 0.1
+    restarts: Count = 1
+    search_chunk: Count = 64
+    score_weight: Share = 0.1
+    sides: ClassVar = SIDES[3:]
 
-    def __post_init__(self) -> None:
-        """Check names and ranges."""
-        super().__post_init__()
-        self.require("weighting", ("literal", "theory"))
-        if self.input_side not in SIDES[3:]:
+    @model_validator(mode="after")
+    def _check_first_side(self) -> Self:
+        if self.first_side > self.input_side:
             raise ValueError(
-                f"the network sees {self.input_side} px; allowed are powers of two from 32 to 1024 "
-                "(set side or patch)"
+                f"first_side={self.first_side} is more than the {self.input_side} px that the "
+                "network sees"
             )
-        self.require("first_side", SIDES[: stage_of(self.input_side) + 1])
-        if not 0 < self.gamma <= 1:
-            raise ValueError(f"gamma={self.gamma}: allowed is above 0 to 1 (AnoGAN)")
-        if not 0 <= self.score_weight <= 1:
-            raise ValueError(f"score_weight={self.score_weight}: allowed is 0 to 1")
-        if not 4 <= self.width <= 512:  # a wider layer's sums could round, see ExactDense
-            raise ValueError(f"width={self.width}: allowed are 4 to 512")
-        for name in ("penalty_every", "search_steps", "restarts", "search_chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+        return self
 
 
 @register

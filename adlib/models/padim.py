@@ -5,20 +5,21 @@ the same place; the image's score is the highest value of the smoothed map.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from adlib.models.base import register
 from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+from adlib.models.settings import Positive, declared
 
 PLACES = 256  # covariances inverted at once, in float64
 
 
-@dataclass(frozen=True)
+@declared
 class PaDiMSettings(FeatureSettings):
     """Settings of PaDiM.
 
@@ -29,17 +30,9 @@ class PaDiMSettings(FeatureSettings):
         ridge: what is added to every variance.
     """
 
-    features: int = 100
-    ridge: float = 0.01
+    features: Annotated[int, Field(ge=0)] = 100
+    ridge: Positive = 0.01
     authors_backbone: ClassVar[str] = "resnet18"
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        super().__post_init__()
-        if self.features < 0 or self.ridge <= 0:
-            raise ValueError(
-                f"features={self.features}, ridge={self.ridge}: at least 0 and more than 0"
-            )
 
 
 @register

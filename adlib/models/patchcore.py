@@ -6,21 +6,22 @@ not squeezed to 1024 dimensions, every choice of the greedy search is exact, and
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from adlib.models.base import register
 from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+from adlib.models.settings import Count, Number, declared
 from adlib.networks import neighbours
 
 PROJECTED = 128  # dimensions in which the memory is thinned
 
 
-@dataclass(frozen=True)
+@declared
 class PatchCoreSettings(FeatureSettings):
     """Settings of PatchCore.
 
@@ -30,17 +31,9 @@ class PatchCoreSettings(FeatureSettings):
         neighbours: how many entries around the nearest one weight the score; 1 switches it off.
     """
 
-    coreset: float = 0.1
-    neighbours: int = 9
+    coreset: Annotated[Number, Field(gt=0, le=1)] = 0.1
+    neighbours: Count = 9
     authors_backbone: ClassVar[str] = "wide_resnet50_2"
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        super().__post_init__()
-        if not 0 < self.coreset <= 1:
-            raise ValueError(f"coreset={self.coreset}: allowed are shares above 0 up to 1")
-        if self.neighbours < 1:
-            raise ValueError(f"neighbours={self.neighbours}: at least 1 is needed")
 
 
 @register

@@ -8,17 +8,19 @@ import copy
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from adlib.data.protocols import Split
 from adlib.host.device import default_device, mixed_precision, resolve_precision
 from adlib.host.files import atomic
+from adlib.models.settings import Count, declared
 from adlib.networks import augment
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message holds step, losses and settings."""
 
 
-@dataclass(frozen=True)
+@declared
 class Budget:
     """How long and how to train.
 
@@ -45,18 +47,10 @@ class Budget:
         snapshots: number of evenly spaced intermediate weights to keep, for training curves.
     """
 
-    steps: int = 1
-    batch: int = 32
-    precision: str = "auto"
-    snapshots: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision={self.precision!r}: allowed are auto, float32, bfloat16")
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+    steps: Count = 1
+    batch: Count = 32
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    snapshots: Annotated[int, Field(ge=0)] = 0
 
     def snapshot_steps(self) -> list[int]:
         """Steps after which weights are kept, the last step among them."""

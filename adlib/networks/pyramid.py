@@ -9,15 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2  # of every leaky ReLU
-
-
-def check_side(side: int) -> None:
-    """Raise ValueError unless a pyramid fits images of `side` pixels."""
-    if side % 16 or not 32 <= side <= 256:
-        raise ValueError(
-            f"the network sees {side} px; allowed are multiples of 16 from 32 to 256 "
-            "(set side or patch)"
-        )
+SIDES = range(32, 257, 16)  # of images that a pyramid fits, in pixels
 
 
 def halvings(side: int) -> tuple[int, int]:

@@ -6,10 +6,13 @@ only the last 1x1 convolution of a block, the output convolution and the last de
 bias, as in the authors' newest code. Layer sizes follow that code, `fabiocarrara/cbigan-ad`.
 """
 
+import sys
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SIDES = range(32, sys.maxsize, 32)  # of images that the networks fit, in pixels
 SLOPE = 0.2  # of every leaky ReLU (paper, Figure 3)
 ENCODER_WIDTHS = (1, 2, 3, 4, 8, 16)  # in units of `width`
 
