@@ -1,4 +1,4 @@
-"""Pixel-level metrics. Masks: True or 1 where a pixel is abnormal; higher map = more anomalous."""
+"""Pixel-level metrics. A pixel is an image here: masks are its labels, anomaly maps its scores."""
 
 import numpy as np
 from numpy.typing import ArrayLike
