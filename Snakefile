@@ -1,8 +1,8 @@
 # The grid of notebooks: `snakemake --cores 2 --config profile=quick`.
 #
 # One job is one cell of the profile: a notebook run for one data set, category and seed. A cell is
-# stale when its notebook or a source of adlib has changed in content, not when it was only touched,
-# or when an image of its category has come, gone or been written anew.
+# stale when its notebook, its paper.toml, its profile or a source of adlib has changed in content,
+# not when it was only touched, or when an image of its category has come, gone or been written anew.
 import os
 import sys
 import time
@@ -22,7 +22,7 @@ RESULTS = paths.results_root()
 if RESULTS.is_relative_to(Path.cwd()):
     RESULTS = RESULTS.relative_to(Path.cwd())
 RESULTS = RESULTS.as_posix()
-OUT = f"{RESULTS}/{PROFILE}"
+OUT = f"{RESULTS}/{PROFILE}/cells"
 
 
 def files(folder, *patterns):
@@ -38,10 +38,11 @@ stamp = cache(sets.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
+PROFILE_FILES = [os.path.relpath(file) for file in profiles.files(PROFILE)]
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
 STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
-SOURCES = [f for f in files("adlib", "**/*.py", "**/*.toml") if f not in {*REPORT, *STARTERS}]
+SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 
 
 onstart:
@@ -69,6 +70,8 @@ rule cell:
     input:
         notebook=lambda w: f"notebooks/{CELLS[w.cell].paper}/{CELLS[w.cell].notebook}.ipynb",
         sources=SOURCES,
+        paper=lambda w: f"notebooks/{CELLS[w.cell].paper}/paper.toml",
+        profile=PROFILE_FILES,
         after=lambda w: [f"{OUT}/{name(cell)}.csv" for cell in CELLS[w.cell].after],
     output:
         csv=OUT + "/{cell}.csv",
@@ -95,16 +98,18 @@ rule cell:
 
 
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.
+# Every collection rewrites its cells.csv; this profile's is made here, of what its cells have left.
+LEFT = [f for f in files(OUT, "*/*/*.csv", "*/*/*.json") if not f.startswith(f"{OUT}/runs/")]
+COLLECTED = [file for file in files(RESULTS, "*/cells.csv") if not (LEFT and f"/{PROFILE}/" in file)]
+
+
 rule report:
     input:
-        [
-            file
-            for file in files(RESULTS, "*.csv", "*/*/*/*.csv", "*/*/*/*.json")
-            if not file.startswith(f"{RESULTS}/report/")
-        ],
-        files("notebooks", "*/*.ipynb"),  # their titles
+        LEFT,
+        COLLECTED,
+        files("notebooks", "*/*.ipynb", "*/*.toml", "*/*.csv"),  # titles, published values
         REPORT,
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib report --profile {PROFILE:q}"
+        "{PYTHON:q} -m adlib report --profile {PROFILE:q} --collect"

@@ -26,6 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="build the report of the results folder")
     report.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
     report.add_argument("--profile", help="profile that stands first on every page")
+    report.add_argument(
+        "--collect", action="store_true", help="first collect what that profile's cells have left"
+    )
     report.set_defaults(run=_report)
 
     data = commands.add_parser("data", help="list, get and check data sets")
@@ -142,9 +145,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from adlib.host import paths
+    from adlib.study import collect
     from adlib.study.site.pages import build
 
     results = options.results or paths.results_root()
+    if options.collect:
+        collect.collect(options.profile, results)
     print(f"Report: {build(results, paths.home() / 'notebooks', options.profile)}")
     return 0
 

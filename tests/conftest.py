@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ import pytest
 # Before torch is imported: small tensors are slower on several threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
-# As in adlib.study.site: before nbformat is imported, whose grammar of addresses takes two seconds.
-sys.modules.setdefault("rfc3987_syntax", None)
-
+os.environ["ADLIB_PROFILES"] = str(Path(__file__).parent)  # smoke.toml
 if "ADLIB_TEST_SEED" in os.environ:
     import seeds
 

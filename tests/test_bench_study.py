@@ -18,7 +18,7 @@ def bench(monkeypatch):
 
 def cell(name, began, *sources):
     """An executed notebook whose cells take 2 s each, and its record of 20 s."""
-    folder = paths.results_root() / "toy" / "paper" / "table"
+    folder = paths.results_root() / "toy" / "cells" / "paper" / "table"
     folder.mkdir(parents=True, exist_ok=True)
     stamp = "2026-01-01T10:{:02d}:{:02d}+00:00".format
     cells = []
@@ -44,8 +44,8 @@ def test_figures(bench, capsys):
     cell("a", 0, "# import nothing", "x = 1", "from adlib import data", "import late")
     cell("b", 1, "import torch", "y = 2")
     for name, host in (("one", 900.0), ("two", 1100.0)):
-        record = paths.results_root() / "toy" / "runs" / f"{name}.json"
-        record.parent.mkdir(exist_ok=True)
+        record = paths.results_root() / "toy" / "cells" / "runs" / name / "record.json"
+        record.parent.mkdir(parents=True)
         record.write_text(json.dumps({"peak_memory_mb": {"host": host}}), encoding="utf-8")
     bench.main(["toy"])
     lines = capsys.readouterr().out.split("\n")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from adlib.host import paths
-from adlib.study import profiles
+from adlib.study import collect, profiles
 from adlib.study.site import pages
 
 CELLS = profiles.cells("smoke")
@@ -69,8 +69,9 @@ def test_every_cell_leaves_rows_a_record_and_pictures(cell):
 def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
     """Would catch tables of different trainings, and a method that is left out in silence."""
     _, results = study
+    written = results / "smoke" / "cells" / "cbigan"
     tables = [
-        pd.concat(map(pd.read_csv, sorted((results / "smoke" / "cbigan" / name).glob("*.csv"))))
+        pd.concat(map(pd.read_csv, sorted((written / name).glob("*.csv"))))
         for name in ("table2_balanced_accuracy", "table3_auroc")
     ]
     for table in tables:
@@ -81,13 +82,14 @@ def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
         assert (table["value"] <= table["high"] + 1e-9).all()
     assert set(tables[0]["run"]) == set(tables[1]["run"])
     for run in set(tables[0]["run"]):
-        assert (results / "smoke" / "runs" / f"{run}.json").is_file()
-        assert (results / "smoke" / "runs" / f"{run}_scores.csv.gz").is_file()
+        for name in ("record.json", "scores.csv"):
+            assert (results / "smoke" / "cells" / "runs" / run / name).is_file()
 
 
 def test_the_report_shows_every_notebook(study):
     """Would catch a report that cannot read what the notebooks really write."""
     _, results = study
+    collect.collect("smoke", results)
     index = pages.build(results, paths.home() / "notebooks", "smoke")
     text = index.read_text(encoding="utf-8")
     for name in {f"{cell.paper}/{cell.notebook}.html" for cell in CELLS}:

@@ -17,19 +17,24 @@ from adlib.data import sets
 HOME = Path(__file__).resolve().parents[1]
 FIRST = {"toy/first/synthetic-one-s0", "toy/first/mvtec_ad-two-s0"}
 SECOND = {"toy/second/synthetic-one-s0"}
-PROFILES = """
-[methods.toy]
-[quick]
+PAPER = """
+title = "Toy"
+"""
+PROFILE = """
 seeds = [0]
-[quick.toy]
-sets = {synthetic = ["one"], mvtec_ad = ["two"], absent_set = ["three"]}
+[toy.sets]
+synthetic = ["one"]
+mvtec_ad = ["two"]
+absent_set = ["three"]
 """
 WRITE = """
-from adlib.study import profiles
+from adlib.study import profiles, rows
 cell = profiles.Cell(profile, 'toy', NAME, dataset, category, seed)
 with open(f'{NAME}-{category}.runs', 'a') as file:
     file.write('x')
-cell.file('.csv').write_text(category)
+row = dict.fromkeys(rows.COLUMNS, '') | {'paper': 'toy', 'table': NAME, 'cell': cell.id}
+row |= {'category': category, 'method': 'A', 'metric': 'auroc', 'value': '0.5', 'seed': '0'}
+cell.file('.csv').write_text(','.join(row) + '\\n' + ','.join(row.values()) + '\\n')
 """
 
 REPORT = """
@@ -89,13 +94,13 @@ def planned(project):
     """Cells that the next run would execute, and why each of them."""
     code, text = snakemake(project, "--dry-run")
     assert code == 0, text
-    job = r"^ +output: results/quick/(\S+)\.csv.*\n +jobid: .*\n +reason: (.*)$"
+    job = r"^ +output: results/quick/cells/(\S+)\.csv.*\n +jobid: .*\n +reason: (.*)$"
     return dict(re.findall(job, text, re.M))
 
 
 def finished(project):
     """Cells that have a table."""
-    results = project / "results" / "quick"
+    results = project / "results" / "quick" / "cells"
     return {p.relative_to(results).with_suffix("").as_posix() for p in results.rglob("*.csv")}
 
 
@@ -106,7 +111,10 @@ def fresh(tmp_path_factory):
     shutil.copytree(HOME / "adlib", project / "adlib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(HOME / name, project / name)
-    (project / "adlib" / "study" / "profiles.toml").write_text(PROFILES, encoding="utf-8")
+    for name, text in (("profiles/quick.toml", PROFILE), ("toy/paper.toml", PAPER)):
+        file = project / "notebooks" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
     server = project / "adlib" / "study" / "forkserver.py"
     # The tiny notebooks need none of the large libraries.
     small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
@@ -209,8 +217,8 @@ def test_touched_files_the_report_and_the_engine_change_no_number(project):
 
 def test_changed_sources(project):
     """Catches tables that stay as they are although a loss, a network or a budget has changed."""
-    names = ("models/losses.py", "models/cbigan.py", "study/profiles.toml")
-    changed = {f"adlib/{name}" for name in names}
+    changed = {"adlib/models/losses.py", "adlib/models/cbigan.py"}
+    changed |= {"notebooks/profiles/quick.toml", "notebooks/toy/paper.toml"}
     for name in changed:
         with (project / name).open("a") as file:
             file.write("# changed\n")
@@ -230,7 +238,7 @@ def test_tables_in_git_are_not_a_study(project):
         file.touch()
     assert set(planned(project)) == FIRST | SECOND
     ignored = (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert "/results/**/*.done" in ignored
+    assert "/results/*/cells/" in ignored
 
 
 def test_failing_cell(project):
@@ -241,7 +249,7 @@ def test_failing_cell(project):
     assert code != 0
     assert "no luck" in text
     assert finished(project) == {"toy/first/mvtec_ad-two-s0"}
-    failed = project / "results" / "quick" / "toy" / "first" / "synthetic-one-s0.json"
+    failed = project / "results" / "quick" / "cells" / "toy" / "first" / "synthetic-one-s0.json"
     assert json.loads(failed.read_text(encoding="utf-8"))["status"] == "failed"
     assert "no luck" in failed.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert text.count("AssertionError in cell") == 1
@@ -252,14 +260,14 @@ def test_report_is_made_of_what_is_there(project):
     """Catches a report that waits for failed or stale cells, or is made anew without a reason."""
     shutil.rmtree(project / "results" / "report", ignore_errors=True)
     write_notebook(project, "second", "changed = 1", grid="once", after="first")
-    (project / "results/quick/toy/second/synthetic-one-s0.csv").unlink()
+    (project / "results/quick/cells/toy/second/synthetic-one-s0.csv").unlink()
     arguments = ["--allowed-rules", "report", "--", "report"]
     code, text = snakemake(project, *arguments)
     assert code == 0, text
     assert (project / "results" / "report" / "index.html").is_file()
-    assert not (project / "results/quick/toy/second/synthetic-one-s0.csv").is_file()
+    assert not (project / "results/quick/cells/toy/second/synthetic-one-s0.csv").is_file()
     assert "Nothing to be done" in snakemake(project, *arguments)[1]
-    (project / "results/quick/toy/first/synthetic-one-s0.csv").write_text("other")
+    (project / "results/quick/cells/toy/first/synthetic-one-s0.csv").write_text("other")
     assert "Nothing to be done" not in snakemake(project, *arguments)[1]
 
 
@@ -276,7 +284,9 @@ def test_killed_study_goes_on(fresh, tmp_path):
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-    running = project / "results" / "quick" / "toy" / "second" / ".synthetic-one-s0.part.ipynb"
+    running = (
+        project / "results" / "quick" / "cells" / "toy" / "second" / ".synthetic-one-s0.part.ipynb"
+    )
     while not (running.is_file() and "2 of 4 steps" in printed.read_text("utf-8")):
         assert started.poll() is None, "the study ended before it could be killed"
         time.sleep(0.1)

@@ -21,5 +21,6 @@ from adlib.data.protocols import PARTS, Split, contaminated, one_class
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
     "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
-    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced", "with_labelled",
+    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced",
+    "with_labelled",
 ]  # fmt: skip

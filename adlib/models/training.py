@@ -38,13 +38,14 @@ class Budget:
 
     Attributes:
         steps: training steps; one step updates every network (a critic perhaps several times).
+            One, the default, is for detectors that remember features and train nothing.
         batch: images or patches in a batch.
         precision: `float32`, `bfloat16` (mixed: convolutions and products in bfloat16, weights and
             losses in float32) or `auto`: bfloat16 where the device computes it in hardware.
         snapshots: number of evenly spaced intermediate weights to keep, for training curves.
     """
 
-    steps: int
+    steps: int = 1
     batch: int = 32
     precision: str = "auto"
     snapshots: int = 0

@@ -98,16 +98,12 @@ def roc_curves(scored: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def curves_on_test(table: pd.DataFrame) -> Figure:
-    """Test metrics against the training step; `method` holds "<name>, step <n>"."""
-    table = table.assign(
-        name=table.method.str.split(", step ").str[0],
-        step=table.method.str.split(", step ").str[1].astype(int),
-    )
+    """Test metrics against the training step: columns `name`, `x` (the step), `metric`, `value`."""
     wanted = {"auroc": "auROC", "max_balanced_accuracy": "max. balanced accuracy"}
     figure, axes = plt.subplots(1, len(wanted), figsize=(4.4 * len(wanted), 3), sharey=True)
     for ax, (metric, title) in zip(axes, wanted.items(), strict=True):
         rows = table[table.metric == metric]
-        sns.lineplot(rows, x="step", y="value", hue="name", style="name", markers=True, ax=ax)
+        sns.lineplot(rows, x="x", y="value", hue="name", style="name", markers=True, ax=ax)
         ax.axhline(0.5, color="black", ls=":", lw=1.2)
         ax.set(title=f"{title} (oracle)", xlabel="training step", ylabel="value on the test images")
         ax.legend(title=None, fontsize="small")

@@ -20,6 +20,7 @@ from torch import Tensor
 from adlib import models
 from adlib.host.device import default_device
 from adlib.metrics.curves import checked, finite_vector, vectorised
+from adlib.study import rows as schema
 from adlib.study import runs
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -225,7 +226,8 @@ class Ledger:
         self,
         kind: str,
         trap: str,
-        about: str,
+        method: str,
+        measure: str,
         run: runs.Run,
         with_trap: Statistic,
         without: Statistic,
@@ -238,7 +240,8 @@ class Ledger:
         Args:
             kind: `SCORES`, `THRESHOLDS` or `TRAININGS`.
             trap: the choice in words.
-            about: detector and metric in words.
+            method: the detector in words.
+            measure: the metric in words.
             run: whose test images both sides are about, and whose weights the honest side is of.
             with_trap: the flattering number.
             without: the honest one.
@@ -255,7 +258,8 @@ class Ledger:
         if not other.scores[images].equals(run.scores[images]):
             raise ValueError(f"runs {run.key} and {other.key} were scored on different images")
         labels, _ = run.part("test")
-        entry = {"kind": kind, "trap": trap, "label": f"{trap}: {about}", "note": note}
+        entry = {"kind": kind, "trap": trap, "method": method, "measure": measure, "note": note}
+        entry["label"] = schema.label(method, trap, measure)
         entry |= {"runs": (other, run), "labels": labels}
         found = worth(labels, with_trap, without)
         if not resampled:
@@ -306,11 +310,14 @@ class Ledger:
             other, run = entry["runs"]
             normal, abnormal = np.bincount(entry["labels"], minlength=2).tolist()
             same = {
-                "method": entry["label"],
+                "method": entry["method"],
+                "variant": entry["trap"],
+                "measure": entry["measure"],
                 "n_normal": normal,
                 "n_abnormal": abnormal,
                 "protocol": run.record["description"]["protocol"],
-                "note": " ".join(filter(None, [entry["note"], f"Here: {self._reads(entry)[1]}."])),
+                "note": entry["note"],
+                "reading": self._reads(entry)[1],
             }
             for name in ("with_trap", "without_trap", "difference_points"):
                 value = dict(zip(("value", "low", "high"), entry[name], strict=True))

@@ -44,17 +44,17 @@ def defaults(notebook: Path) -> dict[str, Any]:
     tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise ValueError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', one is needed")
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for line in ast.parse("".join(tagged[0]["source"])).body:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         if not isinstance(targets[0], ast.Name):
             continue
         try:
-            found[targets[0].id] = ast.literal_eval(line.value)
+            values[targets[0].id] = ast.literal_eval(line.value)
         except ValueError:
             text = ast.unparse(line)
             raise ValueError(f"{notebook}: parameter '{text}' is not a plain constant") from None
-    return found
+    return values
 
 
 def typed(name: str, value: Any, default: Any) -> Any:
@@ -87,14 +87,14 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a name the notebook does not have (with the nearest ones), or a wrong type.
     """
-    known = defaults(notebook)
+    names = defaults(notebook)
     for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known) or sorted(known)
+        if name not in names:
+            near = difflib.get_close_matches(name, names) or sorted(names)
             raise ValueError(
                 f"{notebook} has no parameter {name!r}; did you mean {', '.join(near)}?"
             )
-    return {name: typed(name, value, known[name]) for name, value in given.items()}
+    return {name: typed(name, value, names[name]) for name, value in given.items()}
 
 
 @contextmanager
@@ -157,9 +157,6 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
         papermill.PapermillExecutionError: a cell raised.
         RuntimeError: the kernel died.
     """
-    # jsonschema looks for this checker of addresses, whose grammar takes two seconds to build. No
-    # notebook needs it, and jsonschema does without where it is missing.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
     from adlib.study.kernel import ForkedKernelManager
@@ -189,15 +186,14 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4]) + forkserver.ForkedProcess.cpu_seconds
 
 
-def describe(executed: Path, began: float) -> dict[str, Any]:
-    """Read from an executed notebook: seconds until its first cell began."""
+def startup_seconds(executed: Path, began: float) -> float | None:
+    """Seconds until the first cell of an executed notebook began; None where none did."""
     if not executed.is_file():
-        return {"startup_s": None}
+        return None
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     starts = [c["metadata"].get("papermill", {}).get("start_time") for c in cells]
     first = min(filter(None, starts), default=None)
-    seconds = round(datetime.fromisoformat(first).timestamp() - began, 2) if first else None
-    return {"startup_s": seconds}
+    return round(datetime.fromisoformat(first).timestamp() - began, 2) if first else None
 
 
 def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +235,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "duration_s": round(seconds, 2),
         "cpu_s": round(cpu_seconds(), 2),
-        **describe(partial, began),
+        "startup_s": startup_seconds(partial, began),
         "error": error,
         "transient": transient,
         **code,
@@ -262,12 +258,13 @@ def progress(output: Path) -> str:
     """How many cells of the study are finished and how long the others may take; "" outside of one.
 
     Args:
-        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
     """
     if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
         return ""
     began, cells = map(float, os.environ["ADLIB_STUDY"].split())
     records = output.resolve().parents[2].glob("*/*/*.json")
+    records = [record for record in records if record.name != "record.json"]  # that of a run
     # A file server's clock may lag behind ours, so that even this cell's record looks old.
     finished = max(1, sum(record.stat().st_mtime >= began for record in records))
     left = (time.time() - began) / finished * max(0, cells - finished) / 60
@@ -278,16 +275,17 @@ def report_so_far(output: Path) -> None:
     """Build the report while the study goes on: after the tour, then every few minutes.
 
     Args:
-        output: `<results>/<profile>/<paper>/<notebook>/<cell>.ipynb`.
+        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
     """
     if "ADLIB_STUDY" not in os.environ:
         return
-    results, (profile, _, notebook) = paths.results_root(), output.resolve().parts[-4:-1]
+    results, parts = paths.results_root(), output.resolve().parts
+    profile, notebook = parts[-5], parts[-2]
     index = results / "report" / "index.html"
     old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
     lock = FileLock(results / ".report.lock")
     if (notebook == TOUR or old) and taken(lock):
-        command = [sys.executable, "-m", "adlib", "report", "--profile", profile]
+        command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
         began = time.time()
         try:
             done = subprocess.run(command, check=False)  # it says itself what went wrong

@@ -275,7 +275,6 @@ def become(request: dict, descriptors: list[int]) -> None:
 def serve(libraries: list[str]) -> None:
     """Serve at the address that the environment names."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as in every kernel
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # see adlib.study.execute
     address = Path(os.environ[ADDRESS])
     try:
         server = Server(str(address))

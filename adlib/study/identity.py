@@ -10,7 +10,6 @@ import ast
 import copy
 import hashlib
 import importlib.util
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -20,6 +19,7 @@ from adlib.data import Split
 from adlib.models import training
 from adlib.models.base import Detector
 from adlib.models.training import Budget
+from adlib.study import packs
 
 
 def describe(detector: Detector, split: Split, budget: Budget, seed: int) -> dict[str, object]:
@@ -31,16 +31,11 @@ def describe(detector: Detector, split: Split, budget: Budget, seed: int) -> dic
         "category": split.images.category,
         "images": split.images.fingerprint(),
         "protocol": split.protocol,
-        "split": digest(split.lists()),
+        "split": packs.digest(split.lists()),
         "seed": seed,
         "budget": {k: v for k, v in asdict(budget).items() if k != "snapshots"},
         "code": code_fingerprint(type(detector), training.train, training.score_parts),
     }
-
-
-def digest(content: object) -> str:
-    """Hash of what can be written as JSON, 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_fingerprint(*roots: type | Callable) -> str:

@@ -1,73 +1,128 @@
 """Profiles: which cells a study has and with which settings and budget a method is run in them.
 
-The numbers stand in `profiles.toml`. Nothing here imports torch, so that the engine can plan in
-no time.
+A profile is a file `notebooks/profiles/<name>.toml`; a paper's folder may bring a section of its
+own (see `adlib.study.papers`). Nothing here imports torch, so that the engine can plan in no time.
 """
 
-import difflib
 import json
-import tomllib
+import os
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from adlib.data.sets import ALL, at_hand
 from adlib.host import paths
+from adlib.study import papers as study_papers
+from adlib.study.papers import ALL_SETS as ALL_SETS
+from adlib.study.papers import PROFILES, checked, known
 
-ALL_SETS = "all data sets"  # stands for the data set in rows and tables of several
-CYCLEGAN_SETS = (
-    *(("mvtec_ad", category) for category in ("screw", "wood", "tile", "hazelnut")),
-    *(("brain_mri", "brain"), ("breast_ultrasound", "breast"), ("malaria", "cell")),
-    *(("pcam", "lymph_node"), ("oct", "retina")),
-)
-# Augmentation by data set in the Cycle-GAN authors' code; "hard" elsewhere.
-AUGMENTATION = {"pcam": "light", "malaria": "light", "oct": "flip"}
 BUDGET = ("steps", "batch", "precision", "snapshots")
+# A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
+# its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
+PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
+ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
+# A paper's section: `departs` says why its numbers are not the paper's, `without` names methods
+# that its tables leave out, `sets` has data set -> categories ("*": all), `notebooks` the sets of
+# one notebook. The others are settings, and budgets, of a detector in this paper, of categories
+# shown whole or cut into patches, of a data set and of a method.
+SECTION = {
+    **{"departs": str, "without": list, "sets": dict, "notebooks": dict[str, dict]},
+    **{"object": dict, "texture": dict, "detectors": dict[str, dict]},
+    **{"by_dataset": dict[str, dict], "methods": dict[str, dict]},
+}
 
 
-@cache
-def _file() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+def _files() -> dict[str, Path]:
+    """Profiles of the checkout, and of the folder `ADLIB_PROFILES` where it is set, by name."""
+    folders = [paths.home() / "notebooks" / PROFILES, os.environ.get("ADLIB_PROFILES")]
+    found = (sorted(Path(folder).glob("*.toml")) for folder in folders if folder)
+    return {file.stem: file for files_of_one in found for file in files_of_one}
 
 
 def names() -> list[str]:
     """Names of the profiles."""
-    return [name for name in _file() if name not in ("papers", "methods", "published")]
+    return list(_files())
+
+
+def files(name: str) -> list[Path]:
+    """Files that a profile is read from: its own, and those of the profiles that it extends.
+
+    Raises:
+        ValueError: no profile has this name, or one extends itself.
+    """
+    chain: list[Path] = []
+    while name:
+        if name not in _files():
+            raise ValueError(f"no profile {name!r}; there are {', '.join(names())}")
+        file = _files()[name]
+        if file in chain:
+            raise ValueError(f"{file}: this profile extends itself")
+        chain.append(file)
+        name = study_papers.read_toml(file).get("extends", "")
+    return chain
 
 
 def load(name: str) -> dict[str, Any]:
-    """Give what `profiles.toml` says of a profile. Raises ValueError for an unknown name."""
-    if name not in names():
-        raise ValueError(f"no profile {name!r}; there are {', '.join(names())}")
-    return _file()[name]
+    """Content of a profile: `title`, `about`, `seeds`, `gpu`, and a section for each paper.
+
+    Raises:
+        ValueError: an unknown profile, or a file with an unknown key or a value of another type;
+            the message names the file and the nearest key.
+    """
+    papers = study_papers.read()
+    sources = [*files(name), *(paper.folder / "paper.toml" for paper in papers.values())]
+    return _load(name, tuple((file, file.stat().st_mtime_ns) for file in sources))
 
 
-def datasets_of(paper: str, notebook: str = "*") -> list[str]:
-    """Names of the data sets whose numbers a paper prints, or one of its tables and figures."""
-    named = _file()["papers"][paper]
-    return list(named.get(notebook, named["*"]))
+@lru_cache
+def _load(name: str, _changed: tuple) -> dict[str, Any]:
+    papers, profile = study_papers.read(), {}
+    for file in reversed(files(name)):
+        values = study_papers.read_toml(file)
+        checked(values, PROFILE | ONLY_IN_FILES | dict.fromkeys(papers, dict), str(file))
+        dropped = set(papers) - set(values.get("papers", papers))
+        profile = _merged({k: v for k, v in profile.items() if k not in dropped}, values)
+        for paper in set(papers) & set(values):
+            _check_section(values[paper], papers[paper], f"{file}: {paper}")
+    if "seeds" not in profile:
+        raise ValueError(f"{files(name)[0]}: seeds are missing")
+    for paper in papers.values():
+        if name in paper.profiles:
+            section = paper.profiles[name]
+            _check_section(section, paper, f"{paper.folder / 'paper.toml'}: profiles.{name}")
+            profile[paper.name] = _merged(profile.get(paper.name, {}), section)
+    empty = {key: (get_origin(kind) or kind)() for key, kind in SECTION.items()}
+    shared = {"detectors": profile.get("detectors", {})}
+    sections = {p: empty | _merged(shared, profile[p]) for p in profile if p in papers}
+    return {key: value for key, value in profile.items() if key in PROFILE} | sections
+
+
+def _check_section(section: dict[str, Any], paper: study_papers.Paper, where: str) -> None:
+    checked(section, SECTION | dict.fromkeys(paper.options, Any), where)
+    for method in [*section.get("without", []), *section.get("methods", {})]:
+        known(method, paper.methods, where)
+    detectors = {method["detector"] for method in paper.methods.values()}
+    for detector in section.get("detectors", {}):
+        known(detector, detectors, f"{where}: detectors")
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any], whole: bool = False) -> dict[str, Any]:
+    """Deep merge in which `new` wins. A choice of data is a whole: sets replace sets."""
+    both = {k: v for k, v in old.items() if isinstance(v, dict) and isinstance(new.get(k), dict)}
+    deep = {k: _merged(v, new[k], k == "notebooks") for k, v in both.items() if k != "sets"}
+    return old | new | ({} if whole else deep)
 
 
 def papers(profile: str) -> list[str]:
     """Folders of the papers that a profile has a section for."""
-    return [name for name, value in load(profile).items() if isinstance(value, dict)]
+    return [name for name in load(profile) if name not in PROFILE]
 
 
 def methods(paper: str, profile: str = "") -> list[str]:
     """Names of the methods whose rows a paper's tables get from own runs, or in one profile."""
-    without = load(profile)[paper].get("without", []) if profile else []
-    return [name for name in _file()["methods"][paper] if name not in without]
-
-
-def differs(paper: str, method: str) -> str:
-    """Why a method of ours is not the one that a paper's table means; "" where it is."""
-    return _file()["methods"][paper].get(method, {}).get("differs", "")
-
-
-def published(paper: str) -> dict[str, dict[str, list]]:
-    """Settings of a paper or its authors' code: detector -> setting -> [value, source]."""
-    return _file()["published"].get(paper, {})
+    without = load(profile)[paper]["without"] if profile else []
+    return [name for name in study_papers.load(paper).methods if name not in without]
 
 
 def method(
@@ -75,8 +130,8 @@ def method(
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Detector, settings and budget of a method for a category.
 
-    Later ones win: the CBiGAN paper's image sizes and rotation, the profile's for objects or
-    textures, for the detector, for the data set, the method's own, the profile's for the method.
+    Later ones win: the paper's own settings, the profile's for objects or textures, for the
+    detector, for the data set, the method's own, the profile's for the method.
 
     Args:
         profile: name of the profile.
@@ -87,35 +142,17 @@ def method(
         mode: `object` or `texture`.
 
     Raises:
-        ValueError: unknown profile or method.
+        ValueError: unknown profile, paper or method.
     """
-    section, known = load(profile)[paper], _file()["methods"][paper]
-    if name not in known:
-        near = difflib.get_close_matches(name, known) or known
-        raise ValueError(f"no method {name!r} in {paper}; did you mean {', '.join(near)}?")
-    own = known[name] | section.get("methods", {}).get(name, {})
+    section, source = load(profile)[paper], study_papers.load(paper)
+    known(name, source.methods, paper)
+    own = source.methods[name] | section["methods"].get(name, {})
     detector = own.pop("detector")
     own.pop("differs", None)
-    values = (geometry(category, mode) if paper == "cbigan" else {}) | section.get(mode, {})
-    if detector == "CycleGAN":
-        values |= {"augmentation": AUGMENTATION.get(dataset, "hard")}
-    values |= section["detectors"].get(detector, {})
-    values |= section.get("by_dataset", {}).get(dataset, {}) | own
+    values = source.settings(detector, dataset, category, mode) | section[mode]
+    values |= section["detectors"].get(detector, {}) | section["by_dataset"].get(dataset, {}) | own
     budget = {key: values.pop(key) for key in BUDGET if key in values}
     return detector, values, budget
-
-
-def geometry(category: str, mode: str) -> dict[str, Any]:
-    """Image side, patch side and rotation of the CBiGAN paper (section V-B) for a category."""
-    if mode == "texture":
-        return {"side": 512, "patch": 64, "rotation": (0.0, 45.0)}
-    free = category in (
-        "bottle",
-        "hazelnut",
-        "metal_nut",
-        "screw",
-    )  # orientation says nothing there
-    return {"side": 128, "rotation": (-45.0, 45.0) if free else (0.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +166,7 @@ class Cell:
         dataset: name of the data set.
         category: its category.
         seed: of split and training.
-        after: cells that make the runs this one looks at, so it is better started later.
+        after: cells that make the runs this one reads, so it is better started later.
     """
 
     profile: str
@@ -148,8 +185,8 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """`results/<profile>/<paper>/<notebook>`."""
-        return paths.results_root() / self.profile / self.paper / self.notebook
+        """`results/<profile>/cells/<paper>/<notebook>`, which is not versioned."""
+        return paths.results_root() / self.profile / "cells" / self.paper / self.notebook
 
     def file(self, suffix: str) -> Path:
         """Path of this cell's file with the given ending, for instance `.csv`."""
@@ -160,7 +197,7 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
     """Notebooks of a paper and what their metadata (`metadata.adlib`) say of their grid.
 
     `grid` is `seeds` (every category and seed), `categories` (first seed only) or `once`; `after`
-    names the notebook whose runs it looks at.
+    names the notebook whose runs it reads.
     """
     found = {}
     for file in sorted((paths.home() / "notebooks" / paper).glob("*.ipynb")):
@@ -171,7 +208,7 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
 def sets(profile: str, paper: str, notebook: str = "") -> list[tuple[str, str]]:
     """Data sets and categories of a paper in a profile, or of one notebook, at hand or not."""
     section = load(profile)[paper]
-    chosen = section.get("notebooks", {}).get(notebook, section["sets"])
+    chosen = section["notebooks"].get(notebook, section["sets"])
     return [(s, c) for s, named in chosen.items() for c in (ALL[s] if named == "*" else named)]
 
 
@@ -196,9 +233,9 @@ def cells(profile: str, paper: str | None = None) -> list[Cell]:
             for where in _grid(profile, folder, name, what["grid"]):
                 after = (Cell(profile, folder, first, *where),) if first else ()
                 made.append(Cell(profile, folder, name, *where, after=after))
-    known = {cell.file("") for cell in made}  # a cell waits only for cells that the study has
+    planned = {cell.file("") for cell in made}  # a cell waits only for cells that the study has
     return [
-        replace(cell, after=tuple(c for c in cell.after if c.file("") in known)) for cell in made
+        replace(cell, after=tuple(c for c in cell.after if c.file("") in planned)) for cell in made
     ]
 
 

@@ -7,18 +7,15 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from adlib import data, metrics
-from adlib.host import paths, provenance
+from adlib.host import provenance
 from adlib.host.files import atomic
 from adlib.metrics import thresholds
+from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
-from adlib.study import profiles, runs
+from adlib.study import papers, profiles, runs
+from adlib.study import rows as schema
 from adlib.study.profiles import Cell
-
-COLUMNS = [
-    "paper", "table", "dataset", "category", "method", "metric", "form", "value", "low", "high",
-    "n_normal", "n_abnormal", "seed", "profile", "protocol", "run", "commit", "comparable", "note",
-]  # fmt: skip
 
 
 def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
@@ -29,29 +26,36 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
         method: name in the profile.
         split: images and their parts.
         **changed: settings other than the profile's, for a sweep.
+
+    Raises:
+        ValueError: the profile names no training steps for a detector that needs them.
     """
     images = split.images
     name, settings, budget = profiles.method(
         cell.profile, cell.paper, method, images.name, images.category, images.mode
     )
-    found = runs.get(name, split, Budget(**budget), cell.seed, **settings | changed)
-    found.export(paths.results_root() / cell.profile / "runs")
-    return found
+    if "steps" not in budget and issubclass(REGISTRY[name], Trainable):
+        raise ValueError(f"profile {cell.profile}, {cell.paper}: no steps for {method} ({name})")
+    return _kept(cell, runs.get(name, split, Budget(**budget), cell.seed, **settings | changed))
 
 
-def rescored(found: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
+def rescored(run: runs.Run, cell: Cell, split: data.Split, **changed: object) -> runs.Run:
     """Get the scores of a run's weights under other scoring settings and keep them in `results/`.
 
     See `adlib.study.runs.rescored`.
     """
-    again = runs.rescored(found, split, **changed)
-    again.export(paths.results_root() / cell.profile / "runs")
-    return again
+    return _kept(cell, runs.rescored(run, split, **changed))
 
 
-def label(method: str, found: runs.Run) -> str:
+def _kept(cell: Cell, run: runs.Run) -> runs.Run:
+    """Copy record and scores of a run to where `adlib.study.collect` finds them."""
+    run.export(cell.folder.parents[1] / "runs")
+    return run
+
+
+def label(method: str, run: runs.Run) -> str:
     """Name of a method in a table: with the backbone that its scores come from, if any."""
-    settings = found.record["description"]["settings"]
+    settings = run.record["description"]["settings"]
     # Cycle-GAN names one for the score "features" alone.
     backbone = settings.get("backbone") if settings.get("score", "features") == "features" else ""
     return f"{method} ({backbones.TITLES[backbone]})" if backbone else method
@@ -60,8 +64,9 @@ def label(method: str, found: runs.Run) -> str:
 def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
     """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
     departs = profiles.load(cell.profile)[cell.paper]["departs"]
+    paper = papers.load(cell.paper)
     reasons = [departs] if departs else []
-    wanted = profiles.datasets_of(cell.paper, cell.notebook)
+    wanted = paper.datasets_of(cell.notebook)
     if not wanted:
         reasons.insert(0, "no paper prints this number")
     elif images.name not in wanted:
@@ -69,46 +74,61 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:
         reasons += data.differences(images)
-    return "; ".join(filter(None, [*reasons, images.note, profiles.differs(cell.paper, method)]))
+    differs = paper.methods.get(method, {}).get("differs", "")
+    return "; ".join(filter(None, [*reasons, images.note, differs]))
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """Write a cell's CSV (`COLUMNS`) and give it back as a table.
+    """Write a cell's CSV in the schema of `adlib.study.rows` and give it back as a table.
 
-    What is the same in all rows (paper, table, profile, commit) is filled in here.
+    What is the same in all rows (paper, table, cell, commit) is filled in here. In the table that
+    is given back `method` is the whole label, with the variant, and `name` the method alone.
 
     Args:
         cell: whose CSV.
         rows: each names at least `method`, `metric` and `value`; `dataset`, `category` and `seed`
-            are the cell's where a row names no others.
+            are the cell's where a row names no others. A method may be a pair, name and variant.
 
     Raises:
         ValueError: a column that does not exist, a row without method, metric or value, or two
             rows for one number.
     """
-    table = pd.DataFrame(rows)
-    unknown = sorted(set(table.columns) - set(COLUMNS))
+    table = pd.DataFrame([_split(row) for row in rows])
+    unknown = sorted(set(table.columns) - set(schema.COLUMNS))
     if unknown:
-        raise ValueError(f"no such column: {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+        allowed = ", ".join(schema.COLUMNS)
+        raise ValueError(f"no such column: {', '.join(unknown)}; there are {allowed}")
     lacking = [c for c in ("method", "metric", "value") if c not in table or table[c].isna().any()]
     if lacking:
         raise ValueError(f"rows without {', '.join(lacking)}")
     for name in ("dataset", "category", "seed"):
         own = table[name] if name in table else pd.Series(pd.NA, table.index)
         table[name] = own.where(own.notna(), getattr(cell, name))
-    key = [c for c in ("method", "metric", "form", "dataset", "category", "seed") if c in table]
-    if (twice := table.duplicated(key)).any():
-        raise ValueError(f"two rows for {', '.join(map(str, table.loc[twice, key].iloc[0]))}")
     same = {
         "paper": cell.paper,
         "table": cell.notebook,
-        "profile": cell.profile,
+        "cell": cell.id,
         "commit": provenance.commit()["commit"],
     }
-    table = table.assign(**same).reindex(columns=COLUMNS)
+    table = table.assign(**same).reindex(columns=schema.COLUMNS)
+    texts = [c for c in schema.COLUMNS if c not in schema.FLOATS + schema.INTEGERS]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    table = schema.typed(table, cell.file(".csv"))
+    if (twice := table.duplicated([*schema.KEYS, "seed"])).any():
+        names = ["method", "variant", "metric", "form", "dataset", "category"]
+        texts = filter(None, table.loc[twice, names].iloc[0])
+        raise ValueError(f"two rows for {', '.join(texts)}")
     with atomic(cell.file(".csv")) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-    return table
+    return table.assign(name=table["method"], method=schema.labels(table))
+
+
+def _split(row: dict[str, object]) -> dict[str, object]:
+    """A row with name and variant of its method apart."""
+    if not isinstance(row.get("method"), tuple):
+        return row
+    method, variant = row["method"]
+    return row | {"method": method, "variant": variant}
 
 
 def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
@@ -117,7 +137,7 @@ def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
         figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
 
 
-def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dict[str, object]:
+def metric_row(method: str, run: runs.Run, metric: str, **more: object) -> dict[str, object]:
     """Row of a metric without a threshold of ours: `auroc`, or an oracle metric.
 
     The pair (maximum balanced accuracy, auROC) must keep the bounds that tie the two together.
@@ -125,7 +145,7 @@ def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dic
     Raises:
         ArithmeticError: the bounds are broken, so one of the two is computed wrongly.
     """
-    labels, scores = found.part("test")
+    labels, scores = run.part("test")
     broken = metrics.check_bounds(
         metrics.max_balanced_accuracy(labels, scores), metrics.auroc(labels, scores), 1e-9
     )
@@ -133,12 +153,12 @@ def metric_row(method: str, found: runs.Run, metric: str, **more: object) -> dic
         raise ArithmeticError(f"{method}: {broken}")
     function = getattr(metrics, metric)
     threshold_free = metric in ("auroc", "average_precision")
-    return _row(method, found, metric, "" if threshold_free else "oracle", function) | more
+    return _row(method, run, metric, "" if threshold_free else "oracle", function, **more)
 
 
 def deployable_row(
     method: str,
-    found: runs.Run,
+    run: runs.Run,
     fpr: float = 0.05,
     metric: str = "balanced_accuracy",
     **more: object,
@@ -147,23 +167,24 @@ def deployable_row(
 
     Args:
         method: name in the table.
-        found: the run.
+        run: whose scores.
         fpr: false-positive rate that the threshold has on the validation normals.
         metric: `balanced_accuracy` or `f1`.
         **more: further columns.
     """
-    threshold, function = deployable_threshold(found, fpr), getattr(metrics, f"{metric}_at")
+    threshold, function = deployable_threshold(run, fpr), getattr(metrics, f"{metric}_at")
 
     def at_threshold(labels: object, scores: object) -> float:
         return function(labels, scores, threshold)
 
-    n = int((found.part("validation")[0] == 0).sum())
+    n = int((run.part("validation")[0] == 0).sum())
     note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
-    return _row(method, found, metric, "deployable", at_threshold) | {"note": note} | more
+    facts = {"promise": fpr, "n_held": n, "note": note} | more
+    return _row(method, run, metric, "deployable", at_threshold, **facts)
 
 
 def threshold_rows(
-    method: str, found: runs.Run, threshold: float, **more: object
+    method: str, run: runs.Run, threshold: float, **more: object
 ) -> list[dict[str, object]]:
     """Rows of accuracy, miss rate and false-alarm rate on the test at a threshold set elsewhere."""
 
@@ -172,23 +193,24 @@ def threshold_rows(
 
     rates = ("accuracy", "miss_rate", "false_alarm_rate")
     return [
-        _row(method, found, name, "deployable", at(getattr(metrics, f"{name}_at"))) | more
+        _row(method, run, name, "deployable", at(getattr(metrics, f"{name}_at")), **more)
         for name in rates
     ]
 
 
-def zfn_rows(method: str, found: runs.Run, **more: object) -> list[dict[str, object]]:
+def zfn_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, object]]:
     """Rows at the lowest abnormal score of the validation: the ZFN rule without test labels."""
-    labels, scores = found.part("validation")
+    labels, scores = run.part("validation")
     note = f"Threshold: the lowest score of {labels.sum()} held-out abnormal images."
     threshold = thresholds.lowest_abnormal(scores[labels == 1])
-    return threshold_rows(method, found, threshold, note=note, **more)
+    facts = {"note": note, "n_held": int(labels.sum())}
+    return threshold_rows(method, run, threshold, **facts, **more)
 
 
 def table_rows(
     cell: Cell,
     images: data.ImageSet,
-    found: dict[str, runs.Run],
+    trained: dict[str | tuple[str, str], runs.Run],
     names: Iterable[str],
     deployable: str = "balanced_accuracy",
 ) -> list[dict[str, object]]:
@@ -197,35 +219,45 @@ def table_rows(
     Args:
         cell: where the rows will stand.
         images: what the runs were tested on.
-        found: name in the table to run; what follows a comma in a name is a variant.
+        trained: name in the table to run, or name and variant.
         names: metrics without a threshold of ours, see `metric_row`.
         deployable: metric at the threshold, see `deployable_row`.
     """
     rows = []
-    for method, run in found.items():
-        shared = {"comparable": comparable(cell, images, method.partition(",")[0])}
-        rows += [metric_row(method, run, name, **shared) for name in names]
+    for method, run in trained.items():
+        name = method[0] if isinstance(method, tuple) else method
+        shared = {"comparable": comparable(cell, images, name)}
+        rows += [metric_row(method, run, metric, **shared) for metric in names]
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
 
 
-def oracle_threshold(found: runs.Run) -> float:
+def oracle_threshold(run: runs.Run) -> float:
     """Threshold of the largest balanced accuracy on the test labels."""
-    labels, scores = found.part("test")
+    labels, scores = run.part("test")
     fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     return float(thresholds[1:][(tpr - fpr)[1:].argmax()])  # the first one is infinite: all normal
 
 
-def deployable_threshold(found: runs.Run, fpr: float = 0.05) -> float:
+def deployable_threshold(run: runs.Run, fpr: float = 0.05) -> float:
     """Threshold with false-positive rate `fpr` on the validation normals of a run."""
-    labels, scores = found.part("validation")
+    labels, scores = run.part("validation")
     return metrics.threshold_at_fpr(scores[labels == 0], fpr)
 
 
 def _row(
-    method: str, found: runs.Run, metric: str, form: str, function: Callable[..., float]
+    method: str | tuple[str, str],
+    run: runs.Run,
+    metric: str,
+    form: str,
+    function: Callable[..., float],
+    /,
+    **more: object,
 ) -> dict[str, object]:
-    labels, scores = found.part("test")
+    labels, scores = run.part("test")
+    if run.other_code:
+        made = f"Made by other code, at {run.record['commit'][:10]}."
+        more["note"] = f"{more.get('note', '')} {made}".strip()
     low, high = metrics.bootstrap_interval(labels, scores, function)
     return {
         "method": method,
@@ -236,6 +268,7 @@ def _row(
         "high": high,
         "n_normal": int((labels == 0).sum()),
         "n_abnormal": int((labels == 1).sum()),
-        "protocol": found.record["description"]["protocol"],
-        "run": found.key,
+        "protocol": run.record["description"]["protocol"],
+        "run": run.key,
+        **more,
     }

@@ -1,6 +1,5 @@
 """Published values beside ours: which rows belong together, and the rule of the verdict."""
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +7,9 @@ import pandas as pd
 
 from adlib.data import sets
 from adlib.metrics import check_bounds
-from adlib.study.summary import COUNT, DONE, GROUPS, Study
+from adlib.study.collect import DONE
+from adlib.study.papers import ORIGINS
+from adlib.study.summary import COUNT, Study
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -29,86 +30,28 @@ RULE = {
     "study or of the profile, or its cell failed or was not finished.",
 }
 
-PAPERS = {
-    "CBiGAN": "cbigan",
-    "Cycle-GAN AD": "cyclegan",
-    "Noisy-AnoGAN": "noisy_anogan",
-    "GANomaly": "ganomaly",
-}
-DATASETS = {
-    "MVTec AD": "mvtec_ad",
-    "MNIST": "mnist",
-    "IR-MNIST": "ir_mnist",
-    "CIFAR-10": "cifar10",
-    "Caltech-256": "caltech256",
-    "MVTec AD (pooled)": "mvtec_ad",
-    "breast": "breast_ultrasound",
-}
-CATEGORIES = {("all data sets", "mean"): "mean_overall"}
-# The papers' names of methods, metrics and tables where they are not ours.
-METHODS = {"EGBAD (Zenati et al.)": "EGBAD"}
-METRICS = {
-    "f1": "best_f1",  # printed without a rule for the threshold, so beside the oracle
-    "accuracy_percent": "best_accuracy",
-    "zfn_accuracy_percent": "zfn_accuracy",
-}
-PERCENT = ("accuracy_percent", "zfn_accuracy_percent")  # here shares of 1
-TABLES = {
-    ("ganomaly", "Table 4 (arXiv v1)"): "table_runtime",
-    ("ganomaly", "MVTec AD leaderboard"): "table_mvtec",
-    ("cyclegan", "abstract (first arXiv version)"): "table_accuracy_zfn",
-    ("cyclegan", "abstract (journal version)"): "table_accuracy_zfn",
-    ("cyclegan", "derived split"): "table_accuracy_zfn",
-}
-NO_TARGETS = {  # words in a published row's note: why its value is no target
-    "quoted by the paper": "the paper quotes its value from another work, not from an own run",
-    "which code and split gave it is not said": "a leaderboard does not say what gave its value",
-    "another implementation": "the value is another implementation's",
-}
 _JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
 _OURS = [
     *("low", "high", "seeds", "comparable", "runs", "categories"),
     *("protocol", "n_normal", "n_abnormal"),
 ]
-_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 
 
 def published(study: Study) -> pd.DataFrame:
-    """The papers' rows under our names, beside the names as printed (``paper_title``, ...).
+    """The papers' rows with numbers in `value`, and four columns more.
 
-    "Table II" of a paper belongs to the notebook of that paper called ``table2_...``, or to the one
-    that `TABLES` names; a table that no notebook makes keeps its own name. Values are numbers,
-    ``printed`` is the text, ``half_unit`` half a unit of its last place.
+    `paper_title` and `table_title` are the names of paper and table as printed, `printed` is the
+    text of the value and `half_unit` half a unit of its last place.
     """
-    rows = study.published.copy()
-    in_percent = rows["metric"].isin(PERCENT)
-    rows.loc[in_percent, "value"] = rows.loc[in_percent, "value"].map(_share)
-    rows = rows.assign(paper_title=rows["paper"], table_title=rows["table"], printed=rows["value"])
-    rows["paper"] = [PAPERS.get(title.split(" (")[0], title) for title in rows["paper"]]
-    notebooks = {(cell.paper, cell.notebook.split("_")[0]): cell.notebook for cell in study.cells}
-    rows["table"] = [
-        TABLES.get((paper, title)) or notebooks.get((paper, _short(title)), title)
-        for paper, title in zip(rows["paper"], rows["table"], strict=True)
-    ]
-    rows["dataset"] = [DATASETS.get(title, title) for title in rows["dataset"]]
-    # "digit 3 anomalous" is our category "3"
-    named = r"^(?:digit )?(\w+) anomalous$"
-    rows["category"] = rows["category"].str.replace(named, r"\1", regex=True)
-    rows["category"] = [
-        CATEGORIES.get(pair, pair[1])
-        for pair in zip(rows["dataset"], rows["category"], strict=True)
-    ]
-    rows["method"] = rows["method"].replace(METHODS)
-    rows["metric"] = rows["metric"].str.replace("anomalous", "abnormal").replace(METRICS)
-    rows["half_unit"] = [half_unit(text) for text in rows["printed"]]
-    rows["value"] = rows["value"].astype(float)
-    # Lists made of no row have no type, and a join wants text.
-    return rows.astype(dict.fromkeys(_JOIN, str))
-
-
-def _share(percent: str) -> str:
-    """Write a percentage as a share of 1 with the same digits: 0.854 for "85.4"."""
-    return f"{float(percent) / 100:.{len(percent.partition('.')[2]) + 2}f}"
+    rows = study.published
+    titles = {paper.name: paper.title for paper in study.papers.values()}
+    return rows.assign(
+        paper_title=rows["paper"].map(titles),
+        table_title=rows["printed_as"].str.split("; ").str[0],
+        printed=rows["value"],
+        half_unit=[half_unit(text) for text in rows["value"]],
+        value=rows["value"].astype(float),
+    )
 
 
 def half_unit(printed: str) -> float:
@@ -125,8 +68,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
         published rows apart and is the same in every profile.
     """
     ours = study.summary
-    ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")].copy()
-    ours["metric"] = ours["metric"].str.replace("anomalous", "abnormal")
+    ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")]
     ours = ours[[*_JOIN, "value", *_OURS]]
     rows = published(study).merge(
         ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
@@ -134,14 +76,17 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     rows["difference"] = rows["ours"] - rows["value"]
     rows["doubt"] = _doubts(study, rows)
     lost = {
-        (cell.paper, cell.notebook, cell.parameters["dataset"], cell.parameters["category"]): cell
-        for cell in study.cells
-        if cell.profile == profile and cell.status != DONE
+        (one.cell.paper, one.cell.notebook, one.cell.dataset, one.cell.category): one
+        for one in study.executions
+        if one.cell.profile == profile and one.status != DONE
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
-    judged = [_verdict(row, lost, methods, at_hand) for row in rows.itertuples()]
-    rows["verdict"], rows["reason"] = zip(*judged, strict=True) if judged else ([], [])
+    decided = [
+        _verdict(row, study.groups(row.paper, row.dataset), lost, methods, at_hand)
+        for row in rows.itertuples()
+    ]
+    rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
     # our methods first, in the order of our tables
     order = {method: place for place, method in enumerate(dict.fromkeys(study.rows["method"]))}
     place = rows["method"].map(lambda method: order.get(method, len(order)))
@@ -159,7 +104,7 @@ def bounds_of_published(study: Study) -> tuple[pd.DataFrame, int]:
     """
     keys = ["paper_title", "paper", "dataset", "category", "method"]
     rows = published(study)
-    kept = [*keys, "value", "printed", "half_unit", "note"]
+    kept = [*keys, "value", "printed", "half_unit", "origin", "note"]
     balanced = rows.loc[rows["metric"] == "max_balanced_accuracy", kept]
     area = rows.loc[rows["metric"] == "auroc", kept]
     pairs = balanced.merge(area, on=keys, how="left", suffixes=("", "_auroc"))
@@ -191,18 +136,7 @@ def bounds_of_ours(study: Study) -> tuple[list[str], int]:
 def _at_hand(study: Study) -> Callable[[str, str], bool]:
     """Tell whether a category's images are there: seen in a result or under the data root."""
     seen = set(zip(study.rows["dataset"], study.rows["category"], strict=True))
-
-    def at_hand(dataset: str, category: str) -> bool:
-        behind = GROUPS.get(dataset, {}).get(category, (category,))
-        return all((dataset, c) in seen or sets.at_hand(dataset, c) for c in behind)
-
-    return at_hand
-
-
-def _short(title: str) -> str:
-    """Make `table2` of "Table II" and of "Table 2 (arXiv v1)"."""
-    found = re.match(r"(Table|Figure) (\w+)", title)
-    return found[1].lower() + _ROMAN.get(found[2], found[2]) if found else title
+    return lambda dataset, name: (dataset, name) in seen or sets.at_hand(dataset, name)
 
 
 def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
@@ -217,15 +151,16 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     for row in rows.itertuples():
         why = impossible.get((row.paper, row.dataset, row.category, row.method, row.metric))
         reasons = [f"no scores give the published values: {why}"] if why else []
-        reasons += [reason for words, reason in NO_TARGETS.items() if words in row.note]
+        reasons += filter(None, [ORIGINS[row.origin]])
         doubts.append("; ".join(reasons))
     return doubts
 
 
-def _verdict(row, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
+    averaged = groups.get(row.category, [row.category])
     if np.isfinite(row.ours):
-        wanted = len(GROUPS.get(row.dataset, {}).get(row.category, "1"))
+        wanted = len(averaged)
         reasons = [reason for reason in (row.comparable, row.doubt) if reason]
         if row.categories < wanted:
             reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
@@ -240,11 +175,11 @@ def _verdict(row, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, st
         if met and high - low > 0.2:
             remarks.append("the interval is wide, so this says little")
         return (REPRODUCED if met else NOT_REPRODUCED), "; ".join(remarks)
-    known = methods.get((row.paper, row.table))
-    if known and row.method not in known:
+    run = methods.get((row.paper, row.table))
+    if run and row.method not in run:
         return NOT_RUN, "not run for this table"
-    if cell := lost.get((row.paper, row.table, row.dataset, row.category)):
-        return NOT_RUN, f"{cell.name} failed" if cell.failed else f"{cell.name} was not finished"
-    if not at_hand(row.dataset, row.category):
+    if one := lost.get((row.paper, row.table, row.dataset, row.category)):
+        return NOT_RUN, f"{one.cell.id} failed" if one.failed else f"{one.cell.id} was not finished"
+    if not all(at_hand(row.dataset, category) for category in averaged):
         return NO_DATA, ""
-    return NOT_RUN, "not in this profile" if known else "no notebook has made this table"
+    return NOT_RUN, "not in this profile" if run else "no notebook has made this table"

@@ -17,23 +17,33 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[2]
 NOTEBOOK = "ganomaly/table1_mnist"
 CATEGORIES = "0123"
-PROFILE = f"""
-[methods.ganomaly]
-"GANomaly" = {{detector = "GANomaly"}}
-[papers.ganomaly]
+PAPER = """
+title = "GANomaly"
+[datasets]
 "*" = ["mnist"]
-[growth]
+[methods.GANomaly]
+detector = "GANomaly"
+[options]
+pooled = "methods that also run on the pooled split"
+search_images = "test images of either label whose latent codes are searched"
+"""
+PROFILE = f"""
 title = "Growth"
 about = "One table of one paper."
 seeds = [0]
-[growth.ganomaly]
+[ganomaly]
 departs = "a measurement of speed"
 pooled = []
 search_images = 4
-sets = {{digits = {list(CATEGORIES)}}}
-object = {{side = 32, channels = 1}}
-[growth.ganomaly.detectors]
-GANomaly = {{width = 16, steps = 400, batch = 32}}
+[ganomaly.sets]
+digits = {list(CATEGORIES)}
+[ganomaly.object]
+side = 32
+channels = 1
+[ganomaly.detectors.GANomaly]
+width = 16
+steps = 400
+batch = 32
 """
 SETTINGS = [(1, 1), (2, 1), (4, 1), (4, 2)]  # categories, workers
 
@@ -45,7 +55,10 @@ def project(folder: Path) -> Path:
     target = folder / "notebooks" / f"{NOTEBOOK}.ipynb"
     target.parent.mkdir(parents=True)
     shutil.copy(HOME / "notebooks" / f"{NOTEBOOK}.ipynb", target)
-    (folder / "adlib" / "profiles.toml").write_text(PROFILE, encoding="utf-8")
+    (target.parent / "paper.toml").write_text(PAPER, encoding="utf-8")
+    profile = folder / "notebooks" / "profiles" / "growth.toml"
+    profile.parent.mkdir()
+    profile.write_text(PROFILE, encoding="utf-8")
     return folder
 
 

@@ -80,14 +80,15 @@ def main(arguments: list[str] | None = None) -> None:
     default = os.environ.get("PROFILE", "quick")  # `make bench PROFILE=cpu`
     parser.add_argument("profile", nargs="?", default=default)
     profile = parser.parse_args(arguments).profile
-    folder = paths.results_root() / profile
+    folder = paths.results_root() / profile / "cells"
     cells = [read(path) for path in sorted(folder.glob("*/*/[!.]*.ipynb"))]
     if not cells:
         sys.exit(f"no executed notebook in {folder}: run `make study PROFILE={profile}` first")
     cpu = sum(cell.cpu for cell in cells)
     total, start = sum(cell.seconds for cell in cells), sum(cell.start for cell in cells)
     lasted, idle = wall(cells)
-    records = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "runs").glob("*.json")]
+    files = folder.glob("runs/*/record.json")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     peaks = [r["peak_memory_mb"]["host"] for r in records if "peak_memory_mb" in r]
     peak = f"{max(peaks):8.0f} MB in {len(peaks)} runs" if peaks else "       - no run"
     kept = "met" if start <= LIMIT * total else "MISSED"

@@ -15,7 +15,8 @@ from detectors import SMALL
 from adlib import data, metrics, models, plots
 from adlib.host import paths
 from adlib.models.training import Budget
-from adlib.study import audit, results, runs
+from adlib.study import audit, runs
+from adlib.study import rows as schema
 
 CLASSES = np.arange(0, 60), np.arange(60, 100)
 LABELS = np.repeat([0, 1], [60, 40])
@@ -244,18 +245,18 @@ def test_the_ledger_says_what_one_training_cannot():
     ledger, honest = audit.Ledger(), scored(shift=0.5)
     run, side = made_run(honest), audit.measured(metrics.auroc, honest)
 
-    def add(trap, shift, about="X, auROC"):
+    def add(trap, shift, method="X"):
         better = scored(shift=shift)
         trained = audit.measured(metrics.auroc, better)
         other = made_run(better, key=trap)
-        ledger.add(audit.TRAININGS, trap, about, run, trained, side, other=other)
+        ledger.add(audit.TRAININGS, trap, method, "auROC", run, trained, side, other=other)
 
     add("little", 1.0)
     assert ledger.between_seeds() == (-np.inf, np.inf) and not ledger.table().told.any()
-    add(audit.CONTROL, 0.7, "X (1), auROC")
-    add(audit.CONTROL, 0.6, "X (2), auROC")
+    add(audit.CONTROL, 0.7, "X (1)")
+    add(audit.CONTROL, 0.6, "X (2)")
     add("much", 4.0)
-    ledger.add(audit.THRESHOLDS, "same", "X, auROC", run, side, side, "Known.")
+    ledger.add(audit.THRESHOLDS, "same", "X", "auROC", run, side, side, "Known.")
     table = ledger.table().set_index("label")
     assert table.kind.tolist() == [audit.THRESHOLDS, *[audit.TRAININGS] * 4]
     assert table.points[1:].is_monotonic_decreasing and table.index[1] == "much: X, auROC"
@@ -267,22 +268,24 @@ def test_the_ledger_says_what_one_training_cannot():
     assert np.isnan(table.seed_high["same: X, auROC"])
     with pytest.raises(ValueError, match="runs a and b were scored on different images"):
         elsewhere = made_run(honest, key="b", labels=LABELS[::-1])
-        ledger.add(audit.TRAININGS, "t", "X", run, side, side, other=elsewhere)
+        ledger.add(audit.TRAININGS, "t", "X", "auROC", run, side, side, other=elsewhere)
 
 
 def test_rows_of_the_ledger():
     """Would catch rows that cannot be written, points that are no difference, a run mistaken."""
     ledger, run = audit.Ledger(), made_run(scored())
     sides = [audit.measured(metrics.auroc, scored(shift=shift)) for shift in (2.0, 1.0)]
-    ledger.add(audit.SCORES, "t", "X, auROC", run, *sides, "Known.", other=made_run(scored(), "b"))
+    other = made_run(scored(), "b")
+    ledger.add(audit.SCORES, "t", "X", "auROC", run, *sides, "Known.", other=other)
     rows = pd.DataFrame(ledger.rows(comparable="no paper"))
-    assert set(rows) <= set(results.COLUMNS)
+    assert set(rows) <= set(schema.COLUMNS)
     value = rows.set_index("metric").value
     points = 100 * (value["with_trap"] - value["without_trap"])
     assert value["difference_points"] == pytest.approx(points) and points > 0
     assert rows.run.tolist() == ["b", "a", "b"]
     assert (rows.n_normal == 60).all() and (rows.n_abnormal == 40).all()
-    assert rows.note.unique().tolist() == ["Known. Here: raises the number."]
+    assert rows.note.unique().tolist() == ["Known."]
+    assert rows.reading.unique().tolist() == ["raises the number"]
 
 
 def test_the_picture_groups_and_fills():

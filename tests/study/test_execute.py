@@ -247,14 +247,16 @@ def test_gpu_slot_of_a_dead_process_is_free(slots, tmp_path):
 
 
 def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
-    """Would catch records of an earlier study counted, and a time that ignores those left."""
-    output = tmp_path / "quick" / "cbigan" / "table9" / "a-b-s0.ipynb"
+    """Would catch records of runs or an earlier study counted, and cells left ignored."""
+    output = tmp_path / "quick" / "cells" / "cbigan" / "table9" / "a-b-s0.ipynb"
     output.parent.mkdir(parents=True)
     assert execute.progress(output) == ""
     monkeypatch.setenv("ADLIB_STUDY", "1000 6")
     monkeypatch.setattr(execute.time, "time", lambda: 1240.0)
-    for name, changed in {"a-b-s0": 1100, "a-b-s1": 1240, "old": 999}.items():
-        record = output.with_name(f"{name}.json")
+    run = "../../runs/key/record"
+    for name, changed in {"a-b-s0": 1100, "a-b-s1": 1240, "old": 999, run: 1100}.items():
+        record = output.parent / f"{name}.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
         record.touch()
         os.utime(record, (changed, changed))
     assert execute.progress(output) == "  [2 of 6, about 8 min left]"
@@ -270,7 +272,7 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(execute.subprocess, "run", build)
     tour, other = (
-        execute.paths.results_root() / "quick" / "beyond" / name / "a-b-s0.ipynb"
+        execute.paths.results_root() / "quick" / "cells" / "beyond" / name / "a-b-s0.ipynb"
         for name in (execute.TOUR, "audit")
     )
     index = execute.paths.results_root() / "report" / "index.html"
@@ -287,7 +289,7 @@ def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
     status = 1
     execute.report_so_far(other)
     assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
-    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick"]
+    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick", "--collect"]
     assert built == [wanted, wanted]
     with FileLock(execute.paths.results_root() / ".report.lock"):
         execute.report_so_far(other)

@@ -1,10 +1,6 @@
-"""Profiles, cells and what a cell writes."""
+"""Profiles and cells."""
 
-import pandas as pd
 import pytest
-from data_trees import mvtec_tree
-from matplotlib import pyplot as plt
-from PIL import Image
 
 from adlib import data, models
 from adlib.data import sets
@@ -18,7 +14,9 @@ CELL = Cell("smoke", "cbigan", "table2_balanced_accuracy", "synthetic", "object"
 
 def test_unknown_names_are_errors():
     """Would catch a mistyped profile or method that runs something else."""
-    with pytest.raises(ValueError, match="no profile 'quik'; there are smoke, quick, cpu, paper"):
+    with pytest.raises(
+        ValueError, match="no profile 'quik'; there are cpu, gpu, paper, quick, smoke"
+    ):
         profiles.load("quik")
     with pytest.raises(ValueError, match="did you mean CBiGAN"):
         profiles.method("quick", "cbigan", "CBiGAM", "elpv", "mono", "object")
@@ -26,7 +24,7 @@ def test_unknown_names_are_errors():
 
 @pytest.mark.parametrize("profile", profiles.names())
 def test_every_method_of_every_profile_can_be_built(profile):
-    """Would catch a setting or a size in profiles.toml that no detector takes."""
+    """Would catch a setting or a size in a profile that no detector takes, and missing steps."""
     for paper in profiles.papers(profile):
         shown = {(d, c, data.info(d).modes[c]) for d, c in profiles.all_sets(profile, paper)}
         for method in profiles.methods(paper):
@@ -34,6 +32,91 @@ def test_every_method_of_every_profile_can_be_built(profile):
                 name, settings, budget = profiles.method(profile, paper, method, *where)
                 models.REGISTRY[name].Settings(**settings)  # networks of the paper's size take long
                 Budget(**budget)
+                assert ("steps" in budget) == issubclass(models.REGISTRY[name], models.Trainable)
+
+
+PROFILE = """
+title = "Toy"
+about = "A toy."
+seeds = [0]
+[detectors.GANomaly]
+steps = 5
+[ganomaly]
+search_images = 3
+[ganomaly.sets]
+mnist = "*"
+[ganomaly.notebooks.table1_mnist]
+mnist = ["1"]
+[ganomaly.detectors.GANomaly]
+width = 8
+"""
+MORE = """
+extends = "toy"
+title = "More"
+[ganomaly.sets]
+digits = ["0"]
+[ganomaly.notebooks.table1_mnist]
+[ganomaly.detectors.GANomaly]
+batch = 4
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes profiles into a folder that the study looks into."""
+    monkeypatch.setenv("ADLIB_PROFILES", str(tmp_path))
+    return lambda name, text: (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+
+
+def test_a_profile_extends_another(write):
+    """Would catch settings that are lost on the way, and a choice of data that is only added to."""
+    write("toy", PROFILE)
+    write("more", MORE)
+    _, settings, budget = profiles.method("more", "ganomaly", "GANomaly", "digits", "0", "object")
+    assert settings == {"width": 8} and budget == {"steps": 5, "batch": 4}
+    assert profiles.load("more")["title"] == "More" and profiles.load("more")["seeds"] == [0]
+    assert profiles.sets("more", "ganomaly") == [("digits", "0")]
+    assert profiles.sets("more", "ganomaly", "table1_mnist") == []
+    assert [file.name for file in profiles.files("more")] == ["more.toml", "toy.toml"]
+    write("toy", f"extends = 'more'{PROFILE}")
+    with pytest.raises(ValueError, match="extends itself"):
+        profiles.load("more")
+
+
+def test_a_profile_keeps_the_papers_that_it_names(write):
+    """Would catch days of cells that a profile of an hour takes from the one that it extends."""
+    assert profiles.papers("gpu") == ["ganomaly"]
+    assert {cell.notebook for cell in profiles.cells("gpu")} <= {"table1_mnist"}
+    paper = profiles.method("paper", "ganomaly", "GANomaly", "mnist", "3", "object")
+    name, settings, budget = profiles.method("gpu", "ganomaly", "GANomaly", "mnist", "3", "object")
+    assert (name, settings) == paper[:2] and budget == paper[2] | {"precision": "bfloat16"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("about", "abuot"), "toy.toml: no 'abuot'; did you mean about"),
+        (("[ganomaly]", "[ganomali]"), "toy.toml: no 'ganomali'; did you mean ganomaly"),
+        (("search_images", "serach_images"), "ganomaly: no 'serach_images'; did you mean search"),
+        (("search_images = 3", 'without = ["EGBED"]'), "no 'EGBED'; did you mean EGBAD"),
+        (("search_images = 3", 'without = "EGBAD"'), "without = 'EGBAD' is no list"),
+        (("seeds = [0]", "seeds = 0"), "toy.toml: seeds = 0 is no list"),
+    ],
+)
+def test_a_mistake_in_a_profile_names_its_file(write, change, message):
+    """Would catch a mistyped key that is passed over in silence."""
+    write("toy", PROFILE.replace(*change, 1))
+    with pytest.raises(ValueError, match=message):
+        profiles.load("toy")
+
+
+def test_forgotten_steps_are_an_error(write):
+    """Would catch a GAN that is trained for one step because its profile names none."""
+    write("toy", PROFILE.replace("steps = 5", "batch = 5"))
+    split = data.one_class(data.load("synthetic", "object"), seed=0)
+    cell = Cell("toy", "ganomaly", "table_mvtec", "synthetic", "object", 0)
+    with pytest.raises(ValueError, match="profile toy, ganomaly: no steps for GANomaly"):
+        results.run(cell, "GANomaly", split)
 
 
 def test_paper_profile_has_the_papers_sizes():
@@ -114,73 +197,4 @@ def test_names_of_files_are_safe():
     """Would catch a category that is a path, or holds characters that Windows refuses."""
     cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
     assert cell.id == "folder-C__a_b_c-s3"
-    assert cell.file(".csv").parent == paths.results_root() / "quick" / "beyond" / "x"
-
-
-def test_rows_are_checked_and_filled_in():
-    """Would catch a mistyped column, a row without value, and a CSV without its origin."""
-    with pytest.raises(ValueError, match="no such column: valeu; there are paper"):
-        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "valeu": 1}])
-    with pytest.raises(ValueError, match="rows without value"):
-        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": float("nan")}])
-    with pytest.raises(ValueError, match="two rows for A, auroc"):
-        results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 1}] * 2)
-    assert not CELL.file(".csv").exists()
-    results.write_rows(CELL, [{"method": "A", "metric": "auroc", "value": 0.5}])
-    (row,) = pd.read_csv(CELL.file(".csv")).to_dict("records")
-    assert list(row) == results.COLUMNS
-    filled = (row["paper"], row["category"], row["seed"], row["profile"])
-    assert filled == ("cbigan", "object", 0, "smoke")
-    own = {"method": "A", "metric": "auroc", "value": 0.5, "dataset": "elpv", "seed": 2}
-    table = results.write_rows(CELL, [own, {"method": "A", "metric": "auroc", "value": 0.5}])
-    assert table[["dataset", "category", "seed"]].to_numpy().tolist() == [
-        ["elpv", "object", 2], [CELL.dataset, "object", 0],
-    ]  # fmt: skip
-
-
-def test_pictures_carry_their_caption():
-    """Would catch a caption that is lost between notebook and report."""
-    figure, _ = plt.subplots(figsize=(1, 1))
-    results.save_picture(CELL, figure, "p", "What it shows.")
-    with Image.open(CELL.file("__p.png")) as image:
-        assert image.text["Description"] == "What it shows."
-
-
-def test_rows_of_a_run():
-    """Would catch a deployable number that looks at test labels."""
-    split = data.one_class(data.load("synthetic", "object"), seed=0)
-    run = results.run(CELL, "AE-L2", split)
-    oracle = results.metric_row("AE-L2", run, "max_balanced_accuracy")
-    deployable = results.deployable_row("AE-L2", run)
-    assert (oracle["form"], deployable["form"]) == ("oracle", "deployable")
-    assert oracle["value"] >= deployable["value"]
-    assert oracle["low"] <= oracle["value"] <= oracle["high"]
-    f1 = results.deployable_row("AE-L2", run, metric="f1")
-    assert (f1["metric"], f1["form"]) == ("f1", "deployable")
-    assert f1["value"] <= results.metric_row("AE-L2", run, "best_f1")["value"]
-    labels, scores = run.part("validation")
-    assert (labels == 0).all()
-    assert (scores >= results.deployable_threshold(run, fpr=0.0)).sum() == 0
-    labels, scores = run.part("test")
-    above = scores >= results.oracle_threshold(run)
-    balanced = (above[labels == 1].mean() + 1 - above[labels == 0].mean()) / 2
-    assert balanced == pytest.approx(oracle["value"])
-    record = paths.results_root() / "smoke" / "runs" / f"{run.key}.json"
-    assert record.is_file()
-
-
-def test_reasons_against_a_comparison():
-    """Would catch numbers of other data, counts or budgets set against the paper's."""
-    images = data.load("synthetic", "object")
-    reason = results.comparable(CELL, images)
-    assert reason.startswith("synthetic instead of MVTec AD; generated images")
-
-
-def test_a_smaller_copy_is_not_the_papers_data(tmp_path, monkeypatch):
-    """Would catch MVTec AD with other counts or another resolution taken for the paper's."""
-    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
-    mvtec_tree(tmp_path / "mvtec_ad" / "screw")
-    cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", "screw", 0)
-    reason = results.comparable(cell, data.load("mvtec_ad", "screw"))
-    assert "train normal images" in reason and "instead of 320" in reason
-    assert "px instead of 1024 px" in reason
+    assert cell.file(".csv").parent == paths.results_root() / "quick" / "cells" / "beyond" / "x"

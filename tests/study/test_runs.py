@@ -10,7 +10,7 @@ import pytest
 from adlib import data, models
 from adlib.host import paths
 from adlib.models.training import Budget, TrainingDivergedError
-from adlib.study import identity, runs
+from adlib.study import identity, packs, runs
 from adlib.study.runs import RunError
 
 SETTINGS = {"side": 32, "channels": 1, "width": 2}
@@ -74,7 +74,7 @@ def test_another_description_is_another_run(split, monkeypatch):
     """Would catch a setting, seed, split, budget or changed code that the hash does not see."""
     base = identity.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0)
     other = data.one_class(split.images, seed=1)
-    assert identity.digest(base) == identity.digest(json.loads(json.dumps(base)))
+    assert packs.digest(base) == packs.digest(json.loads(json.dumps(base)))
     changed = [
         identity.describe(models.build("CBiGAN", **SETTINGS, alpha=0.5), split, BUDGET, 0),
         identity.describe(models.build("CBiGAN", **SETTINGS), other, BUDGET, 0),
@@ -83,7 +83,7 @@ def test_another_description_is_another_run(split, monkeypatch):
     ]
     monkeypatch.setattr(identity, "code_fingerprint", lambda *_: "other code")
     changed.append(identity.describe(models.build("CBiGAN", **SETTINGS), split, BUDGET, 0))
-    assert len({identity.digest(d) for d in (base, *changed)}) == 6
+    assert len({packs.digest(d) for d in (base, *changed)}) == 6
 
 
 def test_changed_files_are_refused(split):
@@ -166,5 +166,6 @@ def test_export_leaves_record_and_scores(split, tmp_path):
     """Would catch results that cannot be traced to a run."""
     run = ask(split)
     run.export(tmp_path / "results")
-    assert json.loads((tmp_path / "results" / f"{run.key}.json").read_text()) == run.record
-    assert (tmp_path / "results" / f"{run.key}_scores.csv.gz").is_file()
+    kept = tmp_path / "results" / run.key
+    assert json.loads((kept / "record.json").read_text()) == run.record
+    assert (kept / "scores.csv").read_bytes() == (run.folder / "scores.csv").read_bytes()

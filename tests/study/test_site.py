@@ -10,11 +10,11 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from report_tree import notebook, publish, run
+from report_tree import cell, notebook, publish, read, row, run, sources
 
 from adlib.cli import main
 from adlib.host.paths import home
-from adlib.study import summary, verdicts
+from adlib.study import verdicts
 from adlib.study.site import findings, notebooks
 from adlib.study.site.pages import build
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("no_data")
 @pytest.fixture(scope="module")
 def site(made):
     """The report, to look at."""
-    return build(made, made / "no-notebooks").parent
+    return build(made, sources(made)).parent
 
 
 class Page(HTMLParser):
@@ -78,7 +78,7 @@ def test_every_cell_and_table_has_its_page(site, made):
     assert {p.name for p in (site / "cbigan").iterdir()} == {
         "table1_z.html", "table2_x.html", "table3_y.html"
     }  # fmt: skip
-    executed = list(made.glob("study/cbigan/*/*.ipynb"))
+    executed = list(made.glob("study/cells/cbigan/*/*.ipynb"))
     assert len(list((site / "notebooks" / "study").rglob("*.html"))) == len(executed)
     index = (site / "index.html").read_text(encoding="utf-8")
     assert "1 cell failed" in index
@@ -95,8 +95,8 @@ def test_a_failed_cell_shows_no_stale_number(site):
 
 def test_an_unfinished_cell_shows_no_number(tree, tmp_path):
     """Catches rows and pictures of a study that was killed before it wrote the cell's record."""
-    (tree / "study/cbigan/table2_x/mvtec_ad-bottle-s0.json").unlink()
-    site = build(tree, tmp_path).parent
+    cell(tree, [row("CBiGAN", 0.9)], category="bottle", status="unfinished")
+    site = build(tree, sources(tree)).parent
     page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
     assert "unfinished" in page and "0.900" not in page
     assert "mvtec_ad-bottle-s0__examples.png" not in page
@@ -108,9 +108,7 @@ def test_an_unfinished_cell_shows_no_number(tree, tmp_path):
 def test_run_records_that_no_row_names_stay_out(tree, tmp_path):
     """Catches devices and files of earlier settings in the report of the present ones."""
     run(tree, "r0", processor="Another CPU")
-    (tree / "study/runs/r9.json").write_text("not even JSON", encoding="utf-8")
-    site = build(tree, tmp_path).parent
-    assert {p.name for p in site.glob("files/study/runs/*")} == {"r1.json", "r1_scores.csv.gz"}
+    site = build(tree, sources(tree)).parent
     index = (site / "index.html").read_text(encoding="utf-8")
     assert "Some CPU" in index and "Another CPU" not in index
 
@@ -118,7 +116,7 @@ def test_run_records_that_no_row_names_stay_out(tree, tmp_path):
 def test_a_profile_without_counterpart_has_one_sentence(tree, tmp_path):
     """Catches a row of zeros, and a list of facts that ends in a colon and a full stop."""
     publish(tree, ("screw", "CBiGAN", "0.75"))
-    text = build(tree, tmp_path).read_text(encoding="utf-8")
+    text = build(tree, sources(tree)).read_text(encoding="utf-8")
     assert "No number of profile other stands beside a published one." in text
     assert "<td>other</td>" not in text and "<td>study</td>" in text
     assert "Facts about the data" not in text
@@ -126,7 +124,7 @@ def test_a_profile_without_counterpart_has_one_sentence(tree, tmp_path):
 
 def test_the_front_page_says_what_holds_and_what_does_not(site, made):
     """Catches a block or a finding that is computed and then lost in the template."""
-    study = summary.read(made)
+    study = read(made)
     found = findings.findings(study, {n: verdicts.compare(study, n) for n in study.profiles})
     soup = BeautifulSoup((site / "index.html").read_text(encoding="utf-8"), "html.parser")
     assert [h.text for h in soup.select(".findings h2")] == list(found)
@@ -192,10 +190,9 @@ def test_captions_and_titles_come_through_escaped(site):
 
 def test_source_notebook_gives_title_and_lead(tree, tmp_path):
     """Catches a page titled by its file name although the notebook says what it is."""
-    folder = tmp_path / "notebooks" / "cbigan"
-    folder.mkdir(parents=True)
-    nbformat.write(notebook("Table II: balanced accuracy"), folder / "table2_x.ipynb")
-    page = build(tree, folder.parent).parent / "cbigan/table2_x.html"
+    source = sources(tree) / "cbigan" / "table2_x.ipynb"
+    nbformat.write(notebook("Table II: balanced accuracy"), source)
+    page = build(tree, sources(tree)).parent / "cbigan/table2_x.html"
     assert "<h1>Table II: balanced accuracy</h1>" in page.read_text(encoding="utf-8")
 
 
@@ -210,15 +207,15 @@ def test_rows_below_chance_and_forms_are_marked(site):
 
 def test_rebuilding_replaces_the_old_report(tree, tmp_path):
     """Catches pages of cells that no longer exist, and a half-written report left behind."""
-    index = build(tree, tmp_path)
+    index = build(tree, sources(tree))
     (index.parent / "old.html").write_text("old", encoding="utf-8")
-    assert build(tree, tmp_path, profile="other") == index
+    assert build(tree, sources(tree), profile="other") == index
     assert not (index.parent / "old.html").exists()
     assert not list(tree.glob(".report-*"))
     text = index.read_text(encoding="utf-8")
     assert text.index("other profile") < text.index("study profile")
     with pytest.raises(ValueError, match="No results of profile 'nope'"):
-        build(tree, tmp_path, profile="nope")
+        build(tree, sources(tree), profile="nope")
 
 
 def test_the_report_needs_no_torch():

@@ -1,39 +1,38 @@
 """What was run under a profile, and where it departs from the paper and its authors' code."""
 
-from adlib.data import sets
+from adlib import data
 from adlib.study import profiles
-from adlib.study.summary import DONE, FAILED, UNFINISHED, Study
+from adlib.study.collect import DONE, FAILED, UNFINISHED
+from adlib.study.papers import Paper
+from adlib.study.summary import Study
 
-SIZES = ("side", "patch", "rotation")  # what the CBiGAN paper chooses by category
-# Settings that make another method of the same paper: EGBAD, double auto-encoder, AnoGAN.
-OTHER_METHODS = {"alpha": (0, 1), "gamma": (1,)}
+SIZES = ("side", "patch", "rotation")  # what a paper may choose by category
 
 
 def of(study: Study, name: str) -> dict:
     """What was run under one profile: how much, on what, when, from which code."""
-    cells = [cell for cell in study.cells if cell.profile == name]
-    records = [cell.record for cell in cells if cell.record]
-    started = sorted(filter(None, (record.get("started") for record in records)))
-    versions = [f"{k} {v}" for record in records for k, v in record.get("versions", {}).items()]
-    commits = {(r["commit"][:10], bool(r.get("dirty"))) for r in records if r.get("commit")}
+    executions = [one for one in study.executions if one.cell.profile == name]
+    started = sorted(one.started for one in executions if one.started)
+    records = study.records(name).values()
+    versions = [f"{k} {v}" for record in records for k, v in record["versions"].items()]
     planned, missing = set(), set()
     if name in profiles.names():
         planned = {(cell.paper, cell.notebook, cell.id) for cell in profiles.cells(name)}
         missing = set(profiles.missing(name))
+    executed = {(one.cell.paper, one.cell.notebook, one.cell.id) for one in executions}
+    places = {(one.cell.dataset, one.cell.category) for one in executions}
     return {
-        "planned": len(planned - {(cell.paper, cell.notebook, cell.name) for cell in cells}),
-        "missing": _by_set(
-            missing - {"{dataset}/{category}".format(**c.parameters) for c in cells}
-        ),
-        **{s: sum(cell.status == s for cell in cells) for s in (DONE, FAILED, UNFINISHED)},
-        "datasets": sorted({cell.parameters["dataset"] for cell in cells}),
-        "categories": len({(c.parameters["dataset"], c.parameters["category"]) for c in cells}),
-        "seeds": sorted({str(cell.parameters["seed"]) for cell in cells}),
+        "planned": len(planned - executed),
+        "missing": _by_set(missing - {"/".join(place) for place in places}),
+        **{s: sum(one.status == s for one in executions) for s in (DONE, FAILED, UNFINISHED)},
+        "datasets": sorted({dataset for dataset, _ in places}),
+        "categories": len(places),
+        "seeds": sorted({str(one.cell.seed) for one in executions}),
         "devices": _devices(study, name),
         "from": started[0][:16].replace("T", " ") if started else "",
         "to": started[-1][:16].replace("T", " ") if started else "",
-        "minutes": sum(record.get("duration_s") or 0 for record in records) / 60,
-        "commits": sorted(commits),
+        "minutes": sum(one.seconds or 0 for one in executions) / 60,
+        "commits": sorted({(one.commit[:10], one.dirty) for one in executions if one.commit}),
         "versions": list(dict.fromkeys(versions)),
     }
 
@@ -51,17 +50,19 @@ def departures(study: Study, name: str) -> list[dict]:
 
     Returns:
         For each paper with known settings: `paper`, `rows` (setting, here, published, source) in
-        the order of `profiles.toml`, and `unknown`, the detectors that it says nothing of.
+        the order of `paper.toml`, and `unknown`, the detectors that it says nothing of.
     """
     made, records = [], study.records(name)
     rows = study.rows[(study.rows["profile"] == name) & study.rows["run"].isin(records)]
-    for paper, runs in rows.groupby("paper", sort=False)["run"].unique().items():
-        known, found, unknown = profiles.published(paper), {}, set()
-        for record in (records[run] for run in runs if known):
+    for folder, runs in rows.groupby("paper", sort=False)["run"].unique().items():
+        paper = study.papers.get(folder)
+        if paper is None or not paper.authors:
+            continue
+        known, found, unknown = paper.authors, {}, set()
+        for record in (records[run] for run in runs):
             detector = record["description"]["detector"]
             if detector in known:
-                sizes = _sizes(record) if paper == "cbigan" else {}
-                _compare(record, sizes | known[detector], found)
+                _compare(record, paper, found)
             else:
                 unknown.add(detector)
         order = [*SIZES, *(setting for settings in known.values() for setting in settings)]
@@ -70,18 +71,18 @@ def departures(study: Study, name: str) -> list[dict]:
             | {"here": ", ".join(sorted(found[key]))}
             for key in sorted(found, key=lambda key: order.index(key[0]))
         ]
-        if known:
-            made.append({"paper": paper, "rows": listed, "unknown": sorted(unknown)})
+        made.append({"paper": folder, "rows": listed, "unknown": sorted(unknown)})
     return made
 
 
-def _compare(record: dict, known: dict[str, list], found: dict[tuple, set[str]]) -> None:
+def _compare(record: dict, paper: Paper, found: dict[tuple, set[str]]) -> None:
     """Add what one run does otherwise: (setting, published, source) -> values here, as text."""
-    here = _settings(record)
-    for setting, (value, source) in known.items():
+    here, detector = _settings(record), record["description"]["detector"]
+    named = [method for method in paper.methods.values() if method["detector"] == detector]
+    for setting, (value, source) in (_sizes(record, paper) | paper.authors[detector]).items():
         ours = here.get(setting, "not recorded")
-        if ours in OTHER_METHODS.get(setting, ()):
-            continue
+        if any(method.get(setting) == ours for method in named):
+            continue  # what makes another method of the paper is no departure
         if ours != value:
             found.setdefault((setting, _text(value), source), set()).add(_text(ours))
 
@@ -108,15 +109,20 @@ def _settings(record: dict) -> dict:
     }
 
 
-def _sizes(record: dict) -> dict[str, list]:
-    """The paper's image and patch side and rotation for the category of a run."""
-    description = record["description"]
-    category, settings = description["category"], description["settings"]
-    texture = settings["patch"] > 0 or category in sets.MVTEC_TEXTURES
-    mode = "texture" if texture else "object"
-    sizes = {"patch": 0} | profiles.geometry(category, mode)
-    sizes["rotation"] = list(sizes["rotation"])  # as JSON has it
-    return {setting: [sizes[setting], f"paper, {mode}s"] for setting in SIZES}
+def _sizes(record: dict, paper: Paper) -> dict[str, list]:
+    """The paper's image and patch side and rotation for the category of a run, if it has rules."""
+    if not paper.object:
+        return {}
+    detector, dataset, category = (
+        record["description"][key] for key in ("detector", "dataset", "category")
+    )
+    mode = data.info(dataset).modes.get(category, "object")
+    sizes = {"patch": 0} | paper.settings(detector, dataset, category, mode)
+    return {
+        setting: [list(value) if isinstance(value, tuple) else value, f"paper, {mode}s"]
+        for setting, value in sizes.items()
+        if setting in SIZES
+    }  # lists, as JSON has them
 
 
 def _text(value: object) -> str:

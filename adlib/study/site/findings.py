@@ -1,26 +1,26 @@
 """The front page's findings by block: what was asked, what holds, what does not, what is open.
 
 No sentence is typed: `findings` makes those on published values here and takes those on methods
-from `adlib.study.site.claims` and `claims_beyond`. Where rows are absent, so is their sentence.
+from `adlib.study.site.claims` and `beyond`. Where rows are absent, so is their sentence.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
 from adlib.study import verdicts
-from adlib.study.site import claims, claims_beyond
-from adlib.study.site.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, SETS, Finding
+from adlib.study.site import beyond, claims
+from adlib.study.site.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, Finding
 from adlib.study.site.scoreboard import nearest
-from adlib.study.summary import ALL_SETS, BEYOND, COUNT, Study
+from adlib.study.summary import ALL_SETS, COUNT, Study
 
 SILENT = ("smoke",)  # generated images and a handful of steps: shows nothing about methods
 IN_SHORT = {  # reasons of "not run" that are counted as one
     r"^\S+ (failed|was not finished)$": r"cell \1",
     "^not run for this table$": "method not in our table",
 }
-TITLES = {folder: title for title, folder in verdicts.PAPERS.items()}
 
 
 def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[Finding]]:
@@ -30,20 +30,28 @@ def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[
         study: the results.
         compared: what `verdicts.compare` gives, by profile, in the order of preference.
     """
-    judged = nearest(compared)
+    nearest_ours = nearest(compared)
     ours = study.summary
     ours = ours[(ours["method"] != COUNT) & ours["value"].notna()]
-    ours = ours[~ours["profile"].isin(SILENT)]
-    rows = ours[ours["table"].str.startswith("table") & ours["paper"].isin(TITLES)]
-    beyond = ours[ours["paper"] == BEYOND]
-    made = [*_asked(judged, rows), *_reproduced(judged)]
-    for finders, found in ((claims.FINDERS, rows), (claims_beyond.FINDERS, beyond)):
-        profiles = [found[found["profile"] == name] for name in compared]
-        for finder in finders:
-            # the first profile that has the rows: one sentence never mixes two budgets
-            made += next((said for some in profiles if (said := finder(some))), [])
-    made += [*_bounds(study), *_absent(judged), *_weight(rows)]
-    return {block: [found for found in made if found.block == block] for block in BLOCKS}
+    ours = ours[~ours["profile"].isin(SILENT) & ours["paper"].isin(study.papers)]
+    printing = ours["paper"].isin([p.name for p in study.papers.values() if p.prints])
+    rows = ours[ours["table"].str.startswith("table") & printing]
+    finders = [
+        *(
+            (partial(claims.check, paper, claim), ours)
+            for paper in study.papers.values()
+            for claim in paper.claims
+        ),
+        *((partial(finder, papers=study.papers), rows) for finder in beyond.IN_PAPERS),
+        *((partial(finder, papers=study.papers), ours[~printing]) for finder in beyond.BEYOND),
+    ]
+    made = [*_asked(nearest_ours, rows), *_reproduced(nearest_ours)]
+    for finder, some in finders:
+        profiles = (some[some["profile"] == name] for name in compared)
+        # The first profile that has the rows: one sentence never mixes two budgets.
+        made += next((several for one in profiles if (several := finder(rows=one))), [])
+    made += [*_bounds(study), *_absent(study, nearest_ours), *_weight(rows)]
+    return {block: [one for one in made if one.block == block] for block in BLOCKS}
 
 
 def _by(groups: Iterable[str]) -> str:
@@ -57,16 +65,16 @@ def _n(count: int, noun: str) -> str:
 
 
 def _papers(rows: pd.DataFrame) -> str:
-    return _by(rows["paper"].map(lambda paper: TITLES.get(paper, paper)))
+    return _by(rows["paper_title"])
 
 
-def _asked(judged: pd.DataFrame, rows: pd.DataFrame) -> list[Finding]:
+def _asked(rated: pd.DataFrame, rows: pd.DataFrame) -> list[Finding]:
     """How many published values there are, how many have one of ours, and what ours come from."""
     made = []
-    if len(judged):
-        text = f"held against the study: {_papers(judged)}."
-        made.append(Finding(ASKED, _n(len(judged), "published number"), text, "#scoreboard"))
-    ours = judged[judged["ours"].notna()]
+    if len(rated):
+        text = f"set beside the study: {_papers(rated)}."
+        made.append(Finding(ASKED, _n(len(rated), "published number"), text, "#scoreboard"))
+    ours = rated[rated["ours"].notna()]
     if len(ours):
         text = f"with a number of ours beside them: {_papers(ours)}."
         used = ", ".join(ours["profile"].unique())
@@ -81,11 +89,11 @@ def _asked(judged: pd.DataFrame, rows: pd.DataFrame) -> list[Finding]:
     return made
 
 
-def _reproduced(judged: pd.DataFrame) -> list[Finding]:
-    """Values that were reproduced and those that were not; facts about the data are told apart."""
+def _reproduced(rated: pd.DataFrame) -> list[Finding]:
+    """Values that were reproduced and that were not; facts about the data are counted apart."""
     made = []
     for verdict, block in ((verdicts.REPRODUCED, HOLDS), (verdicts.NOT_REPRODUCED, FAILS)):
-        rows = judged[judged["verdict"] == verdict]
+        rows = rated[rated["verdict"] == verdict]
         if rows.empty:
             continue
         results = rows[rows["method"] != COUNT]
@@ -109,34 +117,37 @@ def _bounds(study: Study) -> list[Finding]:
     what = "published pairs of balanced accuracy and auROC"
     if broken.empty:
         return [Finding(HOLDS, f"All {checked}", f"{what} could come from scores.", "#bounds")]
-    quoted = int(broken["note"].str.contains("quoted").sum())
+    quoted = int((broken["origin"] == "quoted").sum())
     head = f"{len(broken)} of {checked}"
     text = f"{what} cannot come from any scores; {quoted} of them are quoted from elsewhere, "
     text += f"{len(broken) - quoted} are the paper's own."
     return [Finding(FAILS, head, text, "#bounds")]
 
 
-def _absent(judged: pd.DataFrame) -> list[Finding]:
+def _absent(study: Study, rated: pd.DataFrame) -> list[Finding]:
     """Published values that were not checked, by what stood in the way."""
     made = []
-    absent = judged[judged["verdict"] == verdicts.NO_DATA]
+    absent = rated[rated["verdict"] == verdicts.NO_DATA]
     if len(absent):
-        sets = _by(absent["dataset"].map(lambda name: SETS.get(name, name)))
+        sets = _by(
+            study.papers[row.paper].names.get(row.dataset, row.dataset)
+            for row in absent.itertuples()
+        )
         text = f"on data that are not at hand: {sets}."
         made.append(Finding(OPEN, _n(len(absent), "published number"), text, "#without"))
-    absent = judged[judged["verdict"] == verdicts.NOT_RUN]
+    absent = rated[rated["verdict"] == verdicts.NOT_RUN]
     if len(absent):
         reasons = _by(absent["reason"].replace(IN_SHORT, regex=True))
         text = f"not run although the data could be had: {reasons}."
         made.append(Finding(OPEN, _n(len(absent), "published number"), text, "#without"))
-    other = judged[judged["verdict"] == verdicts.NOT_COMPARABLE]
+    other = rated[rated["verdict"] == verdicts.NOT_COMPARABLE]
     if len(other):
         doubted = int((other["doubt"] != "").sum())
         text = "beside one of ours that was made in another setting, or no target"
         text += f" ({doubted} quoted from elsewhere or impossible)" if doubted else ""
         used = ", ".join(other["profile"].unique())
         head = _n(len(other), "published number")
-        made.append(Finding(OPEN, head, f"{text}: that judges no paper.", "#scoreboard", used))
+        made.append(Finding(OPEN, head, f"{text}: that decides nothing.", "#scoreboard", used))
     return made
 
 

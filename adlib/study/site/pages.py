@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from adlib.host import files
 from adlib.study import profiles, verdicts
+from adlib.study.papers import MEANS
 from adlib.study.site import facts, findings, notebooks, scoreboard, tables
 from adlib.study.site.scoreboard import beside
-from adlib.study.summary import BEYOND, COUNT, MEANS, Cell, Study, read
+from adlib.study.summary import COUNT, Execution, Study, read
 
 BOARD = "files/scoreboard.csv"
 
@@ -24,8 +25,9 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
     """Write ``results/report/`` anew from what lies in `results`.
 
     Args:
-        results: Folder that holds one folder a profile and ``published.csv``.
-        sources: Folder of the notebooks, for titles and lead texts.
+        results: Folder that holds one folder a profile.
+        sources: Folder that holds one folder a paper: notebooks, for titles and lead texts, and
+            what the paper says.
         profile: Profile that stands first; by default the one nearest to the papers.
 
     Returns:
@@ -35,7 +37,7 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
         FileNotFoundError: No results.
         ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid.
     """
-    study = read(results)
+    study = read(results, sources)
     order = study.profiles
     if not order:
         raise ValueError(f"{results} holds no results yet. Run the study first.")
@@ -55,29 +57,33 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
 def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
     compared = {name: verdicts.compare(study, name) for name in order}
+    by_page: dict[tuple[str, str], list[Execution]] = {}
+    for one in study.executions:
+        by_page.setdefault((one.cell.paper, one.cell.notebook), []).append(one)
     pages = []
-    for paper, notebook in dict.fromkeys((cell.paper, cell.notebook) for cell in study.cells):
-        cells = [cell for cell in study.cells if (cell.paper, cell.notebook) == (paper, notebook)]
-        title, lead = _lead(sources / paper / f"{notebook}.ipynb", cells)
-        pages.append({"paper": paper, "notebook": notebook, "title": title or notebook})
-        pages[-1] |= {"lead": lead, "path": f"{paper}/{notebook}.html", "cells": cells}
-    for cell in study.cells:
-        _copy(study, cell, site)
+    for (paper, notebook), executions in by_page.items():
+        title, lead = _lead(sources / paper / f"{notebook}.ipynb", executions)
+        page = {"paper": paper, "notebook": notebook, "title": title or notebook, "lead": lead}
+        pages.append(page | {"path": f"{paper}/{notebook}.html", "executions": executions})
+    for one in study.executions:
+        _copy(one, site)
     for name in order:
-        for path in (path for found in study.runs(name).values() for path in found):
-            _copy_file(path, site / "files" / name / "runs" / path.name)
+        for file in ("runs.csv", "runs.tar.xz"):
+            if (study.results / name / file).is_file():
+                _copy_file(study.results / name / file, site / "files" / name / file)
     for page in pages:
         sections = [_section(study, name, page, compared[name], site) for name in order]
         sections = [section for section in sections if section["cells"]]
-        _render(site / page["path"], "table.html.j2", page=page, pages=pages, sections=sections)
+        context = {"page": page, "sections": sections, "known": study.papers}
+        _render(site / page["path"], "table.html.j2", **context)
     board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
     files.write_text(site / BOARD, board.drop(columns="runs").to_csv(index=False))
     _render(site / "index.html", "index.html.j2", **_index(study, order, compared, pages))
 
 
-def _lead(source: Path, cells: list[Cell]) -> tuple[str, Markup]:
+def _lead(source: Path, executions: list[Execution]) -> tuple[str, Markup]:
     """Title and lead of a page; from an executed notebook where the source has gone."""
-    executed = next((cell.executed for cell in cells if cell.executed), None)
+    executed = next((one.executed for one in executions if one.executed), None)
     title, lead = notebooks.lead(source if source.is_file() else executed)
     return title, Markup(lead)
 
@@ -87,15 +93,15 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
     chosen = {"profile": name, "paper": page["paper"], "table": page["notebook"]}
     summary = study.summary[_where(study.summary, chosen)]
     rows = study.rows[_where(study.rows, chosen)]
-    cells = [cell for cell in page["cells"] if cell.profile == name]
+    executions = [one for one in page["executions"] if one.cell.profile == name]
     csv = f"files/{name}/{page['paper']}/{page['notebook']}.csv"
     if len(rows):
-        files.write_text(site / csv, rows.drop(columns="cell").to_csv(index=False))
+        files.write_text(site / csv, rows.to_csv(index=False))
     here = compared[(compared["paper"] == page["paper"]) & (compared["table"] == page["notebook"])]
     return {
         "profile": _profile(name),
-        "cells": [_cell_links(cell) for cell in cells],
-        "matrices": tables.said_once(tables.matrices(summary)),
+        "cells": [_links(one) for one in executions],
+        "matrices": tables.said_once(tables.matrices(summary, study.papers)),
         "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
         "csv": csv if len(rows) else "",
         "beside": beside(here[here["ours"].notna()]),
@@ -103,19 +109,15 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
         "counts": Counter(here["verdict"]),
         "pictures": [
             {
-                "path": _place(cell, path.name),
+                "path": f"files/{name}/{page['paper']}/{path.name}",
                 "caption": caption,
-                "cell": cell.name,
+                "cell": one.cell.id,
                 "wide": wide,
             }
-            for cell in cells
-            for path, caption, wide in cell.pictures
+            for one in executions
+            for path, caption, wide in one.pictures
         ],
-        "runs": [
-            {"hash": run, "files": [f"files/{name}/runs/{path.name}" for path in paths]}
-            for run, paths in study.runs(name).items()
-            if run in set(rows["run"])
-        ],
+        "runs": sorted(set(rows["run"]) & set(study.packs.get(name, {}))),
     }
 
 
@@ -125,18 +127,19 @@ def _index(
     """What the front page says."""
     broken, checked = verdicts.bounds_of_published(study)
     ours_broken, ours_checked = verdicts.bounds_of_ours(study)
-    judged = scoreboard.nearest(compared)
-    papers = [*findings.TITLES, *(page["paper"] for page in pages)]  # the papers in their order
+    once = scoreboard.nearest(compared)
+    papers = [*study.papers, *(page["paper"] for page in pages)]  # the papers in their order
     return {
         "pages": pages,
         "page_titles": {page["path"]: page["title"] for page in pages},
         "papers": [p for p in dict.fromkeys(papers) if p in {page["paper"] for page in pages}],
         "profiles": [_profile(name) | facts.of(study, name) for name in order],
-        "failed": [_cell_links(cell) for cell in study.cells if cell.failed],
+        "failed": [_links(one) for one in study.executions if one.failed],
         "findings": findings.findings(study, compared),
-        "tally": scoreboard.tally(judged),
+        "tally": scoreboard.tally(once),
         "board": scoreboard.board(compared),
-        "papers_of_board": [t.split(" (")[0] for t in dict.fromkeys(judged["paper_title"])],
+        "papers_of_board": list(dict.fromkeys(once["paper_title"])),
+        "known": study.papers,
         "silent": [name for name, rows in compared.items() if rows["ours"].isna().all()],
         "by_paper": scoreboard.counts(compared, "paper_title"),
         "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
@@ -156,39 +159,34 @@ def _profile(name: str) -> dict:
     return {"name": name, "title": name, "about": ""} | known | {"departs": departs}
 
 
-def _cell_links(cell: Cell) -> dict:
-    """Status of a cell and the files of it that the site holds."""
-    made = {"csv": cell.csv and _place(cell, cell.csv.name)}
-    made["notebook"] = cell.executed and f"notebooks/{cell.folder_name}/{cell.name}.html"
-    made["ipynb"] = cell.executed and _place(cell, cell.executed.name)
-    made["record"] = bool(cell.record) and _place(cell, f"{cell.name}.json")
-    return made | {
-        "name": cell.name,
+def _links(one: Execution) -> dict:
+    """State of an execution and the files of it that the site holds."""
+    cell = one.cell
+    place = f"{cell.profile}/{cell.paper}/{cell.notebook}/{cell.id}"
+    return {
+        "notebook": one.executed and f"notebooks/{place}.html",
+        "ipynb": one.executed and f"files/{place}.ipynb",
+        "name": cell.id,
         "profile": cell.profile,
         "title": f"{cell.paper}/{cell.notebook}",
-        "status": cell.status,
-        "error": cell.error,
-        "seconds": cell.record.get("duration_s"),
-        "started": str(cell.record.get("started") or "")[:16].replace("T", " "),
-        "commit": str(cell.record.get("commit") or "")[:10],
-        "dirty": bool(cell.record.get("dirty")),
+        "status": one.status,
+        "error": one.error,
+        "seconds": one.seconds,
+        "started": one.started[:16].replace("T", " "),
+        "commit": one.commit[:10],
+        "dirty": one.dirty,
     }
 
 
-def _place(cell: Cell, name: str) -> str:
-    return f"files/{cell.folder_name}/{name}"
-
-
-def _copy(study: Study, cell: Cell, site: Path) -> None:
-    """Files of a cell, and its executed notebook as a page."""
-    kept = [cell.executed, cell.record and cell.folder / f"{cell.name}.json", cell.csv]
-    kept += [path for path, *_ in cell.pictures]
-    for path in filter(None, kept):
-        _copy_file(path, site / _place(cell, path.name))
-    if cell.executed:
-        links = _cell_links(cell)
-        body = Markup(notebooks.page(cell.executed))
-        page = f"{cell.paper}/{cell.notebook}.html"
+def _copy(one: Execution, site: Path) -> None:
+    """Pictures of an execution, and its notebook as a page."""
+    for path, *_ in one.pictures:
+        _copy_file(path, site / "files" / one.cell.profile / one.cell.paper / path.name)
+    if one.executed:
+        links = _links(one)
+        _copy_file(one.executed, site / links["ipynb"])
+        body = Markup(notebooks.page(one.executed))
+        page = f"{one.cell.paper}/{one.cell.notebook}.html"
         _render(site / links["notebook"], "notebook.html.j2", cell=links, body=body, page=page)
 
 
@@ -220,8 +218,6 @@ def _environment() -> Environment:
         "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "verdicts": verdicts.VERDICTS,
         "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
-        "paper_titles": findings.TITLES | {BEYOND: "Beyond the papers"},
-        "papers_with_numbers": set(findings.TITLES),
         "csv_of_board": BOARD,
     }
     environment.filters["sentence"] = tables.sentence

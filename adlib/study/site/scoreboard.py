@@ -5,21 +5,22 @@ from collections import Counter
 import pandas as pd
 
 from adlib.study import profiles
+from adlib.study.papers import MEANS
 from adlib.study.site import tables
-from adlib.study.summary import COUNT, MEANS
+from adlib.study.summary import COUNT
 
 FACT = "fact about the data"  # what stands for a detector where a value describes images
 REDUCED = "reduced budget"  # what the scoreboard says where a table spells out the profile
 
 
 def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every published value once: judged in the first profile that has a number of ours.
+    """Every published value once: in the first profile that has a number of ours.
 
     Args:
         compared: what `verdicts.compare` gives, by profile, the one that comes first in front.
 
     Returns:
-        Its columns and `profile`; values without a number of ours are judged in the first profile.
+        Its columns and `profile`; values without a number of ours are those of the first profile.
     """
     named = [rows.assign(profile=name) for name, rows in compared.items()]
     rows = pd.concat([*(rows[rows["ours"].notna()] for rows in named), named[0]])
@@ -29,14 +30,14 @@ def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def board(compared: dict[str, pd.DataFrame]) -> dict[str, list[dict]]:
     """Rows of the scoreboard: `with` a number of ours, one a profile; `without`, in no profile."""
     ours = {name: rows[rows["ours"].notna()] for name, rows in compared.items()}
-    found = [
+    shown = [
         rows.assign(profile=name, reason=_short(rows["reason"], name))
         for name, rows in ours.items()
     ]
-    judged = nearest(compared)
+    once = nearest(compared)
     return {
-        "with": beside(_facts_last(pd.concat(found))),
-        "without": beside(_facts_last(judged[judged["ours"].isna()].assign(profile=""))),
+        "with": beside(_facts_last(pd.concat(shown))),
+        "without": beside(_facts_last(once[once["ours"].isna()].assign(profile=""))),
     }
 
 
@@ -70,7 +71,7 @@ def beside(rows: pd.DataFrame) -> list[dict]:
     return [
         {
             "page": f"{row.paper}/{row.table}.html",
-            "paper": row.paper_title.split(" (")[0],
+            "paper": row.paper_title,
             "table": row.table_title,
             "dataset": row.dataset,
             "category": MEANS.get(row.category, row.category),

@@ -5,16 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from adlib.study.summary import ALL_SETS, BEYOND, COUNT, GROUPS, MEANS
+from adlib.study.papers import ALL_SETS, MEANS, Paper, groups
+from adlib.study.summary import COUNT
 
 FORMS = {
     "oracle": "oracle: picked on the test labels",
     "deployable": "deployable: nothing picked on test data",
     "": "",
 }
-# tables beyond the papers in which the metrics of a line, not the categories, stand side by side
-BY_METRIC = ("alpha_lambda", "audit", "cost", "your_own_images")
-READING = "Here: "  # begins the part of a note that says what the numbers of its line show
 # notes that tables of one page share, by their first words
 ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
 
@@ -42,20 +40,26 @@ class Matrix:
     means_from: int = 99  # number of the first column that is a mean
 
 
-def matrices(summary: pd.DataFrame) -> list[Matrix]:
+def matrices(summary: pd.DataFrame, papers: dict[str, Paper]) -> list[Matrix]:
     """Tables of one page and profile: methods by categories, and categories by counts."""
+    if summary.empty:
+        return []
+    paper, table = summary["paper"].iloc[0], summary["table"].iloc[0]
+    prints = paper not in papers or papers[paper].prints
     counts = summary[summary["method"] == COUNT]
-    made = [_counts(dataset, rows) for dataset, rows in counts.groupby("dataset", sort=False)]
+    made = [
+        _counts(dataset, rows, prints) for dataset, rows in counts.groupby("dataset", sort=False)
+    ]
     keys = ["dataset", "metric", "form"]
     methods = summary[summary["method"] != COUNT]
-    wide = (methods["paper"] == BEYOND) & methods["table"].isin(BY_METRIC)
-    for place, rows in methods[wide].groupby(["dataset", "category"], sort=False):
-        made.append(_by_metric(*place, rows))
-    methods = methods[~wide]
+    if paper in papers and table in papers[paper].by_metric:
+        places = methods.groupby(["dataset", "category"], sort=False)
+        return made + [_by_metric(*place, rows, prints) for place, rows in places]
     if ALL_SETS in set(methods["dataset"]):
         methods = _side_by_side(methods)
     for key, rows in methods.groupby(keys, sort=False):
-        made.append(_methods(*key, rows))
+        averaged = groups(papers, paper, key[0]) if prints else {}
+        made.append(_methods(*key, rows, averaged, prints))
     return made
 
 
@@ -143,9 +147,10 @@ def _value(row) -> Value:
     return Value(text, row.value, interval(row.low, row.high), flag)
 
 
-def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix:
+def _methods(
+    dataset: str, metric: str, form: str, rows: pd.DataFrame, known: dict, prints: bool
+) -> Matrix:
     categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
-    known = {} if (rows["paper"] == BEYOND).all() else GROUPS.get(dataset, {})
     printed = list(known.get("mean_overall", categories))
     categories.sort(key=lambda name: printed.index(name) if name in printed else len(printed))
     means = [name for name in MEANS if name in set(rows["category"])]
@@ -164,27 +169,26 @@ def _methods(dataset: str, metric: str, form: str, rows: pd.DataFrame) -> Matrix
         "method",
         [*(name or dataset for name in categories), *headings, "seeds"],
         lines,
-        _notes(rows),
+        _notes(rows, prints),
         means_from=len(categories),
     )
 
 
-def _by_metric(dataset: str, category: str, rows: pd.DataFrame) -> Matrix:
+def _by_metric(dataset: str, category: str, rows: pd.DataFrame, prints: bool) -> Matrix:
     """Methods (or choices) by metrics, with the reading of their notes if there is one."""
     metrics = list(dict.fromkeys(rows["metric"]))
     cells = {(row.method, row.metric): _value(row) for row in rows.itertuples()}
-    parts = rows["note"].str.partition(READING)
-    readings = parts[2].groupby(rows["method"]).max()
+    readings = rows.groupby("method")["reading"].max()
     lines = []
     for method in dict.fromkeys(rows["method"]):
         values = [cells.get((method, metric), Value()) for metric in metrics]
         reading = readings[method].rstrip(".")
         lines.append((method, [*values, *([Value(reading, reading)] if readings.any() else [])]))
-    # what is before a colon is the subject of several lines
-    subjects = rows["method"].str.partition(": ")[0]
-    by_subject = rows.assign(method=subjects, note=parts[0].str.strip())
+    # A note of the audit is about a trap, whatever the method and the metric.
+    traps = rows["measure"] != ""
+    by_subject = rows.assign(method=rows["variant"].where(traps, rows["method"]))
     columns = [in_words(metric) for metric in metrics] + ["reads"] * bool(readings.any())
-    notes = _notes(by_subject.assign(note=""))
+    notes = _notes(by_subject.assign(note=""), prints)
     for note, names in by_subject[by_subject["note"] != ""].groupby("note", sort=False)["method"]:
         notes.append(sentence(f"{', '.join(names.unique())}: {note}"))
     where = f"{dataset} {MEANS.get(category, category)}"
@@ -196,7 +200,7 @@ def _mean_heading(mean: str, averaged: int, printed: tuple[str, ...]) -> str:
     return MEANS[mean] + few
 
 
-def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
+def _counts(dataset: str, rows: pd.DataFrame, prints: bool) -> Matrix:
     metrics = list(dict.fromkeys(rows["metric"]))
     cells = {(row.category, row.metric): _value(row) for row in rows.itertuples()}
     lines = [
@@ -204,30 +208,30 @@ def _counts(dataset: str, rows: pd.DataFrame) -> Matrix:
         for category in dict.fromkeys(rows["category"])
     ]
     columns = [in_words(metric.removeprefix("n_")) for metric in metrics]
-    return Matrix(f"images, {dataset}", "", "category", columns, lines, _notes(rows))
+    return Matrix(f"images, {dataset}", "", "category", columns, lines, _notes(rows, prints))
 
 
-def _notes(rows: pd.DataFrame) -> list[str]:
+def _notes(rows: pd.DataFrame, prints: bool) -> list[str]:
     """Sentences under a table: why not comparable, test images, notes of the rows."""
     # A mean repeats the reasons of all that it averages.
     single = rows[~rows["category"].isin(MEANS)]
     reasons = dict.fromkeys(filter(None, single["comparable"]))
-    paper = "" if (rows["paper"] == BEYOND).all() else "not comparable with the paper: "
+    paper = "not comparable with the paper: " if prints else ""
     notes = [sentence(f"{paper}{reason}") for reason in reasons]
     notes += _protocols(single[single["protocol"] != ""])
     notes += _tested(rows)
     noted = rows[rows["note"] != ""].groupby("note", sort=False)
-    told = []
+    single_notes = []
     for note, group in noted:
         if len(group) == 1 < len(noted):  # then it tells this value from the others
-            told.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
+            single_notes.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
         else:
             notes.append(sentence(note))
-    return notes + ([sentence("; ".join(told))] if told else [])
+    return notes + ([sentence("; ".join(single_notes))] if single_notes else [])
 
 
 def _tested(rows: pd.DataFrame) -> list[str]:
-    """Number of test images: said once where all agree, and by protocol where one has others."""
+    """Number of test images: given once where all agree, and by protocol where one has others."""
     numbers = ["n_normal", "n_abnormal"]
     tested = rows[["category", "protocol", *numbers]].dropna().drop_duplicates()
     if tested.empty:
@@ -245,7 +249,7 @@ def _tested(rows: pd.DataFrame) -> list[str]:
 
 
 def _protocols(rows: pd.DataFrame) -> list[str]:
-    """A sentence for each protocol; several are told apart by method, or else by category."""
+    """A sentence for each protocol; several are distinguished by method, or else by category."""
     by_method = rows.groupby("method")["protocol"].agg(frozenset).nunique() > 1
     column = "method" if by_method else "category"
     groups = rows.groupby("protocol", sort=False)[column].unique()

@@ -1,0 +1,247 @@
+"""The papers: what `paper.toml` and `published.csv` in a folder under `notebooks/` say of one.
+
+A paper is a folder: its name is the paper's name in results, profiles and links. Nothing here
+imports torch.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pandas as pd
+
+from adlib.host import paths
+
+PROFILES = "profiles"  # the folder beside the papers' that holds the profiles
+ALL_SETS = "all data sets"  # stands for the data set in rows and tables of several
+MEANS = {
+    "mean_textures": "mean of textures",
+    "mean_objects": "mean of objects",
+    "mean_overall": "mean of all",
+}
+# Where a published value comes from, and why it is no target for ours; "" where it is one.
+ORIGINS = {
+    "own": "",
+    "derived": "",
+    "quoted": "the paper quotes its value from another work, not from an own run",
+    "leaderboard": "a leaderboard does not say what gave its value",
+    "other code": "the value is another implementation's",
+}
+# Columns of `published.csv`, under our names. `printed_as` has what the paper prints instead: its
+# table, then "; " and the names, or the value, that are not ours.
+PUBLISHED = [
+    *("table", "dataset", "category", "method", "metric", "value"),
+    *("printed_as", "origin", "source", "note"),
+]
+CHECKS = ("leads", "labels", "contaminated")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of a paper that rows of one table can check.
+
+    Attributes:
+        text: the paper's words, at most 25 of them, or ours where `quoted` is false.
+        place: section, page or abstract in which it stands.
+        table: notebook whose rows check it.
+        metric: metric of these rows.
+        method: method that it is about.
+        check: `leads` (the method is best in the table), `labels` (it beats a plain classifier
+            with the same labelled images) or `contaminated` (it withstands abnormal images among
+            the training images).
+        over: methods that it is compared with; all of the table by default.
+        category: category or mean that it is about; by default the one that covers most.
+        quoted: whether `text` is the paper's own.
+    """
+
+    text: str
+    place: str
+    table: str
+    metric: str
+    method: str
+    check: str = "leads"
+    over: tuple[str, ...] = ()
+    category: str = ""
+    quoted: bool = True
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One folder under `notebooks/`.
+
+    Attributes:
+        name: name of the folder.
+        folder: the folder.
+        title: short name in tables.
+        citation: authors, title, place and year.
+        datasets: data sets whose numbers the paper prints: by notebook, "*" for all others.
+        across: notebooks whose tables set several data sets side by side and average over them.
+        by_metric: notebooks in whose tables the metrics, not the categories, stand side by side.
+        groups: data set -> name of a mean -> categories that the paper averages in it.
+        names: our name of a data set -> the name as printed.
+        methods: method -> `detector`, its settings, and `differs`: why it is not what the paper
+            means by the name.
+        authors: detector -> setting -> [value, source] of the paper or its authors' code.
+        object, texture: settings for categories shown whole, and for those cut into patches.
+        by_category: settings that differ for a category.
+        detectors: settings of a detector; its `by_dataset` holds those that differ.
+        options: what the paper's notebooks ask a profile for -> what it means.
+        claims: statements that our rows can check.
+        profiles: profile -> this paper's section of it, which wins over the profile's file.
+    """
+
+    name: str
+    folder: Path
+    title: str
+    citation: str = ""
+    datasets: dict[str, list] = field(default_factory=dict)
+    across: list[str] = field(default_factory=list)
+    by_metric: list[str] = field(default_factory=list)
+    groups: dict[str, dict] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    methods: dict[str, dict] = field(default_factory=dict)
+    authors: dict[str, dict] = field(default_factory=dict)
+    object: dict[str, Any] = field(default_factory=dict)
+    texture: dict[str, Any] = field(default_factory=dict)
+    by_category: dict[str, dict] = field(default_factory=dict)
+    detectors: dict[str, dict] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    claims: list[Claim] = field(default_factory=list)
+    profiles: dict[str, dict] = field(default_factory=dict)
+
+    @property
+    def prints(self) -> bool:
+        """Whether the paper prints numbers; false for a folder of tables that no paper has."""
+        return any(self.datasets.values())
+
+    def datasets_of(self, notebook: str = "*") -> list[str]:
+        """Names of the data sets whose numbers the paper prints, or one of its notebooks."""
+        return self.datasets.get(notebook, self.datasets.get("*", []))
+
+    @property
+    def published(self) -> pd.DataFrame:
+        """Rows of `published.csv` as text, columns `paper` and `PUBLISHED`; none without the file.
+
+        Raises:
+            ValueError: a column is missing or unknown, a value is no number, an origin unknown.
+        """
+        file = self.folder / "published.csv"
+        rows = pd.DataFrame(columns=PUBLISHED, dtype=str)
+        if file.is_file():
+            # As text: "0.60" keeps its last place, and a method named "NA" stays one.
+            rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+        if list(rows.columns) != PUBLISHED:
+            raise ValueError(f"{file}: the columns must be {', '.join(PUBLISHED)}")
+        for origin in rows["origin"].unique():
+            known(origin, ORIGINS, f"{file}: origin")
+        try:
+            pd.to_numeric(rows["value"])
+        except ValueError as error:
+            raise ValueError(f"{file}: column value: {error}") from error
+        return rows.assign(paper=self.name)
+
+    def settings(self, detector: str, dataset: str, category: str, mode: str) -> dict[str, Any]:
+        """Settings that the paper chooses by mode, category, detector and data set."""
+        values = {"texture": self.texture, "object": self.object}[mode]
+        own = dict(self.detectors.get(detector, {}))
+        different = own.pop("by_dataset", {}).get(dataset, {})
+        values = values | self.by_category.get(category, {}) | own | different
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def known(name: str, names: Iterable[str], where: str) -> None:
+    """Raise a ValueError with the nearest names, or all, unless `name` is one of `names`."""
+    names = list(names)
+    if name not in names:
+        near = difflib.get_close_matches(name, names) or names
+        raise ValueError(f"{where}: no {name!r}; did you mean {', '.join(near)}?")
+
+
+def checked(values: dict[str, Any], types: dict[str, Any], where: str) -> dict[str, Any]:
+    """Give `values` back if every key is one of `types` and every value of its type.
+
+    Raises:
+        ValueError: an unknown key, with the nearest one, or a value of another type.
+    """
+    for key, value in values.items():
+        known(key, types, where)
+        kind, inner = get_origin(types[key]) or types[key], get_args(types[key])
+        if kind is not Any and not isinstance(value, kind):
+            raise ValueError(f"{where}: {key} = {value!r} is no {kind.__name__}")
+        if kind is dict and inner:
+            checked(value, dict.fromkeys(value, inner[1]), f"{where}: {key}")
+    return values
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Content of a TOML file; a ValueError that names the file where it is not valid."""
+    return dict(_toml(file, file.stat().st_mtime_ns))
+
+
+@lru_cache
+def _toml(file: Path, _changed: int) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+@lru_cache
+def _read(file: Path, _changed: int) -> Paper:
+    types = {f.name: f.type for f in fields(Paper) if f.name not in ("name", "folder")}
+    values = checked(read_toml(file), types, str(file))
+    if "title" not in values:
+        raise ValueError(f"{file}: a title is missing")
+    for dataset, groups in values.get("groups", {}).items():
+        checked(groups, dict.fromkeys(MEANS, list), f"{file}: groups.{dataset}")
+    for method, settings in values.get("methods", {}).items():
+        if "detector" not in settings:
+            raise ValueError(f"{file}: methods.{method} names no detector")
+    values["claims"] = [_claim(claim, file) for claim in values.get("claims", [])]
+    return Paper(file.parent.name, file.parent, **values)
+
+
+def _claim(values: dict[str, Any], file: Path) -> Claim:
+    where = f"{file}: a claim"
+    checked(values, {f.name: f.type for f in fields(Claim)} | {"over": list}, where)
+    if lacking := {"text", "place", "table", "metric", "method"} - set(values):
+        raise ValueError(f"{where} lacks {', '.join(sorted(lacking))}")
+    known(values.get("check", "leads"), CHECKS, f"{where}: check")
+    known(values["table"], [path.stem for path in file.parent.glob("*.ipynb")], f"{where}: table")
+    if len(values["text"].split()) > 25:
+        raise ValueError(f"{where} is longer than 25 words: {values['text']}")
+    return Claim(**values | {"over": tuple(values.get("over", ()))})
+
+
+def read(folder: Path | None = None) -> dict[str, Paper]:
+    """All papers by name, those that print numbers first.
+
+    Args:
+        folder: where the papers' folders lie; `notebooks/` of the checkout by default.
+
+    Raises:
+        ValueError: a file is not valid; the message names it.
+    """
+    files = sorted((folder or paths.home() / "notebooks").glob("*/paper.toml"))
+    # The profile of the papers' own budgets is called "paper" too.
+    files = [file for file in files if file.parent.name != PROFILES]
+    papers = [_read(file, file.stat().st_mtime_ns) for file in files]
+    return {paper.name: paper for paper in sorted(papers, key=lambda paper: not paper.prints)}
+
+
+def load(name: str) -> Paper:
+    """One paper of the checkout; a ValueError with the nearest names where there is none."""
+    papers = read()
+    known(name, papers, "papers")
+    return papers[name]
+
+
+def groups(papers: dict[str, Paper], name: str, dataset: str) -> dict[str, list[str]]:
+    """Means over the categories of a data set: a paper's own, else the first other paper's."""
+    own = [papers[name]] if name in papers else []
+    named = (paper.groups[dataset] for paper in [*own, *papers.values()] if dataset in paper.groups)
+    return next(named, {})
