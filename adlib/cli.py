@@ -1,7 +1,7 @@
 """Train a detector on your own images, run a notebook, build the report, get data, move runs.
 
-Exit codes: 0 fine; 1 something was found wrong (a file that could not be read, a notebook that
-failed, a number that differs) and is named; 2 nothing could be done.
+Exit codes: 0 fine; 1 a part failed and is named (a file that could not be read, a notebook that
+failed, a count or number that differs); 2 nothing could be done.
 """
 
 import argparse
@@ -31,6 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(run=_report)
 
+    _add_data(commands)
+    _add_runs(commands)
+    return parser
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="list, get and check data sets")
     actions = data.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="names, categories at hand, licence").set_defaults(run=_list)
@@ -42,7 +48,23 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("name")
         action.add_argument("category", nargs="?")
         action.add_argument("--root", type=Path, help="default: ADLIB_DATA, else data/")
-    return parser
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    runs = commands.add_parser("runs", help="list, pack and unpack trained runs")
+    actions = runs.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="finished runs of the store")
+    listing.set_defaults(run=_list_runs)
+    pack = actions.add_parser("pack", help="write runs into one archive")
+    pack.add_argument("file", type=Path, help="archive to write, ends in .tar.xz")
+    pack.add_argument("keys", nargs="*", help="runs as `list` names them; default: all")
+    pack.add_argument("--weights", action="store_true", help="with weights and snapshots")
+    pack.set_defaults(run=_pack)
+    unpack = actions.add_parser("unpack", help="put the runs of an archive into the store")
+    unpack.add_argument("file", type=Path, help="archive that `pack` wrote")
+    unpack.set_defaults(run=_unpack)
+    for action in (listing, pack, unpack):
+        action.add_argument("--root", type=Path, help="the store; default: ADLIB_RUNS, else runs/")
 
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
@@ -187,6 +209,39 @@ def _check(options: argparse.Namespace) -> int:
         differing += bool(wrong)
         print(f"{images}: {'; '.join(wrong) or 'as published'}")
     return int(differing > 0)
+
+
+def _list_runs(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    root = options.root or paths.runs_root()
+    table = packs.listed(root)
+    if table.empty:
+        print(f"{root} holds no finished run")
+        return 0
+    columns = ["run", "detector", "dataset", "category", "seed", "steps", "device", "weights"]
+    print(table[columns].to_string(index=False))
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    root = options.root or paths.runs_root()
+    keys = packs.pack(root, options.file, options.keys, options.weights)
+    print(f"{options.file}: {len(keys)} runs")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    root = options.root or paths.runs_root()
+    print(f"{root}: {len(packs.unpack(options.file, root))} new runs from {options.file}")
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:

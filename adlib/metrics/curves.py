@@ -23,7 +23,7 @@ def finite_vector(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (int64) and scores (float64), or a ValueError that says why no metric exists for them."""
+    """Labels (int64) and scores (float64), or a ValueError that says what is wrong with them."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
