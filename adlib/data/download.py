@@ -18,7 +18,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from adlib.data import layouts
-from adlib.data.catalogue import Dataset, info, require_category
+from adlib.data.catalogue import Dataset, info, miscounted, require_category
 from adlib.host.paths import data_root
 
 
@@ -183,17 +183,10 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
 
 def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
     """Raise unless a folder holds the published number of images, abnormal ones masked."""
-    table = layouts.mvtec(folder, root)
-    groups = table.groupby(["part", "label"]).size()
-    found = {
-        "n_train_normal": int(groups.get(("train", 0), 0)),
-        "n_test_normal": int(groups.get(("test", 0), 0)),
-        "n_test_abnormal": int(groups.get(("test", 1), 0)),
-    }
-    masks = int((table["mask"] != "").sum())
-    if found != dataset.expected[category] or masks != found["n_test_abnormal"]:
+    images = dataset.image_set(category, root, layouts.mvtec(folder, root))
+    wrong = miscounted(images) + ([] if images.has_masks else ["abnormal images without masks"])
+    if wrong:
         raise ValueError(
-            f"{folder}: it holds {found} and {masks} masks, but {dataset.title} {category} has "
-            f"{dataset.expected[category]} and a mask of every abnormal image. Move the folder "
-            "away and call again."
+            f"{folder} is not the whole category {category} of {dataset.title}: "
+            f"{'; '.join(wrong)}. Move the folder away and call again."
         )

@@ -56,20 +56,19 @@ def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> Ima
 
 
 def on_disk(
-    layout: Callable[[Path, Path], pd.DataFrame], nested: bool = False, mixed: bool = False
-) -> Callable:
-    """Lister of a set in `<root>/<name>`, or `<root>/<name>/<category>` where it is nested.
+    layout: Callable[[Path, Path], pd.DataFrame], mixed: bool = False
+) -> Callable[[Dataset, str, Path, bool], ImageSet]:
+    """Lister of a set, or of each of its categories, that lies in one folder.
 
     Args:
         layout: lists the folder.
-        nested: the category has a folder of its own.
         mixed: official files mix grey and colour, so they are converted without being asked to.
     """
 
     def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-        folder = root / dataset.name / category if nested else root / dataset.name
+        (folder,) = dataset.places(root, category)
         if not folder.is_dir():
-            raise dataset.not_there(folder, category=category if nested else "")
+            raise dataset.not_there(folder, category=category if dataset.lies_in else "")
         return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
 
     return lister
