@@ -120,9 +120,9 @@ _ALL = [
             | {"n_test_normal": rule.test[0], "n_test_abnormal": rule.test[1]}
             for name, rule in mosaics.RULES.items()
         },
-        "Made again by the paper's rule, with draws of its own: abnormal mosaics hold at least one "
-        "3, normal ones none. all: 11 x 11 digits of MNIST. digits: 4 x 4 digits of scikit-learn, "
-        "not in the paper. Test mosaics are made of digits that training mosaics do not hold. "
+        "Drawn again by the paper's rule, with other draws: abnormal mosaics hold at least one 3, "
+        "normal ones none. all: 11 x 11 digits of MNIST. digits: 4 x 4 digits of scikit-learn, "
+        "not in the paper. Test mosaics consist of digits that training mosaics do not hold. "
         "Masks mark the cells with a 3.",
         {"all": 308, "digits": 32},
         lies_in=("MNIST/raw",),
@@ -238,7 +238,7 @@ _ALL = [
         {"texture": "texture", "object": "object"},
         listers.generated,
         {name: _counts(64, 24, 24) for name in ("texture", "object")},
-        "Generated in memory, for tests and a first look; its numbers mean nothing beyond that.",
+        "Generated in memory, for tests and a first trial; its numbers mean nothing beyond that.",
         packaged=("texture", "object"),
     ),
 ]

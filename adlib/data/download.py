@@ -59,9 +59,8 @@ def download(
         for present in [each for each in wanted if (folder / each).exists()]:
             _counted(dataset, folder / present, present, root)
         if missing := [each for each in wanted if not (folder / each).exists()]:
-            known = dataset.archive
-            archive = _fetched(dataset, folder, urls or known.urls, sha256 or known.sha256)
-            _unpack(dataset, archive, missing, root)
+            urls, sha256 = urls or dataset.archive.urls, sha256 or dataset.archive.sha256
+            _unpack(dataset, _fetched(dataset, folder, urls, sha256), missing, root)
     return folder
 
 
@@ -77,7 +76,7 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
     failures = []
     for url in urls:
         try:
-            found = pooch.retrieve(
+            archive = pooch.retrieve(
                 url,
                 known_hash=f"sha256:{sha256}",
                 fname=PurePosixPath(url).name,
@@ -87,7 +86,7 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
         except (OSError, ValueError) as error:
             failures.append(f"{url}: {error}")
         else:
-            return Path(found)
+            return Path(archive)
     kept = any((folder / ".archive").glob("*.part"))
     raise ConnectionError(
         f"{dataset.title} could not be downloaded.\n"

@@ -39,20 +39,20 @@ def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
     )
     rows = rows[rows["type"] == category]
     clear = rows[rows["probability"].isin([0.0, 1.0])]
-    made = layouts.table(
+    table = layouts.table(
         (path, int(p), "defective" if p else "good", "", "")
         for path, p in zip(clear["path"], clear["probability"], strict=True)
     )
     return dataset.image_set(
-        category, folder, made, n_left_out=len(rows) - len(clear), convert=convert
+        category, folder, table, n_left_out=len(rows) - len(clear), convert=convert
     )
 
 
 def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """Textures and objects of `adlib.data.synthetic`."""
     arrays, masks, rows = synthetic.generate(category)
-    made = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
-    return dataset.image_set(category, root, made, arrays=arrays, mask_arrays=masks)
+    table = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
+    return dataset.image_set(category, root, table, arrays=arrays, mask_arrays=masks)
 
 
 def on_disk(

@@ -46,7 +46,7 @@ def _version(package: str) -> str:
 
 
 def processor() -> str:
-    """Name of the processor as the system tells it."""
+    """Name of the processor as the system gives it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -151,17 +151,17 @@ def redivided(
     divisions: int = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Judge a rule on the held-out images of one detector, divided anew many times.
+    """Apply a rule to the held-out images of one detector, divided anew many times.
 
     In every division, `n_calibration` abnormal images drawn at random set the threshold and the
-    other abnormal images and all normal ones are judged by it. The images are those of validation
+    other abnormal images and all normal ones are tested by it. The images are those of validation
     and test together: the detector saw neither, nor was anything chosen by them, so their scores
     are exchangeable and any division is as good as the one of the protocol. One detector is one
     training; what another training or split would change is not in the table.
 
     By drawing at random, the exchangeability that the promises need is *made* true. Without ties
     the misses then follow one distribution (negative hypergeometric) for every detector; what the
-    table tells about a detector are its false alarms. Whether a promise survives abnormal images of
+    table says about a detector are its false alarms. Whether a promise survives abnormal images of
     another kind or source is seen only where calibration and test are divided by kind or source.
 
     Args:

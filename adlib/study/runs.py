@@ -31,7 +31,7 @@ from filelock import FileLock
 
 from adlib import models
 from adlib.data import Split
-from adlib.data.protocols import PARTS
+from adlib.data.split import PARTS
 from adlib.host import paths, provenance
 from adlib.host.device import default_device, resolve_precision
 from adlib.host.files import atomic, sha256_file, write_text
