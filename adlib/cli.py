@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from adlib.host import paths
+
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
 
@@ -24,7 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     report = commands.add_parser("report", help="build the report of the results folder")
-    report.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    results = paths.results_root()
+    report.add_argument("--results", type=Path, default=results, help="default: %(default)s")
     report.add_argument("--profile", help="profile that stands first on every page")
     report.add_argument(
         "--collect", action="store_true", help="first collect what that profile's cells have left"
@@ -47,7 +50,8 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     for action in (get, check):
         action.add_argument("name")
         action.add_argument("category", nargs="?")
-        action.add_argument("--root", type=Path, help="default: ADLIB_DATA, else data/")
+        data_root = paths.data_root()
+        action.add_argument("--root", type=Path, default=data_root, help="default: %(default)s")
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
@@ -64,7 +68,10 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     unpack.add_argument("file", type=Path, help="archive that `pack` wrote")
     unpack.set_defaults(run=_unpack)
     for action in (listing, pack, unpack):
-        action.add_argument("--root", type=Path, help="the store; default: ADLIB_RUNS, else runs/")
+        store = paths.runs_root()
+        action.add_argument(
+            "--root", type=Path, default=store, help="the store; default: %(default)s"
+        )
 
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
@@ -166,14 +173,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import collect
     from adlib.study.site.pages import build
 
-    results = options.results or paths.results_root()
     if options.collect:
-        collect.collect(options.profile, results)
-    print(f"Report: {build(results, paths.home() / 'notebooks', options.profile)}")
+        collect.collect(options.profile, options.results)
+    print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
 
 
@@ -202,23 +207,29 @@ def _get(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from adlib import data
 
-    differing = 0
-    for category in [options.category] if options.category else data.categories(options.name):
-        images = data.load(options.name, category, options.root)
+    about, failed = data.info(options.name), 0
+    if options.category is None and not about.modes:
+        raise ValueError(f"{about.name}: name the category, which is the path of a folder")
+    for category in [options.category] if options.category else about.modes:
+        try:
+            images = data.load(about.name, category, options.root)
+        except FileNotFoundError as error:
+            print(f"{about.name}/{category}: {error}")
+            failed += 1
+            continue
         wrong = data.differences(images)
-        differing += bool(wrong)
-        print(f"{images}: {'; '.join(wrong) or 'as published'}")
-    return int(differing > 0)
+        published = "as published" if category in about.expected else "no counts are published"
+        print(f"{images}: {'; '.join(wrong) or published}")
+        failed += bool(wrong)
+    return int(failed > 0)
 
 
 def _list_runs(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import packs
 
-    root = options.root or paths.runs_root()
-    table = packs.listed(root)
+    table = packs.listed(options.root)
     if table.empty:
-        print(f"{root} holds no finished run")
+        print(f"{options.root} holds no finished run")
         return 0
     columns = ["run", "detector", "dataset", "category", "seed", "steps", "device", "weights"]
     print(table[columns].to_string(index=False))
@@ -226,21 +237,18 @@ def _list_runs(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import packs
 
-    root = options.root or paths.runs_root()
-    keys = packs.pack(root, options.file, options.keys, options.weights)
+    keys = packs.pack(options.root, options.file, options.keys, options.weights)
     print(f"{options.file}: {len(keys)} runs")
     return 0
 
 
 def _unpack(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import packs
 
-    root = options.root or paths.runs_root()
-    print(f"{root}: {len(packs.unpack(options.file, root))} new runs from {options.file}")
+    new = packs.unpack(options.file, options.root)
+    print(f"{options.root}: {len(new)} new runs from {options.file}")
     return 0
 
 

@@ -165,8 +165,10 @@ def test_data_sets_are_listed_and_checked(capsys, tmp_path, no_data):
     mvtec_tree(tmp_path / "data" / "mvtec_ad" / "bottle")
     code, out, _ = run(capsys, "data", "check", "mvtec_ad", "bottle")
     assert code == 1 and "train normal images" in out and "instead of 209" in out
-    code, _, errors = run(capsys, "data", "check", "mvtec_ad", "screw")
-    assert code == 2 and "adlib data get mvtec_ad screw" in errors[0]
+    code, out, _ = run(capsys, "data", "check", "mvtec_ad")
+    assert code == 1 and out.count("\n") == 15 and "adlib data get mvtec_ad screw" in out
+    assert "no counts are published" in run(capsys, "data", "check", "digits", "3")[1]
+    assert "name the category" in run(capsys, "data", "check", "folder")[2][0]
     assert run(capsys, "data", "get", "elpv")[0] == 2
 
 
