@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(run=_report)
 
+    _add_runs(commands)
     data = commands.add_parser("data", help="list, get and check data sets")
     actions = data.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="names, categories at hand, licence").set_defaults(run=_list)
@@ -43,6 +44,23 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("category", nargs="?")
         action.add_argument("--root", type=Path, help="default: ADLIB_DATA, else data/")
     return parser
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    runs = commands.add_parser("runs", help="list the runs of the store, pack and unpack them")
+    actions = runs.add_subparsers(dest="action", required=True)
+    listed = actions.add_parser("list", help="one line a finished run")
+    listed.set_defaults(run=_list_runs)
+    pack = actions.add_parser("pack", help="write records, scores, losses and splits to one file")
+    pack.add_argument("file", type=Path, help="ends in .tar.xz")
+    pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
+    pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
+    pack.set_defaults(run=_pack)
+    unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
+    unpack.add_argument("file", type=Path)
+    unpack.set_defaults(run=_unpack)
+    for action in (listed, pack, unpack):
+        action.add_argument("--root", type=Path, help="default: ADLIB_RUNS, else runs/")
 
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
@@ -152,6 +170,36 @@ def _report(options: argparse.Namespace) -> int:
     if options.collect:
         collect.collect(options.profile, results)
     print(f"Report: {build(results, paths.home() / 'notebooks', options.profile)}")
+    return 0
+
+
+def _list_runs(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    table = packs.listed(options.root or paths.runs_root())
+    shown = ["run", "detector", "dataset", "category", "seed", "steps", "commit", "weights"]
+    print(table[shown].to_string(index=False) if len(table) else "no finished run")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    root = options.root or paths.runs_root()
+    keys = packs.pack(root, options.file, options.keys, options.weights)
+    print(f"{options.file}: {len(keys)} runs, {options.file.stat().st_size:,} bytes")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import packs
+
+    root = options.root or paths.runs_root()
+    keys = packs.unpack(options.file, root)
+    print(f"{root}: {len(keys)} new runs{': ' if keys else ''}{', '.join(keys)}")
     return 0
 
 
