@@ -55,23 +55,21 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
-    runs = commands.add_parser("runs", help="list, pack and unpack trained runs")
+    runs = commands.add_parser("runs", help="list the runs of the store, pack and unpack them")
     actions = runs.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="finished runs of the store")
-    listing.set_defaults(run=_list_runs)
-    pack = actions.add_parser("pack", help="write runs into one archive")
-    pack.add_argument("file", type=Path, help="archive to write, ends in .tar.xz")
-    pack.add_argument("keys", nargs="*", help="runs as `list` names them; default: all")
-    pack.add_argument("--weights", action="store_true", help="with weights and snapshots")
+    listed = actions.add_parser("list", help="one line a finished run")
+    listed.set_defaults(run=_list_runs)
+    pack = actions.add_parser("pack", help="write records, scores, losses and splits to one file")
+    pack.add_argument("file", type=Path, help="ends in .tar.xz")
+    pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
+    pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
     pack.set_defaults(run=_pack)
-    unpack = actions.add_parser("unpack", help="put the runs of an archive into the store")
-    unpack.add_argument("file", type=Path, help="archive that `pack` wrote")
+    unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
+    unpack.add_argument("file", type=Path)
     unpack.set_defaults(run=_unpack)
-    for action in (listing, pack, unpack):
-        store = paths.runs_root()
-        action.add_argument(
-            "--root", type=Path, default=store, help="the store; default: %(default)s"
-        )
+    store = paths.runs_root()
+    for action in (listed, pack, unpack):
+        action.add_argument("--root", type=Path, default=store, help="default: %(default)s")
 
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
@@ -214,6 +212,8 @@ def _check(options: argparse.Namespace) -> int:
         try:
             images = data.load(about.name, category, options.root)
         except FileNotFoundError as error:
+            if options.category:
+                raise
             print(f"{about.name}/{category}: {error}")
             failed += 1
             continue
@@ -228,11 +228,8 @@ def _list_runs(options: argparse.Namespace) -> int:
     from adlib.study import packs
 
     table = packs.listed(options.root)
-    if table.empty:
-        print(f"{options.root} holds no finished run")
-        return 0
-    columns = ["run", "detector", "dataset", "category", "seed", "steps", "device", "weights"]
-    print(table[columns].to_string(index=False))
+    shown = ["run", "detector", "dataset", "category", "seed", "steps", "commit", "weights"]
+    print(table[shown].to_string(index=False) if len(table) else f"{options.root}: no finished run")
     return 0
 
 
@@ -240,15 +237,15 @@ def _pack(options: argparse.Namespace) -> int:
     from adlib.study import packs
 
     keys = packs.pack(options.root, options.file, options.keys, options.weights)
-    print(f"{options.file}: {len(keys)} runs")
+    print(f"{options.file}: {len(keys)} runs, {options.file.stat().st_size:,} bytes")
     return 0
 
 
 def _unpack(options: argparse.Namespace) -> int:
     from adlib.study import packs
 
-    new = packs.unpack(options.file, options.root)
-    print(f"{options.root}: {len(new)} new runs from {options.file}")
+    keys = packs.unpack(options.file, options.root)
+    print(f"{options.root}: {len(keys)} new runs{': ' if keys else ''}{', '.join(keys)}")
     return 0
 
 

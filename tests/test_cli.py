@@ -169,6 +169,8 @@ def test_data_sets_are_listed_and_checked(capsys, tmp_path, no_data):
     assert code == 1 and out.count("\n") == 15 and "adlib data get mvtec_ad screw" in out
     assert "no counts are published" in run(capsys, "data", "check", "digits", "3")[1]
     assert "name the category" in run(capsys, "data", "check", "folder")[2][0]
+    code, _, errors = run(capsys, "data", "check", "mvtec_ad", "screw")
+    assert code == 2 and "adlib data get mvtec_ad screw" in errors[0]
     assert run(capsys, "data", "get", "elpv")[0] == 2
 
 

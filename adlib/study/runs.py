@@ -189,7 +189,8 @@ def _of_other_code(description: dict) -> Path | None:
     if os.environ.get("ADLIB_RUNS_OF_OTHER_CODE", "") != "1":
         return None
     for mark in sorted(paths.runs_root().glob(f"*/{packs.UNPACKED}")):
-        if _record(mark.parent)["description"] | {"code": description["code"]} == description:
+        other = _record(mark.parent)["description"] | {"code": description["code"]}
+        if packs.digest(other) == packs.digest(description):  # as JSON, which has no tuples
             return mark.parent
     return None
 
