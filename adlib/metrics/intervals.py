@@ -26,8 +26,8 @@ def bootstrap_interval(
     oracle metrics lean upwards in resamples as they do in samples.
 
     Args:
-        labels: as for every metric.
-        scores: as for every metric.
+        labels: As for every metric, see `adlib.metrics`.
+        scores: Likewise.
         metric: A function of (labels, scores). `auroc`, `average_precision` and the oracle
             metrics of `adlib.metrics` run vectorised; any other is called once a resample.
         confidence: Level of the interval in (0, 1).
