@@ -67,12 +67,12 @@ def leave_one_kind_out(
         ValueError: a share outside [0, 1), an unknown kind (with the nearest names), a set with one
             kind only, or too few images.
     """
-    known = kinds(images)
-    if kind not in known:
+    counts = kinds(images)
+    if kind not in counts:
         raise ValueError(
-            f"{images.name}/{images.category} has no abnormal kind {kind!r}. {nearest(kind, known)}"
+            f"{images.name}/{images.category} has no abnormal kind {kind!r}. {nearest(kind, counts)}"
         )
-    if len(known) == 1:
+    if len(counts) == 1:
         raise ValueError(
             f"{images.name}/{images.category} has one abnormal kind only ({kind}): none is left to "
             "train on. pooled_balanced splits such a set."

@@ -31,7 +31,7 @@ class Split:
             so, labelled abnormal ones (see `labels`).
         test: rows to test on.
         dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
-        abnormal: rows of training images that are known to be abnormal, without those held out;
+        abnormal: rows of training images that are labelled abnormal, without those held out;
             mostly none.
     """
 

@@ -13,7 +13,7 @@ comes before it however the lot falls; a new image tied with the threshold is al
 
 Everywhere, `abnormal_scores` are (n,) finite scores of abnormal calibration images, n >= 1; `beta`
 is the allowed miss rate and `delta` the allowed probability that the calibration images mislead,
-both between 0 and 1 and neither of them. Anything else is a ValueError that names it. A threshold
+both between 0 and 1, both excluded. Anything else is a ValueError that names it. A threshold
 is in units of the scores, and ``-inf`` (everything is abnormal) with fewer than `images_needed`.
 """
 
