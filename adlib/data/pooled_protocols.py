@@ -70,7 +70,8 @@ def leave_one_kind_out(
     counts = kinds(images)
     if kind not in counts:
         raise ValueError(
-            f"{images.name}/{images.category} has no abnormal kind {kind!r}. {nearest(kind, counts)}"
+            f"{images.name}/{images.category} has no abnormal kind {kind!r}. "
+            + nearest(kind, counts)
         )
     if len(counts) == 1:
         raise ValueError(
