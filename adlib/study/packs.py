@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from adlib.host.files import atomic
+from adlib.host.files import atomic, sha256_file
 
 SMALL = ("record.json", "scores.csv", "history.csv", "split.json")
 MEMBER = re.compile(
@@ -183,7 +183,8 @@ def unpack(file: Path, root: Path) -> list[str]:
 
     Raises:
         FileNotFoundError, PackError: as in `read`; or a run at hand has the same key and other
-            scores, or is being trained. Nothing is written then.
+            scores. Nothing is written then.
+        TimeoutError: one of the runs is being trained here. Nothing is written.
     """
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as temporary:
@@ -196,12 +197,13 @@ def unpack(file: Path, root: Path) -> list[str]:
             check(folder.name, contents(folder, weights=True), file)
         new = [folder for folder in folders if not _at_hand(folder, root / folder.name, file)]
         with ExitStack() as locks:
-            for folder in new:
-                if (root / folder.name).exists():  # a training that never ended, or that runs
-                    _lock(root / folder.name, file, locks)
+            unfinished = [root / folder.name for folder in new if (root / folder.name).exists()]
+            for own in unfinished:
+                locks.enter_context(FileLock(own.with_suffix(".lock"), timeout=0))
+            for own in unfinished:
+                shutil.rmtree(own)
             for folder in new:
                 (folder / UNPACKED).touch()
-                shutil.rmtree(root / folder.name, ignore_errors=not (root / folder.name).exists())
                 folder.replace(root / folder.name)
     return [folder.name for folder in new]
 
@@ -321,14 +323,8 @@ def _at_hand(folder: Path, own: Path, file: Path) -> bool:
     """Whether a store has an unpacked run already; a PackError where its scores are others."""
     if not (own / "record.json").is_file():
         return False
-    scores = [_record(path / "record.json")["files"].get("scores.csv") for path in (folder, own)]
-    if scores[0] != scores[1]:
+    scores = own / "scores.csv"  # a failed run has none
+    packed = _record(folder / "record.json")["files"]["scores.csv"]
+    if not scores.is_file() or sha256_file(scores) != packed:
         raise PackError(f"{file}: run {own.name} has other scores than {own}; nothing was unpacked")
     return True
-
-
-def _lock(folder: Path, file: Path, locks: ExitStack) -> None:
-    try:
-        locks.enter_context(FileLock(folder.with_suffix(".lock"), timeout=0))
-    except Timeout as error:
-        raise PackError(f"{file}: run {folder.name} is being trained in {folder.parent}") from error

@@ -49,7 +49,9 @@ def test_an_unpacked_run_gives_its_scores_without_training(split, tmp_path, monk
     assert not (root / run.key / "weights.safetensors").exists()
     monkeypatch.setattr(runs, "_train", train)
     scores = again.detector("cpu").score(split.pixels("test", 32, 1))
-    assert "came without weights.safetensors: it is trained again" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "has no weights.safetensors: it is trained again" in printed
+    assert "agree with those of the run" in printed and "NOT" not in printed
     np.testing.assert_array_equal(np.float32(scores), np.float32(run.part("test")[1]))
     assert main(["runs", "list"]) == 0 and run.key in capsys.readouterr().out
 
@@ -91,7 +93,7 @@ def test_runs_of_other_code_only_where_they_are_accepted(split, tmp_path, monkey
     monkeypatch.setenv("ADLIB_RUNS_OF_OTHER_CODE", "1")
     other = ask(split)
     assert other.key == run.key and other.other_code
-    with pytest.raises(runs.RunError, match="cannot train it again"):
+    with pytest.raises(runs.RunError, match="only the code of commit .* can make it"):
         other.detector()
     monkeypatch.delenv("ADLIB_RUNS_OF_OTHER_CODE")
     assert not ask(split).other_code and ask(split).key != run.key
