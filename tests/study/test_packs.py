@@ -7,12 +7,13 @@ import tarfile
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from adlib import data
 from adlib.cli import main
 from adlib.host import paths
 from adlib.models.training import Budget
-from adlib.study import packs, runs
+from adlib.study import packs, results, runs
 from adlib.study.packs import PackError
 
 SETTINGS = {"side": 32, "channels": 1, "width": 2}
@@ -49,7 +50,9 @@ def test_an_unpacked_run_gives_its_scores_without_training(split, tmp_path, monk
     assert not (root / run.key / "weights.safetensors").exists()
     monkeypatch.setattr(runs, "_train", train)
     scores = again.detector("cpu").score(split.pixels("test", 32, 1))
-    assert "came without weights.safetensors: it is trained again" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "has no weights.safetensors: it is trained again" in printed
+    assert "agree with those of the run" in printed and "NOT" not in printed
     np.testing.assert_array_equal(np.float32(scores), np.float32(run.part("test")[1]))
     assert main(["runs", "list"]) == 0 and run.key in capsys.readouterr().out
 
@@ -91,10 +94,120 @@ def test_runs_of_other_code_only_where_they_are_accepted(split, tmp_path, monkey
     monkeypatch.setenv("ADLIB_RUNS_OF_OTHER_CODE", "1")
     other = ask(split)
     assert other.key == run.key and other.other_code
-    with pytest.raises(runs.RunError, match="cannot train it again"):
+    assert results.metric_row("x", other, "auroc")["note"].startswith("Made by other code, at")
+    with pytest.raises(runs.RunError, match="only the code of commit .* can make it"):
         other.detector()
+    with pytest.raises(runs.RunError, match="no such scores, and other code made run"):
+        runs.rescored(other, split, "cpu", weight_of_features=1.0)
     monkeypatch.delenv("ADLIB_RUNS_OF_OTHER_CODE")
     assert not ask(split).other_code and ask(split).key != run.key
+
+
+def test_scores_of_a_run_stay_when_its_weights_are_made_again(split, tmp_path, monkeypatch, capsys):
+    """Catches tables and a store that disagree, because another machine trains another network."""
+    run = ask(split)
+    before = run.scores
+    packs.pack(paths.runs_root(), tmp_path / "p.tar.xz")
+    root = elsewhere(monkeypatch, tmp_path)
+    packs.unpack(tmp_path / "p.tar.xz", root)
+    score_parts = runs.training.score_parts
+
+    def other_machine(*given):
+        scores = score_parts(*given)
+        return scores.assign(score=scores.score + scores.score.std())
+
+    again = ask(split)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.training, "score_parts", other_machine)
+        again.detector()
+    assert "DO NOT agree with those of the run (largest difference 1 " in capsys.readouterr().out
+    assert again.scores.equals(before) and ask(split).scores.equals(before)
+    assert ask(split).record["made_again"]["score_change"] == pytest.approx(1, rel=1e-3)
+    packs.pack(root, tmp_path / "again.tar.xz", weights=True)  # all files are what it records
+
+
+def test_a_training_that_fails_leaves_an_unpacked_run_alone(split, tmp_path, monkeypatch):
+    """Catches good scores that are lost because their weights cannot be made here."""
+    ask(split)
+    packs.pack(paths.runs_root(), tmp_path / "p.tar.xz")
+    packs.unpack(tmp_path / "p.tar.xz", elsewhere(monkeypatch, tmp_path))
+
+    def diverges(*_):
+        raise runs.training.TrainingDivergedError("nan")
+
+    again = ask(split)
+    with monkeypatch.context() as patch, pytest.raises(runs.training.TrainingDivergedError):
+        patch.setattr(runs.training, "score_parts", diverges)
+        again.detector()
+    assert len(ask(split).scores)
+
+
+def test_rescored_runs_travel_too(split, tmp_path, monkeypatch):
+    """Catches a training for scores of a run's weights that are themselves at hand."""
+    run = ask(split)
+    rescored = runs.rescored(run, split, "cpu", weight_of_features=1.0)
+    packs.pack(paths.runs_root(), tmp_path / "p.tar.xz")
+    packs.unpack(tmp_path / "p.tar.xz", elsewhere(monkeypatch, tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_train", lambda *_: pytest.fail("trained"))
+        again = runs.rescored(ask(split), split, "cpu", weight_of_features=1.0)
+    assert again.key == rescored.key and again.scores.equals(rescored.scores)
+    assert again.detector("cpu").settings.weight_of_features == 1.0  # by training the first again
+
+
+def test_the_precision_of_another_machine_serves_where_it_is_left_open(
+    split, tmp_path, monkeypatch
+):
+    """Catches a run of a GPU that is trained again because this machine has no bfloat16."""
+
+    def left_open():
+        return runs.get("CBiGAN", split, Budget(2, 4, "auto"), 0, "cpu", **SETTINGS)
+
+    monkeypatch.setattr(runs, "resolve_precision", lambda *_: "bfloat16")
+    run = left_open()
+    packs.pack(paths.runs_root(), tmp_path / "p.tar.xz")
+    packs.unpack(tmp_path / "p.tar.xz", elsewhere(monkeypatch, tmp_path))
+    monkeypatch.setattr(runs, "resolve_precision", lambda precision, _: "float32")
+    assert left_open().key == run.key and not left_open().other_code
+    np.testing.assert_allclose(
+        np.float32(left_open().detector("cpu").score(split.pixels("test", 32, 1))),
+        np.float32(run.part("test")[1]),
+    )
+    assert ask(split).key != run.key  # float32 was asked for
+
+
+def test_runs_of_the_first_version_get_the_key_of_today(tmp_path):
+    """Catches runs lost to a new way to name them, and a record that changes in more than that."""
+    scores = b"path,label,kind,split,score\n"
+    keys = {}
+    for name, more in (("base", {}), ("rescored", {"scores_of": "base"})):
+        more = {key: keys[value] for key, value in more.items()}
+        budget = {"steps": 5, "checkpoint_every": 500, "snapshots": 3}
+        key, members = made_run(scores, budget=budget, code="0123", **more)
+        keys[name] = key
+        for path, content in members:
+            (tmp_path / "old" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "old" / path).write_bytes(content)
+    packs.pack(tmp_path / "old", tmp_path / "p.tar.xz")
+    packed = packs.read(tmp_path / "p.tar.xz")
+    base = packs.digest({"budget": {"steps": 5}, "code": "0123"})
+    assert packed[base].record["description"] == {"budget": {"steps": 5}, "code": "0123"}
+    (other,) = set(packed) - {base}
+    assert packed[other].record["description"]["scores_of"] == base
+    assert packed[other].record["status"] == "done" and packed[base].scores.empty
+
+
+def test_a_store_that_disagrees_with_its_record_is_not_packed(split, tmp_path):
+    """Catches a pack that its receiver refuses, or a failed run in it."""
+    run = ask(split)
+    (run.folder / "history.csv").write_text("edited")
+    with pytest.raises(PackError, match="history.csv is not what record.json says"):
+        packs.pack(paths.runs_root(), tmp_path / "p.tar.xz")
+    assert not (tmp_path / "p.tar.xz").exists()
+    record = json.loads((run.folder / "record.json").read_text()) | {"status": "failed"}
+    (run.folder / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=f"no finished run {run.key}"):
+        packs.pack(paths.runs_root(), tmp_path / "p.tar.xz", [run.key])
 
 
 def archive(tmp_path, *members):
@@ -111,7 +224,8 @@ def archive(tmp_path, *members):
 def made_run(scores=b"path,label,kind,split,score\n", **description):
     """Key and members of a run."""
     hashes = {"scores.csv": hashlib.sha256(scores).hexdigest()}
-    record = json.dumps({"description": description, "files": hashes}).encode()
+    record = {"description": description, "status": "done", "files": hashes}
+    record = json.dumps(record).encode()
     key = packs.digest(description)
     return key, [(f"{key}/record.json", record), (f"{key}/scores.csv", scores)]
 
@@ -170,3 +284,26 @@ def test_another_run_of_the_same_key_is_never_overwritten(tmp_path):
     with pytest.raises(PackError, match="other scores"):
         packs.unpack(archive(tmp_path, *WHOLE, *more), root)
     assert (root / KEY / "scores.csv").read_text() == "mine" and not (root / other).exists()
+
+
+def test_a_bomb_is_refused_before_it_is_large(tmp_path, monkeypatch):
+    """Catches a small archive that fills the memory or the disk, by a member or by a header."""
+    monkeypatch.setattr(packs, "SLACK", 0)
+    header = tarfile.TarInfo(f"{KEY}/scores.csv")
+    header.pax_headers = {"comment": "0" * 10**7}
+    for members in ([(WHOLE[1][0], bytes(10**7))], [(header, b"")]):
+        with pytest.raises(PackError, match="times its own size"):
+            packs.unpack(archive(tmp_path, *members), tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_that_is_being_trained_is_left_alone(tmp_path):
+    """Catches a checkpoint that is taken away under a training, or kept beside another's scores."""
+    root = tmp_path / "runs"
+    (root / KEY).mkdir(parents=True)
+    (root / KEY / "checkpoint.pt").touch()
+    with FileLock(root / f"{KEY}.lock"), pytest.raises(TimeoutError):
+        packs.unpack(archive(tmp_path, *WHOLE), root)
+    assert [path.name for path in (root / KEY).iterdir()] == ["checkpoint.pt"]
+    assert packs.unpack(archive(tmp_path, *WHOLE), root) == [KEY]
+    assert not (root / KEY / "checkpoint.pt").exists()
