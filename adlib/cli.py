@@ -64,6 +64,9 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
     pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
     pack.set_defaults(run=_pack)
+    verify = actions.add_parser("verify", help="compute tables and verdicts anew from scores")
+    verify.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    verify.set_defaults(run=_verify)
     unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
     unpack.add_argument("file", type=Path)
     unpack.set_defaults(run=_unpack)
@@ -178,6 +181,15 @@ def _report(options: argparse.Namespace) -> int:
         collect.collect(options.profile, options.results)
     print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import verify
+
+    found = verify.verify(options.results or paths.results_root())
+    print(found)
+    return int(len(found.differences) > 0)
 
 
 def _list(_: argparse.Namespace) -> int:

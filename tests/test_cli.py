@@ -189,5 +189,5 @@ def test_runs_travel_from_store_to_store(capsys, tmp_path):
     code, out, _ = run(capsys, "runs", "list", "--root", store)
     assert code == 0 and re.search(rf"{trained.key} +AutoEncoder.* False$", out, re.M)
     code, _, errors = run(capsys, "runs", "pack", archive, "0" * 16)
-    assert code == 2 and "holds no run 0000" in errors[0]
+    assert code == 2 and "holds no finished run 0000" in errors[0]
     assert run(capsys, "runs", "unpack", tmp_path / "nothing.tar.xz")[0] == 2
