@@ -1,12 +1,14 @@
 """Train a detector on your own images, run a notebook, build the report, get data, move runs.
 
-Exit codes: 0 fine; 1 something was found wrong (a file that could not be read, a notebook that
-failed, a number that differs) and is named; 2 nothing could be done.
+Exit codes: 0 fine; 1 a part failed and is named (a file that could not be read, a notebook that
+failed, a count or number that differs); 2 nothing could be done.
 """
 
 import argparse
 import sys
 from pathlib import Path
+
+from adlib.host import paths
 
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
@@ -24,13 +26,20 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     report = commands.add_parser("report", help="build the report of the results folder")
-    report.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    results = paths.results_root()
+    report.add_argument("--results", type=Path, default=results, help="default: %(default)s")
     report.add_argument("--profile", help="profile that stands first on every page")
     report.add_argument(
         "--collect", action="store_true", help="first collect what that profile's cells have left"
     )
     report.set_defaults(run=_report)
 
+    _add_data(commands)
+    _add_runs(commands)
+    return parser
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="list, get and check data sets")
     actions = data.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="names, categories at hand, licence").set_defaults(run=_list)
@@ -41,8 +50,29 @@ def _parser() -> argparse.ArgumentParser:
     for action in (get, check):
         action.add_argument("name")
         action.add_argument("category", nargs="?")
-        action.add_argument("--root", type=Path, help="default: ADLIB_DATA, else data/")
-    return parser
+        data_root = paths.data_root()
+        action.add_argument("--root", type=Path, default=data_root, help="default: %(default)s")
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    runs = commands.add_parser("runs", help="list the runs of the store, pack and unpack them")
+    actions = runs.add_subparsers(dest="action", required=True)
+    listed = actions.add_parser("list", help="one line a finished run")
+    listed.set_defaults(run=_list_runs)
+    pack = actions.add_parser("pack", help="write records, scores, losses and splits to one file")
+    pack.add_argument("file", type=Path, help="ends in .tar.xz")
+    pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
+    pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
+    pack.set_defaults(run=_pack)
+    verify = actions.add_parser("verify", help="compute tables and verdicts anew from scores")
+    verify.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    verify.set_defaults(run=_verify)
+    unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
+    unpack.add_argument("file", type=Path)
+    unpack.set_defaults(run=_unpack)
+    store = paths.runs_root()
+    for action in (listed, pack, unpack):
+        action.add_argument("--root", type=Path, default=store, help="default: %(default)s")
 
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
@@ -144,15 +174,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import collect
     from adlib.study.site.pages import build
 
-    results = options.results or paths.results_root()
     if options.collect:
-        collect.collect(options.profile, results)
-    print(f"Report: {build(results, paths.home() / 'notebooks', options.profile)}")
+        collect.collect(options.profile, options.results)
+    print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from adlib.host import paths
+    from adlib.study import verify
+
+    found = verify.verify(options.results or paths.results_root())
+    print(found)
+    return int(len(found.differences) > 0)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -180,13 +217,48 @@ def _get(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from adlib import data
 
-    differing = 0
-    for category in [options.category] if options.category else data.categories(options.name):
-        images = data.load(options.name, category, options.root)
+    about, failed = data.info(options.name), 0
+    if options.category is None and not about.modes:
+        raise ValueError(f"{about.name}: name the category, which is the path of a folder")
+    for category in [options.category] if options.category else about.modes:
+        try:
+            images = data.load(about.name, category, options.root)
+        except FileNotFoundError as error:
+            if options.category:
+                raise
+            print(f"{about.name}/{category}: {error}")
+            failed += 1
+            continue
         wrong = data.differences(images)
-        differing += bool(wrong)
-        print(f"{images}: {'; '.join(wrong) or 'as published'}")
-    return int(differing > 0)
+        published = "as published" if category in about.expected else "no counts are published"
+        print(f"{images}: {'; '.join(wrong) or published}")
+        failed += bool(wrong)
+    return int(failed > 0)
+
+
+def _list_runs(options: argparse.Namespace) -> int:
+    from adlib.study import packs
+
+    table = packs.listed(options.root)
+    shown = ["run", "detector", "dataset", "category", "seed", "steps", "commit", "weights"]
+    print(table[shown].to_string(index=False) if len(table) else f"{options.root}: no finished run")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from adlib.study import packs
+
+    keys = packs.pack(options.root, options.file, options.keys, options.weights)
+    print(f"{options.file}: {len(keys)} runs, {options.file.stat().st_size:,} bytes")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from adlib.study import packs
+
+    keys = packs.unpack(options.file, options.root)
+    print(f"{options.root}: {len(keys)} new runs{': ' if keys else ''}{', '.join(keys)}")
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,11 +12,12 @@ import torch
 from data_trees import mvtec_tree
 from PIL import Image
 
-from adlib import cli, models
+from adlib import cli, data, models
 from adlib.data import synthetic
 from adlib.deploy import decisions, image_folders, own_images
 from adlib.host import paths
-from adlib.study import execute
+from adlib.models.training import Budget
+from adlib.study import execute, runs
 
 METHOD = ["--method", "AutoEncoder", "--side", "32", "--steps", "2", "--device", "cpu"]
 
@@ -164,6 +165,29 @@ def test_data_sets_are_listed_and_checked(capsys, tmp_path, no_data):
     mvtec_tree(tmp_path / "data" / "mvtec_ad" / "bottle")
     code, out, _ = run(capsys, "data", "check", "mvtec_ad", "bottle")
     assert code == 1 and "train normal images" in out and "instead of 209" in out
+    code, out, _ = run(capsys, "data", "check", "mvtec_ad")
+    assert code == 1 and out.count("\n") == 15 and "adlib data get mvtec_ad screw" in out
+    assert "no counts are published" in run(capsys, "data", "check", "digits", "3")[1]
+    assert "name the category" in run(capsys, "data", "check", "folder")[2][0]
     code, _, errors = run(capsys, "data", "check", "mvtec_ad", "screw")
     assert code == 2 and "adlib data get mvtec_ad screw" in errors[0]
     assert run(capsys, "data", "get", "elpv")[0] == 2
+
+
+def test_runs_travel_from_store_to_store(capsys, tmp_path):
+    """Would catch commands that do not fit together, and an archive that is called unpacked."""
+    split = data.one_class(data.load("synthetic", "texture"))
+    trained = runs.get(
+        "AutoEncoder", split, Budget(1, 4, "float32"), device="cpu", side=32, width=2
+    )
+    archive, store = tmp_path / "all.tar.xz", tmp_path / "elsewhere"
+    code, out, _ = run(capsys, "runs", "list", "--root", store)
+    assert code == 0 and "no finished run" in out
+    assert "1 runs" in run(capsys, "runs", "pack", archive)[1]
+    for new in ("1 new runs", "0 new runs"):
+        assert new in run(capsys, "runs", "unpack", archive, "--root", store)[1]
+    code, out, _ = run(capsys, "runs", "list", "--root", store)
+    assert code == 0 and re.search(rf"{trained.key} +AutoEncoder.* False$", out, re.M)
+    code, _, errors = run(capsys, "runs", "pack", archive, "0" * 16)
+    assert code == 2 and "holds no finished run 0000" in errors[0]
+    assert run(capsys, "runs", "unpack", tmp_path / "nothing.tar.xz")[0] == 2

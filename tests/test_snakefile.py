@@ -15,15 +15,15 @@ import pytest
 from adlib.data import sets
 
 HOME = Path(__file__).resolve().parents[1]
-FIRST = {"toy/first/synthetic-one-s0", "toy/first/mvtec_ad-two-s0"}
-SECOND = {"toy/second/synthetic-one-s0"}
+FIRST = {"toy/first/synthetic-texture-s0", "toy/first/mvtec_ad-two-s0"}
+SECOND = {"toy/second/synthetic-texture-s0"}
 PAPER = """
 title = "Toy"
 """
 PROFILE = """
 seeds = [0]
 [toy.sets]
-synthetic = ["one"]
+synthetic = ["texture"]
 mvtec_ad = ["two"]
 absent_set = ["three"]
 """
@@ -243,31 +243,31 @@ def test_tables_in_git_are_not_a_study(project):
 
 def test_failing_cell(project):
     """Catches a failure that stops other cells, runs twice, leaves no trace or exits with 0."""
-    write_notebook(project, "first", "assert category != 'one', 'no luck'", grid="categories")
+    write_notebook(project, "first", "assert category != 'texture', 'no luck'", grid="categories")
     shutil.rmtree(project / "results")
     code, text = snakemake(project)
     assert code != 0
     assert "no luck" in text
     assert finished(project) == {"toy/first/mvtec_ad-two-s0"}
-    failed = project / "results" / "quick" / "cells" / "toy" / "first" / "synthetic-one-s0.json"
+    failed = project / "results" / "quick" / "cells" / "toy" / "first" / "synthetic-texture-s0.json"
     assert json.loads(failed.read_text(encoding="utf-8"))["status"] == "failed"
     assert "no luck" in failed.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert text.count("AssertionError in cell") == 1
-    assert set(planned(project)) == {"toy/first/synthetic-one-s0"} | SECOND
+    assert set(planned(project)) == {"toy/first/synthetic-texture-s0"} | SECOND
 
 
 def test_report_is_made_of_what_is_there(project):
     """Catches a report that waits for failed or stale cells, or is made anew without a reason."""
     shutil.rmtree(project / "results" / "report", ignore_errors=True)
     write_notebook(project, "second", "changed = 1", grid="once", after="first")
-    (project / "results/quick/cells/toy/second/synthetic-one-s0.csv").unlink()
+    (project / "results/quick/cells/toy/second/synthetic-texture-s0.csv").unlink()
     arguments = ["--allowed-rules", "report", "--", "report"]
     code, text = snakemake(project, *arguments)
     assert code == 0, text
     assert (project / "results" / "report" / "index.html").is_file()
-    assert not (project / "results/quick/cells/toy/second/synthetic-one-s0.csv").is_file()
+    assert not (project / "results/quick/cells/toy/second/synthetic-texture-s0.csv").is_file()
     assert "Nothing to be done" in snakemake(project, *arguments)[1]
-    (project / "results/quick/cells/toy/first/synthetic-one-s0.csv").write_text("other")
+    (project / "results/quick/cells/toy/first/synthetic-texture-s0.csv").write_text("other")
     assert "Nothing to be done" not in snakemake(project, *arguments)[1]
 
 
@@ -285,7 +285,13 @@ def test_killed_study_goes_on(fresh, tmp_path):
             stderr=subprocess.STDOUT,
         )
     running = (
-        project / "results" / "quick" / "cells" / "toy" / "second" / ".synthetic-one-s0.part.ipynb"
+        project
+        / "results"
+        / "quick"
+        / "cells"
+        / "toy"
+        / "second"
+        / ".synthetic-texture-s0.part.ipynb"
     )
     while not (running.is_file() and "2 of 4 steps" in printed.read_text("utf-8")):
         assert started.poll() is None, "the study ended before it could be killed"
@@ -300,4 +306,4 @@ def test_killed_study_goes_on(fresh, tmp_path):
     assert finished(project) == FIRST | SECOND
     # Had a finished cell been planned again, it would have run twice.
     runs = {p.name: p.read_text() for p in (project / "notebooks" / "toy").glob("*.runs")}
-    assert runs == {"first-one.runs": "x", "first-two.runs": "x", "second-one.runs": "x"}
+    assert runs == {"first-texture.runs": "x", "first-two.runs": "x", "second-texture.runs": "x"}

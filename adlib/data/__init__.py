@@ -16,7 +16,8 @@ from adlib.data.class_protocols import (
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
 from adlib.data.pooled_protocols import kinds, leave_one_kind_out, pooled_balanced
-from adlib.data.protocols import PARTS, Split, contaminated, one_class
+from adlib.data.protocols import contaminated, one_class
+from adlib.data.split import PARTS, Split
 
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",

@@ -1,4 +1,4 @@
-"""What looks like an array of images but makes or reads each one only when it is looked at."""
+"""Stand-ins for an array of images that make or read each image when it is indexed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mosaics:
-    """Square mosaics of equal tiles, like an array (N, rows * h, columns * w), made when read.
+    """Square mosaics of equal tiles, like an array (N, rows * h, columns * w), assembled on access.
 
     Only the tiles and which of them make up each mosaic are held in memory. Over boolean tiles the
     mosaics are masks.
@@ -52,7 +52,7 @@ class Mosaics:
         return (self[i] for i in range(len(self)))
 
     def digests(self) -> list[str]:
-        """SHA-256 of each mosaic's tile digests, row by row: equal for mosaics that look alike."""
+        """SHA-256 of each mosaic's tile digests, row by row: equal for equal mosaics."""
         tiles = np.array([list(bytes.fromhex(d)) for d in array_digests(self.tiles)], np.uint8)
         return [hashlib.sha256(tiles[cells].tobytes()).hexdigest() for cells in self.index]
 
@@ -103,7 +103,7 @@ class Stored:
 
 
 def array_digests(arrays: np.ndarray | Mosaics | Stored) -> list[str]:
-    """SHA-256 of each image's pixels; what only looks like an array tells its own, more quickly."""
+    """SHA-256 of each image's pixels; a stand-in for an array has a faster way of its own."""
     if not isinstance(arrays, np.ndarray):
         return arrays.digests()
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]

@@ -42,11 +42,11 @@ def file(name: str, key: str) -> Path:
 
 
 def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.ndarray]) -> Path:
-    """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, made if it is not there.
+    """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, built if it is not there.
 
-    Rows are made in a thread pool and written in blocks, so memory does not grow with the set. The
-    file appears under its name when it is whole; two processes that build it at once write the same
-    bytes to names of their own.
+    Rows come from a thread pool and are written in blocks, so memory does not grow with the set.
+    The file appears under its name when it is whole; two processes that build it at once write the
+    same bytes to names of their own.
 
     Args:
         name: readable start of the file's name, also the label of the progress bar.
@@ -58,9 +58,7 @@ def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.
     if path.is_file():
         return path
     block = max(WORKERS, _BLOCK // max(1, int(np.prod(shape[1:]))))
-    task = min(
-        64, block // WORKERS
-    )  # rows a thread makes at once: small ones cost less than a call
+    task = min(64, block // WORKERS)  # rows of one call of a thread: small rows cost less than it
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
 
     def rows(start: int, stop: int) -> list[np.ndarray]:
@@ -74,13 +72,11 @@ def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.
     ):
         np.lib.format.write_array_header_1_0(out, header)
         for start in range(0, shape[0], block):
-            edges = [
-                *range(start, min(start + block, shape[0]), task),
-                min(start + block, shape[0]),
-            ]
-            for made in pool.map(rows, edges[:-1], edges[1:]):
-                out.writelines(made)
-                bar.update(len(made))
+            stop = min(start + block, shape[0])
+            edges = [*range(start, stop, task), stop]
+            for decoded in pool.map(rows, edges[:-1], edges[1:]):
+                out.writelines(decoded)
+                bar.update(len(decoded))
     return path
 
 
@@ -105,13 +101,13 @@ def read(path: Path, index: np.ndarray) -> np.ndarray:
 def digests(name: str, root: Path, paths: Sequence[str]) -> list[str]:
     """SHA-256 of each file's bytes; a file is read again only if its size or time changed."""
     store = cache_root() / "digests" / f"{name}-{hashed([root])[:20]}.json"
-    known = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    entries = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
     stamps = {path: list(stamp(root / path)) for path in paths}
-    new = [path for path in stamps if known.get(path, [])[:2] != stamps[path]]
+    new = [path for path in stamps if entries.get(path, [])[:2] != stamps[path]]
     if new:
         with ThreadPoolExecutor(WORKERS) as pool:
             done = pool.map(lambda path: sha256_file(root / path), new)
             bar = tqdm(done, f"hashing {name}", len(new), unit="file", delay=1, leave=False)
-            known |= {path: [*stamps[path], sha] for path, sha in zip(new, bar, strict=True)}
-        write_text(store, json.dumps(known, indent=0))
-    return [known[path][2] for path in paths]
+            entries |= {path: [*stamps[path], sha] for path, sha in zip(new, bar, strict=True)}
+        write_text(store, json.dumps(entries, indent=0))
+    return [entries[path][2] for path in paths]

@@ -1,12 +1,12 @@
-"""The data sets: what each is, where it comes from, and how it is listed."""
+"""The data sets: what each is, where it comes from, where it lies and how it is listed."""
 
 from pathlib import Path
 
 from adlib.data import classes, layouts, listers, mosaics
+from adlib.data.classes import CIFAR, DIGITS, INLIERS
 from adlib.data.dataset import Archive, Dataset
 from adlib.data.images import ImageSet
 from adlib.data.medical import MEDICAL
-from adlib.data.sets import CIFAR, DIGITS, INLIERS, MVTEC_TEXTURES
 from adlib.host.paths import data_root
 
 # Images per category: training normal, test normal, test abnormal; side in pixels (Carrara et al.
@@ -19,6 +19,8 @@ _MVTEC = {
     "toothbrush": (60, 12, 30, 1024), "transistor": (213, 60, 40, 1024),
     "zipper": (240, 32, 119, 1024),
 }  # fmt: skip
+
+_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
 # Addresses and SHA-256 as anomalib publishes them over its versions (its data module for MVTec AD);
 # all lead to the same archive of 5,264,982,680 bytes.
@@ -71,6 +73,7 @@ _ALL = [
         },
         "Comes with the package elpv-dataset. Normal = defect probability 0, abnormal = 1; cells "
         "with 1/3 and 2/3 are left out. No masks.",
+        packaged=("mono", "poly"),
     ),
     Dataset(
         "digits",
@@ -83,6 +86,7 @@ _ALL = [
         classes.digits,
         note=f"Comes with scikit-learn: 1,797 images of 8 x 8 pixels. {_SINGLED_OUT} No official "
         "parts.",
+        packaged=(*DIGITS, "all", *INLIERS),
     ),
     Dataset(
         "mnist",
@@ -100,6 +104,7 @@ _ALL = [
         | {"all": {"n_images": 70_000, "n_train_normal": 60_000, "n_test_normal": 10_000}},
         f"70,000 grey images of 28 x 28 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*DIGITS, "all"], 28),
+        lies_in=("MNIST/raw",),
     ),
     Dataset(
         "ir_mnist",
@@ -115,11 +120,13 @@ _ALL = [
             | {"n_test_normal": rule.test[0], "n_test_abnormal": rule.test[1]}
             for name, rule in mosaics.RULES.items()
         },
-        "Made again by the paper's rule, with draws of its own: abnormal mosaics hold at least one "
-        "3, normal ones none. all: 11 x 11 digits of MNIST. digits: 4 x 4 digits of scikit-learn, "
-        "not in the paper. Test mosaics are made of digits that training mosaics do not hold. "
+        "Drawn again by the paper's rule, with other draws: abnormal mosaics hold at least one 3, "
+        "normal ones none. all: 11 x 11 digits of MNIST. digits: 4 x 4 digits of scikit-learn, "
+        "not in the paper. Test mosaics consist of digits that training mosaics do not hold. "
         "Masks mark the cells with a 3.",
         {"all": 308, "digits": 32},
+        lies_in=("MNIST/raw",),
+        packaged=("digits",),
     ),
     Dataset(
         "cifar10",
@@ -137,6 +144,7 @@ _ALL = [
         | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
         f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*CIFAR, "all"], 32),
+        lies_in=("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
     ),
     Dataset(
         "caltech256",
@@ -149,6 +157,7 @@ _ALL = [
         classes.caltech,
         {name: {"n_images": 30_607} for name in ("all", *INLIERS)},
         f"256 classes and clutter. {_CALTECH}",
+        lies_in=("caltech256/256_ObjectCategories", "caltech256_64"),
     ),
     Dataset(
         "caltech101",
@@ -165,6 +174,7 @@ _ALL = [
         },
         "101 classes and clutter (BACKGROUND_Google). Faces_easy shows the pictures of Faces, cut "
         f"differently; it is left out where classes stand against others. {_CALTECH}",
+        lies_in=("caltech101/101_ObjectCategories", "caltech101_64"),
     ),
     Dataset(
         "mvtec_ad",
@@ -173,12 +183,13 @@ _ALL = [
         "Bergmann et al., MVTec AD: A Comprehensive Real-World Dataset for Unsupervised Anomaly "
         "Detection, CVPR 2019",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
-        {name: "texture" if name in MVTEC_TEXTURES else "object" for name in _MVTEC},
-        listers.on_disk(layouts.mvtec, nested=True),
+        {name: "texture" if name in _TEXTURES else "object" for name in _MVTEC},
+        listers.on_disk(layouts.mvtec),
         {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
         {name: side for name, (*_, side) in _MVTEC.items()},
         _MVTEC_ARCHIVE,
+        ("mvtec_ad/{category}",),
     ),
     Dataset(
         "magnetic_tile",
@@ -227,7 +238,8 @@ _ALL = [
         {"texture": "texture", "object": "object"},
         listers.generated,
         {name: _counts(64, 24, 24) for name in ("texture", "object")},
-        "Generated in memory, for tests and a first look; its numbers mean nothing beyond that.",
+        "Generated in memory, for tests and a first trial; its numbers mean nothing beyond that.",
+        packaged=("texture", "object"),
     ),
 ]
 CATALOGUE = {dataset.name: dataset for dataset in _ALL}
@@ -239,7 +251,7 @@ def names() -> list[str]:
 
 
 def info(name: str) -> Dataset:
-    """What is known of a data set. An unknown name is a ValueError with the nearest names."""
+    """Entry of a data set. An unknown name is a ValueError with the nearest names."""
     if name not in CATALOGUE:
         raise ValueError(f"Unknown data set {name!r}. {layouts.nearest(name, CATALOGUE)}")
     return CATALOGUE[name]
@@ -280,15 +292,19 @@ def load(
     return dataset.lister(dataset, category, data_root(root), convert)
 
 
-def differences(images: ImageSet) -> list[str]:
-    """What differs from the published counts and size, in words; mostly nothing does."""
-    about, counts = info(images.name), images.counts()
-    texts = [
+def miscounted(images: ImageSet) -> list[str]:
+    """Which numbers of images differ from the published ones, in words; mostly none does."""
+    counts = images.counts()
+    return [
         f"{key.removeprefix('n_').replace('_', ' ')} images {counts[key]} instead of {n}"
-        for key, n in about.expected.get(images.category, {}).items()
+        for key, n in info(images.name).expected.get(images.category, {}).items()
         if counts[key] != n
     ]
-    side = about.sides.get(images.category)
+
+
+def differences(images: ImageSet) -> list[str]:
+    """What differs from the published counts and size, in words; mostly nothing does."""
+    texts, side = miscounted(images), info(images.name).sides.get(images.category)
     if side and (longest := images.sides()[1]) != side:
         texts.append(f"images of {longest} px instead of {side} px")
     return texts

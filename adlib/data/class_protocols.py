@@ -7,15 +7,8 @@ import pandas as pd
 
 from adlib.data.images import ImageSet
 from adlib.data.layouts import CLUTTER
-from adlib.data.protocols import (
-    Split,
-    assembled,
-    check_shares,
-    draw_names,
-    generator,
-    held_out,
-    usable,
-)
+from adlib.data.protocols import Draft, check_shares, draw_names, held_out
+from adlib.data.split import Split, generator
 
 
 def one_class_anomalous(
@@ -44,22 +37,19 @@ def one_class_anomalous(
     Raises:
         ValueError: a share outside [0, 1), no abnormal images, or too few normal ones.
     """
-    check_shares(validation=validation, test_share=test_share)
     kind, part = (images.table[name].to_numpy() for name in ("kind", "part"))
     is_class = (kind == images.category).any()
     labels = (kind == images.category).astype(np.int64) if is_class else own_labels(images)
-    names = draw_names(images, "one_class_anomalous")
-    rows, dropped = usable(images, labels)
-    normal, abnormal = (rows[labels[rows] == label] for label in (0, 1))
+    draft = Draft(images, "one_class_anomalous", seed, labels, validation, test_share=test_share)
+    normal = draft.normal
     if (part != "").any() and not pooled:
         protocol = "one class anomalous, official parts"
         pool, test = normal[part[normal] == "train"], normal[part[normal] == "test"]
     else:
         shares = f"{100 * (1 - test_share):g}/{100 * test_share:g}"
         protocol = f"one class anomalous, pooled {shares}"
-        pool, test = held_out(images, normal, test_share, generator(0, *names), "the test")
-    test, rng = np.union1d(test, abnormal), generator(seed, *names)
-    return assembled(images, protocol, seed, labels, pool, test, validation, rng, dropped)
+        pool, test = held_out(images, normal, test_share, draft.generator(0), "the test")
+    return draft.split(protocol, pool, np.union1d(test, draft.abnormal), draft.generator())
 
 
 def one_class_normal(
@@ -69,7 +59,7 @@ def one_class_normal(
     train_share: float = 0.7,
     validation: float = 0.1,
 ) -> Split:
-    """One class is normal; a share of every other class is known to be abnormal in training.
+    """One class is normal; a share of every other class is labelled abnormal in training.
 
     Kimura and Yanagihara 2018, section 4.1, for MNIST: official parts are pooled, `train_share` of
     the normal class is for training, `labelled` of every other class (or kind of defect) is
@@ -87,19 +77,16 @@ def one_class_normal(
     Raises:
         ValueError: a share outside [0, 1), no abnormal images, or too few normal ones.
     """
-    check_shares(labelled=labelled, train_share=train_share, validation=validation)
-    labels, names = own_labels(images), draw_names(images, "one_class_normal")
-    rows, dropped = usable(images, labels)
-    normal, others = (rows[labels[rows] == label] for label in (0, 1))
-    rng = generator(0, *names)
-    pool, test = held_out(images, normal, 1 - train_share, rng, "the test")
-    known = _share_of_every_kind(images, others, labelled, rng)
-    test = np.union1d(test, np.setdiff1d(others, known))
-    every = f"{100 * labelled:g} % of every other class labelled abnormal"
-    return assembled(
-        images, f"one class normal, {every}", seed, labels, pool, test, validation,
-        generator(seed, *names), dropped, known,
+    draft = Draft(
+        images, "one_class_normal", seed, own_labels(images), validation,
+        labelled=labelled, train_share=train_share,
     )  # fmt: skip
+    rng = draft.generator(0)
+    pool, test = held_out(images, draft.normal, 1 - train_share, rng, "the test")
+    abnormal = _share_of_every_kind(images, draft.abnormal, labelled, rng)
+    test = np.union1d(test, np.setdiff1d(draft.abnormal, abnormal))
+    protocol = f"one class normal, {100 * labelled:g} % of every other class labelled abnormal"
+    return draft.split(protocol, pool, test, draft.generator(), abnormal)
 
 
 def with_labelled(images: ImageSet, seed: int = 0, validation: float = 0.1) -> Split:
@@ -115,21 +102,16 @@ def with_labelled(images: ImageSet, seed: int = 0, validation: float = 0.1) -> S
     Raises:
         ValueError: a share outside [0, 1), or no abnormal training images.
     """
-    check_shares(validation=validation)
-    labels, names = own_labels(images), draw_names(images, "with_labelled")
-    rows, dropped = usable(images, labels)
-    train = rows[images.table["part"].to_numpy()[rows] == "train"]
-    test = rows[images.table["part"].to_numpy()[rows] == "test"]
-    pool, known = (train[labels[train] == label] for label in (0, 1))
-    if len(known) == 0:
+    draft = Draft(images, "with_labelled", seed, own_labels(images), validation)
+    part, rows = images.table["part"].to_numpy(), np.union1d(draft.normal, draft.abnormal)
+    pool, abnormal = (rows[part[rows] == "train"] for rows in (draft.normal, draft.abnormal))
+    if len(abnormal) == 0:
         raise ValueError(
             f"{images.name}/{images.category} has no official training part with abnormal images. "
             "one_class_normal labels a share of the abnormal images of any set."
         )
-    return assembled(
-        images, "official parts with labelled abnormal images", seed, labels, pool, test,
-        validation, generator(seed, *names), dropped, known,
-    )  # fmt: skip
+    protocol = "official parts with labelled abnormal images"
+    return draft.split(protocol, pool, rows[part[rows] == "test"], draft.generator(), abnormal)
 
 
 def inliers_against_clutter(
@@ -149,7 +131,7 @@ def inliers_against_clutter(
     class; in a set without one evenly from all other classes. The labelled abnormal images are
     drawn evenly from all outlying classes but clutter; none of them is in the test. All draws, the
     test's too, depend on the seed, which stands for a repetition with other classes:
-    `split.table("train").kind.unique()` tells them.
+    `split.table("train").kind.unique()` names them.
 
     Args:
         images: a set of classes, category "<n>_inlier_categories".
@@ -165,7 +147,8 @@ def inliers_against_clutter(
     """
     check_shares(validation=validation, train_share=train_share)
     n, kind = _n_inlier_classes(images), images.table["kind"].to_numpy()
-    rng = generator(seed, *draw_names(images, "inliers_against_clutter"))
+    name = "inliers_against_clutter"
+    rng = generator(seed, *draw_names(images, name))
     counts = pd.Series(kind[kind != CLUTTER]).value_counts().sort_index()
     large = counts.index[counts >= at_least].to_numpy()
     if len(large) < n:
@@ -176,25 +159,23 @@ def inliers_against_clutter(
         )
     chosen = np.sort(rng.permutation(large)[:n])
     labels = (~np.isin(kind, chosen)).astype(np.int64)
-    rows, dropped = usable(images, labels)
-    inliers = np.concatenate([rows[kind[rows] == name][:at_most] for name in chosen])
+    draft = Draft(images, name, seed, labels, validation)
+    normal, outliers = draft.normal, draft.abnormal
+    inliers = np.concatenate([normal[kind[normal] == one][:at_most] for one in chosen])
     pool, test = held_out(images, inliers, 1 - train_share, rng, "the test")
-    clutter, others = rows[kind[rows] == CLUTTER], rows[labels[rows] == 1]
-    others = np.setdiff1d(others, clutter)
+    is_clutter = kind[outliers] == CLUTTER
+    clutter, others = outliers[is_clutter], outliers[~is_clutter]
     abnormal = _evenly(images, clutter if len(clutter) else others, len(test), rng, "the test")
-    known = _evenly(images, np.setdiff1d(others, abnormal), n_labelled, rng, "training")
+    labelled = _evenly(images, np.setdiff1d(others, abnormal), n_labelled, rng, "training")
     protocol = (
         f"{n} inlier categor{'y' if n == 1 else 'ies'} against "
         f"{'clutter' if len(clutter) else 'all other classes'}, {n_labelled} labelled abnormal"
     )
-    test = np.union1d(test, abnormal)
-    return assembled(
-        images, protocol, seed, labels, np.sort(pool), test, validation, rng, dropped, known
-    )
+    return draft.split(protocol, np.sort(pool), np.union1d(test, abnormal), rng, labelled)
 
 
 def own_labels(images: ImageSet) -> np.ndarray:
-    """The table's labels, if they tell normal from abnormal; else a ValueError."""
+    """The table's labels, if they separate normal from abnormal; else a ValueError."""
     labels = images.table["label"].to_numpy(copy=True)
     if not labels.any():
         raise ValueError(
@@ -218,13 +199,13 @@ def _share_of_every_kind(
 
 
 def _n_inlier_classes(images: ImageSet) -> int:
-    found = re.fullmatch(r"([1-9]\d*)_inlier_categories", images.category)
-    if not found:
+    number = re.fullmatch(r"([1-9]\d*)_inlier_categories", images.category)
+    if not number:
         raise ValueError(
             f"{images.name}/{images.category}: the category must say how many classes are inliers, "
             "for example 3_inlier_categories."
         )
-    return int(found[1])
+    return int(number[1])
 
 
 def _evenly(

@@ -20,9 +20,11 @@ from PIL import Image
 from adlib.data import cache, layouts
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
-from adlib.data.sets import CIFAR, PLACES
 from adlib.host.files import write_text
 
+DIGITS = tuple("0123456789")
+CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
 _ALIASES = {"airplane": "plane", "automobile": "car"}
 _IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
@@ -81,7 +83,7 @@ def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSe
 
 def mnist_arrays(dataset: Dataset, root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 28, 28) of MNIST's part "train" or "test", and what they show, (N,)."""
-    folder = root / PLACES["mnist"][0]
+    (folder,) = dataset.places(root)
     if not folder.is_dir():
         raise dataset.not_there(folder)
     images = _idx(dataset, folder / f"{_IDX[part]}-images-idx3-ubyte", 3)
@@ -107,7 +109,7 @@ def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
 
 def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
-    batches, folder, archive = (root / place for place in PLACES["cifar10"])
+    batches, folder, archive = dataset.places(root)
     if batches.is_dir():
         rows, arrays = _cifar_batches(dataset, root)
         return _array_set(dataset, category, root, rows, arrays)
@@ -203,7 +205,7 @@ def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
     Some of the official images are grey: they get three equal channels without being asked to. Of
     Caltech-101's two classes of the same faces one is left out where classes stand against others.
     """
-    official, reduced = (root / place for place in PLACES[dataset.name])
+    official, reduced = dataset.places(root)
     folder = official if official.is_dir() else reduced
     if not folder.is_dir():
         raise dataset.not_there(official, reduced)

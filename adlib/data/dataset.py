@@ -1,4 +1,4 @@
-"""What is known of a data set, and what its listers share."""
+"""A data set's entry in the catalogue, and what its listers share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a data set before any of it is opened.
+    """Facts on a data set, before any of it is opened.
 
     Attributes:
         name: name in the catalogue.
@@ -33,6 +33,9 @@ class Dataset:
         sides: side of each category's images in pixels, where it is published.
         note: what a reader of a table should know.
         archive: where `adlib.data.download` gets it; None where it does not.
+        lies_in: folders or files under the data root, any of which may hold it, the official layout
+            first; "{category}" stands for the category. By default a folder of the set's name.
+        packaged: categories that need no data root: they come with a package or are generated.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Dataset:
     note: str = ""
     sides: dict[str, int] = field(default_factory=dict)
     archive: Archive | None = None
+    lies_in: tuple[str, ...] = ()
+    packaged: tuple[str, ...] = ()
+
+    def places(self, root: Path, category: str = "") -> list[Path]:
+        """Where under `root` a category may lie, the official layout first."""
+        return [root / place.format(category=category) for place in self.lies_in or (self.name,)]
 
     def image_set(self, category: str, root: Path, table: pd.DataFrame, **more) -> ImageSet:
         """Make the set of a category; `more` are further fields of `ImageSet`."""

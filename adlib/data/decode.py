@@ -21,9 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-RULE = (
-    "bilinear-antialiased-1"  # part of the cache key: change it with any change of the rules here
-)
+RULE = "bilinear-antialiased-1"  # part of the cache key: changes with any change of rules here
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 _ODD_MODES = {
@@ -129,7 +127,7 @@ def image_size(path: Path, convert: bool = False) -> tuple[int, int]:
     with _opened(path) as image:
         if not convert:
             return image.size
-        # Most formats tell without decoding, which a set of thousands of files would feel.
+        # Most formats give it without decoding, which would take long for thousands of files.
         try:
             turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         except _UNREADABLE as error:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from adlib.data import layouts
-from adlib.data.catalogue import Dataset, info, require_category
+from adlib.data.catalogue import Dataset, info, miscounted, require_category
 from adlib.host.paths import data_root
 
 
@@ -59,9 +59,8 @@ def download(
         for present in [each for each in wanted if (folder / each).exists()]:
             _counted(dataset, folder / present, present, root)
         if missing := [each for each in wanted if not (folder / each).exists()]:
-            known = dataset.archive
-            archive = _fetched(dataset, folder, urls or known.urls, sha256 or known.sha256)
-            _unpack(dataset, archive, missing, root)
+            urls, sha256 = urls or dataset.archive.urls, sha256 or dataset.archive.sha256
+            _unpack(dataset, _fetched(dataset, folder, urls, sha256), missing, root)
     return folder
 
 
@@ -77,7 +76,7 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
     failures = []
     for url in urls:
         try:
-            found = pooch.retrieve(
+            archive = pooch.retrieve(
                 url,
                 known_hash=f"sha256:{sha256}",
                 fname=PurePosixPath(url).name,
@@ -87,7 +86,7 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
         except (OSError, ValueError) as error:
             failures.append(f"{url}: {error}")
         else:
-            return Path(found)
+            return Path(archive)
     kept = any((folder / ".archive").glob("*.part"))
     raise ConnectionError(
         f"{dataset.title} could not be downloaded.\n"
@@ -183,17 +182,10 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
 
 def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
     """Raise unless a folder holds the published number of images, abnormal ones masked."""
-    table = layouts.mvtec(folder, root)
-    groups = table.groupby(["part", "label"]).size()
-    found = {
-        "n_train_normal": int(groups.get(("train", 0), 0)),
-        "n_test_normal": int(groups.get(("test", 0), 0)),
-        "n_test_abnormal": int(groups.get(("test", 1), 0)),
-    }
-    masks = int((table["mask"] != "").sum())
-    if found != dataset.expected[category] or masks != found["n_test_abnormal"]:
+    images = dataset.image_set(category, root, layouts.mvtec(folder, root))
+    wrong = miscounted(images) + ([] if images.has_masks else ["abnormal images without masks"])
+    if wrong:
         raise ValueError(
-            f"{folder}: it holds {found} and {masks} masks, but {dataset.title} {category} has "
-            f"{dataset.expected[category]} and a mask of every abnormal image. Move the folder "
-            "away and call again."
+            f"{folder} is not the whole category {category} of {dataset.title}: "
+            f"{'; '.join(wrong)}. Move the folder away and call again."
         )

@@ -30,7 +30,7 @@ class ImageSet:
         name: the data set's name in the catalogue.
         category: the category, as it was asked for.
         root: folder that the table's paths are relative to.
-        table: one row an image, sorted by path. `path` (posix, relative to `root`, or a made-up
+        table: one row an image, sorted by path. `path` (posix, relative to `root`, or a generated
             name for sets without files), `label` (0 normal, 1 abnormal), `kind` (type of defect or
             class, "good" for normal), `part` ("train", "test", or "" where the set has no official
             parts), `mask` (path or "").
@@ -156,7 +156,7 @@ class ImageSet:
         return [sorted(group) for _, group in groups if len(group) > 1]
 
     def check(self) -> dict[str, object]:
-        """Open every image and mask and say what is there.
+        """Open every image and mask and count what is there.
 
         Returns:
             counts, sizes ("W x H" -> images), modes ("grey", "colour" -> images), duplicates.
@@ -174,8 +174,8 @@ class ImageSet:
             if bad := [line for line, _, _ in seen if line]:
                 raise ValueError("\n".join(bad))
             sizes, modes = _tally(size for _, size, _ in seen), _tally(mode for _, _, mode in seen)
-        found = {"sizes": sizes, "modes": modes, "duplicates": self.duplicates()}
-        return {"counts": self.counts(), **found}
+        duplicates = self.duplicates()
+        return {"counts": self.counts(), "sizes": sizes, "modes": modes, "duplicates": duplicates}
 
     # What follows reads files.
 
@@ -190,8 +190,8 @@ class ImageSet:
         if self.mask_arrays is not None:
             return array_digests(self.mask_arrays)
         paths = [path for path in self.table["mask"] if path]
-        found = dict(zip(paths, cache.digests(self._slug("masks"), self.root, paths), strict=True))
-        return [found.get(path, "") for path in self.table["mask"]]
+        digests = iter(cache.digests(self._slug("masks"), self.root, paths))
+        return [next(digests) if path else "" for path in self.table["mask"]]
 
     def _slug(self, what: str) -> str:
         return re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")

@@ -36,8 +36,8 @@ def table(
         return path.relative_to(root).as_posix() if isinstance(path, Path) else path
 
     named = [(name(path), *others, name(mask)) for path, *others, mask in rows]
-    made = pd.DataFrame(named, columns=COLUMNS).astype({"label": "int64"})
-    return made.sort_values("path", ignore_index=True)
+    frame = pd.DataFrame(named, columns=COLUMNS).astype({"label": "int64"})
+    return frame.sort_values("path", ignore_index=True)
 
 
 def inside(path: Path, root: Path) -> Path:
@@ -78,16 +78,16 @@ def files(
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {what} are expected there.")
-    found = [entry for entry in _entries(folder, root) if entry.name not in strays]
-    if not found:
+    images = [entry for entry in _entries(folder, root) if entry.name not in strays]
+    if not images:
         raise ValueError(f"{folder}: the folder is empty; {what} are expected there.")
-    for path in found:
+    for path in images:
         if path.is_dir() or path.suffix.lower() not in SUFFIXES:
             raise ValueError(
                 f"{path}: {'a folder' if path.is_dir() else 'not an image by its name'}, where "
                 f"only {what} are expected ({' '.join(SUFFIXES)}). Move it elsewhere."
             )
-    return found
+    return images
 
 
 def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
@@ -163,8 +163,8 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
 
     Args:
         folder: holds a folder for each class.
-        root: folder that the paths are told from.
-        strays: names of files and folders that are known to lie among the images by mistake.
+        root: folder that the paths are relative to.
+        strays: names of files and folders that lie among the images by mistake.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; one for each class is expected there.")
@@ -196,27 +196,27 @@ def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
 
 
 def breast_ultrasound(folder: Path, root: Path) -> pd.DataFrame:
-    """`two_folders`; where abnormal/ has no folder for each kind, the files' names tell it.
+    """`two_folders`; where abnormal/ has no folder for each kind, the files' names say it.
 
-    The official folders hold a mask beside each image, which is not to be taken for one.
+    The official folders hold a mask beside each image, which is no image.
     """
-    made = two_folders(folder, root, both=True)
-    stem = made["path"].map(lambda path: PurePosixPath(path).stem)
+    images = two_folders(folder, root, both=True)
+    stem = images["path"].map(lambda path: PurePosixPath(path).stem)
     if (is_mask := stem.str.contains(r"_mask(?:_\d+)?$")).any():
         raise ValueError(
-            f"{root / made['path'][is_mask].iat[0]}: a mask by its name. Remove the masks (*_mask*)"
-            f" from {folder}; only images are expected there."
+            f"{root / images['path'][is_mask].iat[0]}: a mask by its name. Remove the masks "
+            f"(*_mask*) from {folder}; only images are expected there."
         )
-    loose = made["kind"] == "abnormal"
+    loose = images["kind"] == "abnormal"
     kind = stem[loose].str.extract("(benign|malignant)", expand=False)
     if kind.isna().any():
         raise ValueError(
-            f"{root / made['path'][kind.index[kind.isna()][0]]}: neither benign nor malignant by "
+            f"{root / images['path'][kind.index[kind.isna()][0]]}: neither benign nor malignant by "
             "its name. Keep the official names, or put the images into abnormal/benign and "
             "abnormal/malignant."
         )
-    made.loc[loose, "kind"] = kind
-    return made
+    images.loc[loose, "kind"] = kind
+    return images
 
 
 def retina(folder: Path, root: Path) -> pd.DataFrame:
@@ -227,8 +227,8 @@ def retina(folder: Path, root: Path) -> pd.DataFrame:
         del parts["val"]
     for name, part in parts.items():
         for of_class, kind in kinds.items():
-            found = files(folder / name / of_class, root)
-            rows += [(path, int(kind != "good"), kind, part, "") for path in found]
+            images = files(folder / name / of_class, root)
+            rows += [(path, int(kind != "good"), kind, part, "") for path in images]
         if strays := [path for path in _entries(folder / name, root) if path.name not in kinds]:
             raise ValueError(
                 f"{strays[0]}: only folders {', '.join(kinds)} are expected there. Move it "
@@ -261,9 +261,9 @@ def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
             f"{folder / 'MT_Free'}: no such folder; normal images are expected there."
         )
     for kind in kinds:
-        found = files(kind / "Imgs", root)
-        images = _stems([path for path in found if path.suffix.lower() in (".jpg", ".jpeg")])
-        masks = _stems([path for path in found if path.suffix.lower() == ".png"])
+        both = files(kind / "Imgs", root)
+        images = _stems([path for path in both if path.suffix.lower() in (".jpg", ".jpeg")])
+        masks = _stems([path for path in both if path.suffix.lower() == ".png"])
         normal = kind.name == "MT_Free"
         if not images:
             raise ValueError(f"{kind / 'Imgs'}: no .jpg image in it.")

@@ -39,37 +39,36 @@ def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
     )
     rows = rows[rows["type"] == category]
     clear = rows[rows["probability"].isin([0.0, 1.0])]
-    made = layouts.table(
+    table = layouts.table(
         (path, int(p), "defective" if p else "good", "", "")
         for path, p in zip(clear["path"], clear["probability"], strict=True)
     )
     return dataset.image_set(
-        category, folder, made, n_left_out=len(rows) - len(clear), convert=convert
+        category, folder, table, n_left_out=len(rows) - len(clear), convert=convert
     )
 
 
 def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """Textures and objects of `adlib.data.synthetic`."""
     arrays, masks, rows = synthetic.generate(category)
-    made = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
-    return dataset.image_set(category, root, made, arrays=arrays, mask_arrays=masks)
+    table = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
+    return dataset.image_set(category, root, table, arrays=arrays, mask_arrays=masks)
 
 
 def on_disk(
-    layout: Callable[[Path, Path], pd.DataFrame], nested: bool = False, mixed: bool = False
-) -> Callable:
-    """Lister of a set in `<root>/<name>`, or `<root>/<name>/<category>` where it is nested.
+    layout: Callable[[Path, Path], pd.DataFrame], mixed: bool = False
+) -> Callable[[Dataset, str, Path, bool], ImageSet]:
+    """Lister of a set, or of each of its categories, that lies in one folder.
 
     Args:
         layout: lists the folder.
-        nested: the category has a folder of its own.
         mixed: official files mix grey and colour, so they are converted without being asked to.
     """
 
     def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-        folder = root / dataset.name / category if nested else root / dataset.name
+        (folder,) = dataset.places(root, category)
         if not folder.is_dir():
-            raise dataset.not_there(folder, category=category if nested else "")
+            raise dataset.not_there(folder, category=category if dataset.lies_in else "")
         return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
 
     return lister

@@ -33,9 +33,9 @@ MEDICAL = [
         {"breast": {"n_normal": 133, "n_abnormal": 647}},
         "normal/ holds the official folder normal, abnormal/ the images of benign and malignant "
         "(437 and 210), together or in folders of these names; without the masks. Several images "
-        "show one of 600 patients, whom the names do not tell, and Pawlowska et al., Data in Brief "
-        "48, 2023, found copies that are not byte-identical: a random split puts them on both "
-        "sides. No official parts.",
+        "show one of 600 patients, whom the names do not identify, and Pawlowska et al., Data in "
+        "Brief 48, 2023, found copies that are not byte-identical: a random split puts them on "
+        "both sides. No official parts.",
     ),
     Dataset(
         "malaria",
@@ -48,7 +48,7 @@ MEDICAL = [
         listers.on_disk(_TWO_FOLDERS),
         {"cell": {"n_normal": 13_779, "n_abnormal": 13_779}},
         "normal/ holds the official folder Uninfected, abnormal/ the folder Parasitized. File "
-        "names tell slide and patient (C116P77, C12N where healthy): a random split puts cells of "
+        "names give slide and patient (C116P77, C12N where healthy): a random split puts cells of "
         "one slide and patient on both sides, so its numbers say nothing of patients not seen. No "
         "official parts.",
     ),
@@ -78,6 +78,6 @@ MEDICAL = [
         listers.on_disk(layouts.retina),
         note="NORMAL is normal, CNV, DME and DRUSEN are the abnormal kinds. Folder val, which not "
         "all versions have, counts as training; the number of images differs between versions, "
-        "too. File names tell the patient, and some patients have scans in train and in test.",
+        "too. File names give the patient, and some patients have scans in train and in test.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""IR-MNIST: mosaics of digits, abnormal where one of them is a 3, made again by rule.
+"""IR-MNIST: mosaics of digits, abnormal where one of them is a 3, drawn again by rule.
 
 The set of the paper (11 x 11 digits; Kimura and Yanagihara 2018, section 4.1) was published on a
 personal page; its rule is simple enough to follow: draw digits with replacement, without any 3 for
@@ -15,7 +15,7 @@ from adlib.data.arrays import Mosaics, array_digests
 from adlib.data.classes import digit_arrays, mnist_arrays
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
-from adlib.data.protocols import generator
+from adlib.data.split import generator
 
 ABNORMAL_DIGIT = 3
 
@@ -38,7 +38,7 @@ RULES = {
 def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """Mosaics of MNIST ("all") or of scikit-learn's digits ("digits"); test cells of their own.
 
-    Test mosaics are made of MNIST's test part, or of the second half of scikit-learn's digits.
+    Test mosaics consist of MNIST's test part, or of the second half of scikit-learn's digits.
     """
     if category == "all":
         sources = [mnist_arrays(dataset, root, part) for part in ("train", "test")]
@@ -70,7 +70,7 @@ def _drawn(
         category: whose draws.
         rule: sizes.
         is_three: (M,), the tiles that are abnormal.
-        n_train: the first tiles, which training mosaics are made of.
+        n_train: the first tiles, which training mosaics consist of.
     """
     rng = generator(0, "ir_mnist", category)
     rows, index = [], []

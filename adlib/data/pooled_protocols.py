@@ -1,7 +1,7 @@
 """Protocols that train with normal and with labelled abnormal images, tested on as many of either.
 
 After Bougaham et al., Industrial and medical anomaly detection through cycle-consistent adversarial
-networks, Neurocomputing 614, 2024, and the authors' code. Their numbers cannot be held against
+networks, Neurocomputing 614, 2024, and the authors' code. Their numbers cannot be compared with
 those of one-class protocols: detectors see the defects they are tested on, unless one kind is left
 out.
 """
@@ -11,7 +11,8 @@ import numpy as np
 from adlib.data.class_protocols import own_labels
 from adlib.data.images import ImageSet
 from adlib.data.layouts import nearest
-from adlib.data.protocols import Split, assembled, check_shares, draw_names, drop, generator, usable
+from adlib.data.protocols import Draft
+from adlib.data.split import Split
 
 
 def pooled_balanced(images: ImageSet, seed: int = 0, validation: float = 0.2) -> Split:
@@ -36,16 +37,12 @@ def pooled_balanced(images: ImageSet, seed: int = 0, validation: float = 0.2) ->
     Raises:
         ValueError: a share outside [0, 1), no abnormal images, or too few of either class.
     """
-    check_shares(validation=validation)
-    labels, rng = own_labels(images), generator(seed, *draw_names(images, "pooled_balanced"))
-    rows, dropped = usable(images, labels)
-    normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
+    draft = Draft(images, "pooled_balanced", seed, own_labels(images), validation)
+    rng = draft.generator()
+    normal, abnormal = rng.permutation(draft.normal), rng.permutation(draft.abnormal)
     n = _balanced(images, len(normal) // 2, len(abnormal) // 2)
-    test = np.union1d(normal[:n], abnormal[:n])
-    return _trained_on_both(
-        images, "pooled and balanced", seed, labels, normal[n:], abnormal[n:], test, validation,
-        rng, dropped,
-    )  # fmt: skip
+    name = "pooled and balanced"
+    return _trained_on_both(draft, name, n, normal, abnormal[n:], abnormal[:n], rng)
 
 
 def leave_one_kind_out(
@@ -70,30 +67,26 @@ def leave_one_kind_out(
         ValueError: a share outside [0, 1), an unknown kind (with the nearest names), a set with one
             kind only, or too few images.
     """
-    check_shares(validation=validation)
-    labels, known = own_labels(images), kinds(images)
-    if kind not in known:
+    counts = kinds(images)
+    if kind not in counts:
         raise ValueError(
-            f"{images.name}/{images.category} has no abnormal kind {kind!r}. {nearest(kind, known)}"
+            f"{images.name}/{images.category} has no abnormal kind {kind!r}. "
+            + nearest(kind, counts)
         )
-    if len(known) == 1:
+    if len(counts) == 1:
         raise ValueError(
             f"{images.name}/{images.category} has one abnormal kind only ({kind}): none is left to "
             "train on. pooled_balanced splits such a set."
         )
-    rng = generator(seed, *draw_names(images, "leave_one_kind_out"))
-    rows, dropped = usable(images, labels)
-    normal, abnormal = (rows[labels[rows] == label] for label in (0, 1))
+    draft = Draft(images, "leave_one_kind_out", seed, own_labels(images), validation)
+    rng, abnormal = draft.generator(), draft.abnormal
     is_left_out = (images.table["kind"] == kind).to_numpy()[abnormal]
     left_out, others = abnormal[is_left_out], abnormal[~is_left_out]
-    others, copies = drop(images, others, left_out, "left-out")
-    normal = rng.permutation(normal)
+    others = draft.without_copies(others, left_out, "left-out")
+    normal = rng.permutation(draft.normal)
     n = _balanced(images, len(normal) // 2, len(left_out))
-    test = np.union1d(normal[:n], rng.permutation(left_out)[:n])
-    return _trained_on_both(
-        images, f"pooled, kind {kind} left out of training", seed, labels, normal[n:], others, test,
-        validation, rng, dropped + copies,
-    )  # fmt: skip
+    name, test = f"pooled, kind {kind} left out of training", rng.permutation(left_out)[:n]
+    return _trained_on_both(draft, name, n, normal, others, test, rng)
 
 
 def kinds(images: ImageSet) -> dict[str, int]:
@@ -119,22 +112,13 @@ def _balanced(images: ImageSet, *at_most: int) -> int:
 
 
 def _trained_on_both(
-    images: ImageSet,
-    protocol: str,
-    seed: int,
-    labels: np.ndarray,
-    pool: np.ndarray,
-    known: np.ndarray,
-    test: np.ndarray,
-    validation: float,
+    draft: Draft, protocol: str, n: int, normal: np.ndarray, others: np.ndarray, test: np.ndarray,
     rng: np.random.Generator,
-    dropped: list[dict[str, str]],
-) -> Split:
-    """`assembled` with the same share of both classes held out and some of both left to train."""
-    split = assembled(
-        images, protocol, seed, labels, np.sort(pool), test, validation, rng, dropped,
-        np.sort(known), validation,
-    )  # fmt: skip
+) -> Split:  # fmt: skip
+    """Test on the first `n` normal images and on `test`, with some of both classes to train on."""
+    images, pool = draft.images, np.sort(normal[n:])
+    test = np.union1d(normal[:n], test)
+    split = draft.split(protocol, pool, test, rng, np.sort(others), draft.validation)
     if len(split.abnormal) == 0:
         raise ValueError(
             f"{images.name}/{images.category}: no labelled abnormal image is left to train on. Add "

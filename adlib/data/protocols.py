@@ -1,127 +1,13 @@
 """Protocols: how a set of images is split. Labels belong to the split, not to the images."""
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from adlib.data.images import ImageSet
-
-if TYPE_CHECKING:
-    import torch
-
-PARTS = ("train", "abnormal", "validation", "test")
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """A set of images split by a protocol.
-
-    Attributes:
-        images: the whole set.
-        protocol: the protocol's name.
-        seed: seed of what was drawn.
-        labels: (N,) over all images, 0 normal and 1 abnormal in this protocol.
-        train: rows of `images.table` that a detector takes for normal when it trains. Those of
-            label 1 among them contaminate the training; a detector is not told.
-        validation: rows held out of the training images: normal ones and, where a protocol says
-            so, labelled abnormal ones (`labels` tell).
-        test: rows to test on.
-        dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
-        abnormal: rows of training images that are known to be abnormal, without those held out;
-            mostly none.
-    """
-
-    images: ImageSet
-    protocol: str
-    seed: int
-    labels: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    dropped: list[dict[str, str]] = field(default_factory=list)
-    abnormal: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def rows(self, part: str) -> np.ndarray:
-        """Rows of `images.table` that make up a part."""
-        if part not in PARTS:
-            raise ValueError(f"Unknown part {part!r}; there is {', '.join(PARTS)}.")
-        return getattr(self, part)
-
-    def pixels(self, part: str, side: int | None = None, channels: int = 3) -> "torch.Tensor":
-        """Pixels of a part: uint8 (N, channels, side, side); see `ImageSet.pixels`."""
-        return self.images.pixels(self.rows(part), side, channels)
-
-    def masks(self, part: str, side: int | None = None) -> "torch.Tensor":
-        """Masks of a part: bool (N, side, side); see `ImageSet.masks`."""
-        return self.images.masks(self.rows(part), side)
-
-    def labels_of(self, part: str) -> np.ndarray:
-        """Labels of a part: (N,), 0 normal and 1 abnormal."""
-        return self.labels[self.rows(part)]
-
-    def table(self, part: str) -> pd.DataFrame:
-        """Rows of a part, labels as in this protocol; the index is the row in the set."""
-        rows = self.rows(part)
-        return self.images.table.iloc[rows].assign(label=self.labels[rows])
-
-    def lists(self) -> dict[str, list]:
-        """Paths of every part, and what was dropped and why; can be written as JSON."""
-        paths = self.images.table["path"]
-        return {part: paths.iloc[self.rows(part)].tolist() for part in PARTS} | {
-            "dropped": [dict(item) for item in self.dropped]
-        }
-
-    def subsample(self, n: int) -> "Split":
-        """Split whose validation and test hold at most `n` images of either label.
-
-        What a test keeps does not depend on the seed, as the test itself, and more `n` only adds
-        images. The protocol's name says that the test is a part of the whole.
-        """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, not {n}.")
-        names = self.images.name, Path(self.images.category).name, "subsample"
-
-        def some(part: str) -> np.ndarray:
-            rows, labels = self.rows(part), self.labels_of(part)
-            rng = generator(0, *names, part)
-            return np.sort(
-                np.concatenate([rng.permutation(rows[labels == label])[:n] for label in (0, 1)])
-            )
-
-        return replace(
-            self,
-            protocol=f"{self.protocol}; test on at most {n} images of either label",
-            validation=some("validation"),
-            test=some("test"),
-        )
-
-
-def generator(seed: int, *names: str) -> np.random.Generator:
-    """Random generator of a seed and of names, so that sets do not share their draws."""
-    text = "/".join(names).encode()
-    words = np.frombuffer(hashlib.sha256(text).digest(), "<u4")
-    return np.random.default_rng(np.random.SeedSequence([seed, *words.tolist()]))
-
-
-def drop(
-    images: ImageSet, candidates: np.ndarray, kept: np.ndarray, where: str
-) -> tuple[np.ndarray, list[dict[str, str]]]:
-    """Candidates without those whose bytes are among `kept`, and a note on each one left out."""
-    digests, paths = images.digests(), images.table["path"]
-    first = {digests[row]: row for row in kept[::-1]}
-    copies = np.array([digests[row] in first for row in candidates], bool)
-    notes = [
-        {
-            "path": paths.iat[row],
-            "reason": f"same bytes as the {where} image {paths.iat[first[digests[row]]]}",
-        }
-        for row in candidates[copies]
-    ]
-    return candidates[~copies], notes
+from adlib.data.split import Split, generator
 
 
 def usable(images: ImageSet, labels: np.ndarray) -> tuple[np.ndarray, list[dict[str, str]]]:
@@ -167,54 +53,96 @@ def draw_names(images: ImageSet, protocol: str) -> tuple[str, str, str]:
     return images.name, Path(images.category).name, protocol
 
 
-def assembled(
-    images: ImageSet,
-    protocol: str,
-    seed: int,
-    labels: np.ndarray,
-    pool: np.ndarray,
-    test: np.ndarray,
-    validation: float,
-    rng: np.random.Generator,
-    dropped: list[dict[str, str]],
-    abnormal: np.ndarray | None = None,
-    abnormal_validation: float = 0,
-) -> Split:
-    """Split of a pool of normal training images and a test: what all protocols end with.
-
-    Validation images are drawn from the pool and, on demand, from the labelled abnormal training
-    images. Of byte-identical copies the test keeps its own, then the validation.
+class Draft:
+    """A set on its way to a split: what every protocol begins and ends with.
 
     Args:
         images: the whole set.
-        protocol: name of the protocol.
+        name: of the protocol; the draws depend on it and on the names of set and category.
         seed: that the split is to name.
         labels: (N,), 0 normal and 1 abnormal.
-        pool: rows of normal images for training and validation.
-        test: rows to test on.
-        validation: share of the pool.
-        rng: draws the validation images, the normal ones first.
-        dropped: notes on what was left out before.
-        abnormal: rows of labelled abnormal training images.
-        abnormal_validation: share of these that is validation.
+        validation: share of the training images that is held out.
+        **shares: further shares of the protocol, to be checked.
+
+    Attributes:
+        normal: rows of label 0, without images whose bytes occur under both labels.
+        abnormal: such rows of label 1.
+        dropped: notes on the images left out so far.
+
+    Raises:
+        ValueError: a share outside [0, 1), with its name.
     """
-    abnormal = test[:0] if abnormal is None else abnormal
-    pool, copies = drop(images, pool, test, "test")
-    abnormal, abnormal_copies = drop(images, abnormal, test, "test")
-    train, held = held_out(images, pool, validation, rng, "validation")
-    known, known_held = held_out(
-        images, abnormal, abnormal_validation, rng, "validation", "labelled abnormal"
-    )
-    held = np.union1d(held, known_held)
-    train, train_copies = drop(images, train, held, "validation")
-    known, known_copies = drop(images, known, held, "validation")
-    if len(train) == 0:
-        raise ValueError(
-            f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
-            "images or lower the shares held out."
+
+    def __init__(
+        self,
+        images: ImageSet,
+        name: str,
+        seed: int,
+        labels: np.ndarray,
+        validation: float,
+        **shares: float,
+    ) -> None:
+        check_shares(validation=validation, **shares)
+        self.images, self.seed, self.labels, self.validation = images, seed, labels, validation
+        self.names = draw_names(images, name)
+        rows, self.dropped = usable(images, labels)
+        self.normal, self.abnormal = (rows[labels[rows] == label] for label in (0, 1))
+
+    def generator(self, seed: int | None = None) -> np.random.Generator:
+        """Generator of the draws that depend on the split's seed, or on another one."""
+        return generator(self.seed if seed is None else seed, *self.names)
+
+    def without_copies(self, rows: np.ndarray, kept: np.ndarray, where: str) -> np.ndarray:
+        """`rows` without those whose bytes are among `kept`; each one left out is noted."""
+        digests, paths = self.images.digests(), self.images.table["path"]
+        first = {digests[row]: row for row in kept[::-1]}
+        copies = np.array([digests[row] in first for row in rows], bool)
+        for row in rows[copies]:
+            original = paths.iat[first[digests[row]]]
+            reason = f"same bytes as the {where} image {original}"
+            self.dropped.append({"path": paths.iat[row], "reason": reason})
+        return rows[~copies]
+
+    def split(
+        self,
+        protocol: str,
+        pool: np.ndarray,
+        test: np.ndarray,
+        rng: np.random.Generator,
+        abnormal: np.ndarray | None = None,
+        abnormal_validation: float = 0,
+    ) -> Split:
+        """Hold out validation images and drop copies: what all protocols end with.
+
+        Validation images are drawn from the pool and, on demand, from the labelled abnormal
+        training images. Of byte-identical copies the test keeps its own, then the validation.
+
+        Args:
+            protocol: name of the protocol.
+            pool: rows of normal images for training and validation.
+            test: rows to test on.
+            rng: draws the validation images, the normal ones first.
+            abnormal: rows of labelled abnormal training images.
+            abnormal_validation: share of these that is validation.
+        """
+        images, part = self.images, "validation"
+        pool = self.without_copies(pool, test, "test")
+        abnormal = self.without_copies(test[:0] if abnormal is None else abnormal, test, "test")
+        train, held = held_out(images, pool, self.validation, rng, part)
+        abnormal, abnormal_held = held_out(
+            images, abnormal, abnormal_validation, rng, part, "labelled abnormal"
         )
-    dropped = dropped + copies + abnormal_copies + train_copies + known_copies
-    return Split(images, protocol, seed, labels, train, held, test, dropped, known)
+        held = np.union1d(held, abnormal_held)
+        train = self.without_copies(train, held, part)
+        abnormal = self.without_copies(abnormal, held, part)
+        if len(train) == 0:
+            raise ValueError(
+                f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
+                "images or lower the shares held out."
+            )
+        return Split(
+            images, protocol, self.seed, self.labels, train, held, test, self.dropped, abnormal
+        )
 
 
 def one_class(
@@ -237,19 +165,15 @@ def one_class(
     Raises:
         ValueError: a share outside [0, 1), or too few normal images.
     """
-    check_shares(validation=validation, test_share=test_share)
-    labels = images.table["label"].to_numpy(copy=True)
-    part, names = images.table["part"].to_numpy(), draw_names(images, "one_class")
-    rows, dropped = usable(images, labels)
+    labels, part = (images.table[name].to_numpy(copy=True) for name in ("label", "part"))
+    draft = Draft(images, "one_class", seed, labels, validation, test_share=test_share)
+    pool, abnormal = draft.normal, draft.abnormal
     if (part != "").any():
-        pool = rows[(part[rows] == "train") & (labels[rows] == 0)]
-        test = rows[part[rows] == "test"]
+        pool, test = pool[part[pool] == "train"], pool[part[pool] == "test"]
+        abnormal = abnormal[part[abnormal] == "test"]
     else:
-        normal = rows[labels[rows] == 0]
-        pool, test_normal = held_out(images, normal, test_share, generator(0, *names), "the test")
-        test = np.union1d(test_normal, rows[labels[rows] == 1])
-    rng = generator(seed, *names)
-    return assembled(images, "one_class", seed, labels, pool, test, validation, rng, dropped)
+        pool, test = held_out(images, pool, test_share, draft.generator(0), "the test")
+    return draft.split("one_class", pool, np.union1d(test, abnormal), draft.generator())
 
 
 def contaminated(split: Split, share: float, reserve: float = 0.1) -> Split:

@@ -1,57 +1,36 @@
-"""Which categories there are and where their images lie; no image is opened here."""
+"""Which categories are at hand, and a stamp of their files; no image is opened here."""
 
 import hashlib
 import os
 from pathlib import Path
 
+from adlib.data import cache
+from adlib.data.catalogue import CATALOGUE
 from adlib.host import paths
 
-MVTEC_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
-MVTEC_OBJECTS = (
-    "bottle", "cable", "capsule", "hazelnut", "metal_nut",
-    "pill", "screw", "toothbrush", "transistor", "zipper",
-)  # fmt: skip
-DIGITS = tuple("0123456789")
-CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
-ALL = {  # the categories that a table of all goes through
-    "mvtec_ad": [*MVTEC_TEXTURES, *MVTEC_OBJECTS],
-    "magnetic_tile": ["tile"],
-    "wood_surface": ["wood"],
-    "mnist": list(DIGITS),
-    "cifar10": list(CIFAR),
-    "caltech101": list(INLIERS),
-    "caltech256": list(INLIERS),
-    "brain_mri": ["brain"],
-    "breast_ultrasound": ["breast"],
-    "malaria": ["cell"],
-    "pcam": ["lymph_node"],
-    "oct": ["retina"],
+# The categories that a table of all goes through: the whole of a set of classes is none of them,
+# but `all` of ir_mnist shows other images than its other category.
+ALL = {
+    name: [category for category in dataset.modes if category != "all" or name == "ir_mnist"]
+    for name, dataset in CATALOGUE.items()
 }
-IN_PACKAGES = ("elpv", "digits", "synthetic")  # sets that need no folder
-PLACES = {  # where under the data root a set may lie, if not in a folder of its name
-    "mnist": ("MNIST/raw",),
-    "ir_mnist": ("MNIST/raw",),
-    "cifar10": ("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
-    "caltech101": ("caltech101/101_ObjectCategories", "caltech101_64"),
-    "caltech256": ("caltech256/256_ObjectCategories", "caltech256_64"),
-}
-
-
-def _in_package(dataset: str, category: str) -> bool:
-    return dataset in IN_PACKAGES or (dataset, category) == ("ir_mnist", "digits")
 
 
 def _place(dataset: str, category: str) -> Path | None:
     """Folder or archive of a category's images; None where there is none."""
-    own = (f"{dataset}/{category}" if dataset == "mvtec_ad" else dataset,)
-    places = (paths.data_root() / place for place in PLACES.get(dataset, own))
+    if dataset not in CATALOGUE:  # a published mean over several sets
+        return None
+    places = CATALOGUE[dataset].places(paths.data_root(), category)
     return next((place for place in places if place.exists()), None)
+
+
+def _packaged(dataset: str, category: str) -> bool:
+    return dataset in CATALOGUE and category in CATALOGUE[dataset].packaged
 
 
 def at_hand(dataset: str, category: str) -> bool:
     """Whether the images can be loaded without a download."""
-    return _in_package(dataset, category) or _place(dataset, category) is not None
+    return _packaged(dataset, category) or _place(dataset, category) is not None
 
 
 def stamp(dataset: str, category: str) -> str:
@@ -59,15 +38,14 @@ def stamp(dataset: str, category: str) -> str:
 
     No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
     """
-    if _in_package(dataset, category) or (folder := _place(dataset, category)) is None:
+    if _packaged(dataset, category) or (folder := _place(dataset, category)) is None:
         return ""
     if folder.is_file():
-        return f"{folder.stat().st_size} {folder.stat().st_mtime_ns}"
+        return "{} {}".format(*cache.stamp(folder))
     lines = []
     for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(where, name) for name in files if not name.startswith(".")):
-            found = file.stat()
-            name = file.relative_to(folder).as_posix()
-            lines.append(f"{name} {found.st_size} {found.st_mtime_ns}\n")
+            size, changed = cache.stamp(file)
+            lines.append(f"{file.relative_to(folder).as_posix()} {size} {changed}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

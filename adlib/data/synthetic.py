@@ -1,4 +1,4 @@
-"""Generated images with planted defects and exact masks, for tests and for a first look."""
+"""Generated images with planted defects and exact masks, for tests and for a first trial."""
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def generate(
         seed: the same seed gives the same bytes.
 
     Returns:
-        images uint8 (N, side, side, 3), masks bool (N, side, side), and per image (made-up path,
+        images uint8 (N, side, side, 3), masks bool (N, side, side), and per image (generated path,
         label, kind, part), sorted by path.
     """
     draw = {"texture": _texture, "object": _object}[category]

@@ -1,7 +1,7 @@
-"""A detector with the threshold that makes a decision of its score, and what was promised with it.
+"""A detector with the threshold that turns its scores into decisions, and its target rate.
 
-Two promises can be had, both from images that the detector has not learnt from and that come from
-the same source as those to be judged:
+There are two kinds of target. Either is met with images that the detector has not learnt from and
+that come from the same source as the images to come:
 
 - ``fpr 0.05``: of normal images at most 5 in 100 are called abnormal; set on normal images.
 - ``miss 0.1``: of abnormal images at most 10 in 100 are called normal; set on abnormal images.
@@ -9,9 +9,8 @@ the same source as those to be judged:
 Each holds on average over calibration sets (`thresholds.conformal_threshold`; for false alarms the
 same rule on the mirrored scores of normal images). With ``confidence 0.9`` it holds for nine of ten
 calibration sets (`thresholds.high_probability_threshold`), which takes more images. With too few no
-threshold but "everything is abnormal" would keep the promise. A line that stops every part is of no
-use, and whoever sets it up should know before it runs: that is an error which says how many images
-are needed and what the present ones can promise.
+threshold but "everything is abnormal" would meet the target. Such a threshold is of no use, so it
+is an error, which says how many images are needed and which target the present ones can meet.
 """
 
 import json
@@ -42,13 +41,13 @@ KEY = "adlib_decision"  # of the metadata in the file
 
 @dataclass(frozen=True)
 class Target:
-    """What a threshold promises.
+    """The rate that a threshold is to keep.
 
     Attributes:
         kind: "fpr" (share of normal images called abnormal) or "miss" (of abnormal ones called
             normal).
         rate: the share, between 0 and 1.
-        confidence: share of calibration sets for which the promise holds; None: on average.
+        confidence: share of calibration sets for which the rate is kept; None: on average.
     """
 
     kind: str
@@ -56,7 +55,7 @@ class Target:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be promised."""
+        """Refuse what no threshold can keep."""
         shares = [self.rate] if self.confidence is None else [self.rate, self.confidence]
         if self.kind not in ("fpr", "miss") or not all(0 < share < 1 for share in shares):
             raise ValueError(
@@ -71,10 +70,10 @@ class Target:
         if isinstance(text, Target):
             return text
         number = r"(\d*\.?\d+)"
-        found = re.fullmatch(rf"(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?", text.strip())
-        if not found:
+        match = re.fullmatch(rf"(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?", text.strip())
+        if not match:
             return cls(text, math.nan)
-        kind, rate, confidence = found.groups()
+        kind, rate, confidence = match.groups()
         return cls(kind, float(rate), float(confidence) if confidence else None)
 
     def __str__(self) -> str:
@@ -99,7 +98,7 @@ class Target:
         return thresholds.images_needed(self.rate, self.delta)
 
     def check(self, n: int) -> None:
-        """Raise a ValueError if `n` held-out images are too few, with what `n` could promise."""
+        """Raise a ValueError that names a target for `n` held-out images if they are too few."""
         if n >= self.images_needed():
             return
         which = ("normal", "abnormal")[self.label]
@@ -125,11 +124,11 @@ class Target:
         if self.label == 0:
             scores = -scores
         if self.delta is None:
-            found = thresholds.conformal_threshold(scores, self.rate)
+            threshold = thresholds.conformal_threshold(scores, self.rate)
         else:
-            found = thresholds.high_probability_threshold(scores, self.rate, self.delta)
+            threshold = thresholds.high_probability_threshold(scores, self.rate, self.delta)
         # The normal image at the threshold stays normal, as the abnormal one stays abnormal.
-        return found if self.label else float(np.nextafter(-found, np.inf))
+        return threshold if self.label else float(np.nextafter(-threshold, np.inf))
 
 
 def _plain(share: float) -> str:
@@ -144,7 +143,7 @@ class CalibratedDetector:
     Attributes:
         detector: gives scores and maps.
         threshold: an image is abnormal when its score is at least this.
-        target: what the threshold promises.
+        target: the rate that the threshold is to keep.
         facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts and
             errors on all held-out images), `decoding` (how files become pixels), `created`,
             `commit`, `versions` and what the caller added.
@@ -160,7 +159,7 @@ class CalibratedDetector:
         return self.detector.score(images, batch) >= self.threshold
 
     def __str__(self) -> str:
-        """What it is and what was promised, in a line."""
+        """Method, threshold, target and errors on held-out images, in a line."""
         held, which = self.facts["held_out"], ("normal", "abnormal")[self.target.label]
         seen = [f"{held['false_alarms']} of {held['normal']} normal called abnormal"]
         if held["abnormal"]:
@@ -197,9 +196,9 @@ def calibrate(
 
     Args:
         detector: fitted.
-        target: promise, or its text.
+        target: a target, or its text.
         normal: scores of held-out normal images.
-        abnormal: scores of held-out abnormal images; needed where misses are promised, else they
+        abnormal: scores of held-out abnormal images; needed for a target on misses, else they
             only show what is missed.
         **facts: JSON values to keep.
 

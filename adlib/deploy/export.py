@@ -28,7 +28,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size
 
 
-def found(package: str) -> bool:
+def installed(package: str) -> bool:
     """Whether a package is installed."""
     return importlib.util.find_spec(package) is not None
 
@@ -53,7 +53,7 @@ class _Scorer(nn.Module):
 def to_onnx(
     scorer: models.Detector | CalibratedDetector, path: str | Path, batch: int = 1
 ) -> dict[str, float]:
-    """Write a detector's scorer as an ONNX file and hold it against torch.
+    """Write a detector's scorer as an ONNX file and compare it with torch.
 
     The input `images` is uint8 `(batch, C, side, side)`, pictures resized as the metadata
     `decoding` says; the outputs are `score` `(batch,)` and `map` `(batch, side, side)`. A
@@ -84,7 +84,7 @@ def to_onnx(
         raise ValueError(f"{name} with score='features' cannot be exported; its other scores can")
     if batch < 1 or Path(path).suffix != ".onnx":
         raise ValueError(f"batch={batch}, {path}: at least 1 and a name that ends in .onnx")
-    if lacking := [package for package in PACKAGES if not found(package)]:
+    if lacking := [package for package in PACKAGES if not installed(package)]:
         raise ModuleNotFoundError(f"no {', '.join(lacking)}: pip install {' '.join(PACKAGES)}")
     s = detector.settings
     shape = (batch, s.channels, s.side, s.side)
@@ -159,12 +159,12 @@ def _compared(detector: models.Detector, images: Tensor, path: Path) -> dict[str
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    made = [session.run(None, {"images": part.cpu().numpy()}) for part in images]
+    outputs = [session.run(None, {"images": part.cpu().numpy()}) for part in images]
     wanted = images.flatten(0, 1)
     in_torch = {"score": detector.score(wanted), "map": detector.anomaly_map(wanted)}
     differences = {}
     for i, (name, expected) in enumerate(in_torch.items()):
-        parts = np.concatenate([part[i] for part in made])
+        parts = np.concatenate([part[i] for part in outputs])
         differences[name] = float(np.abs(parts - expected).max())
         scale = float(np.abs(expected).max())
         if not differences[name] <= TOLERANCE * max(scale, 1e-6):

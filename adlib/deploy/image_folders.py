@@ -44,8 +44,8 @@ def listed(folder: str | Path) -> tuple[list[str], list[str]]:
         others += [f"{(above / n).as_posix()}/" for n in folders if Path(where, n).is_symlink()]
         for name in files:
             if not (name.startswith(".") or name.lower() in layouts._OTHERS):
-                known = Path(name).suffix.lower() in decode.SUFFIXES
-                (images if known else others).append((above / name).as_posix())
+                is_image = Path(name).suffix.lower() in decode.SUFFIXES
+                (images if is_image else others).append((above / name).as_posix())
     if not images:
         raise ValueError(
             f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
@@ -78,9 +78,9 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
     rows = []
     for label, folder in enumerate(folders):
         names, others = listed(folder)
-        if found := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in names)):
+        if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in names)):
             raise ValueError(
-                f"{folder} holds {found[0]}/, so it is a data set; give the folder of its "
+                f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
                 f"{'abnormal' if label else 'normal'} images."
             )
         if others:
@@ -128,11 +128,11 @@ def batches(
             return " ".join(str(error).split())
 
     def gathered(chunk: Sequence[str], waiting: list) -> tuple[Sequence[str], Tensor, list[str]]:
-        found = [future.result() for future in waiting]
-        good = [image for image in found if not isinstance(image, str)]
-        made = np.stack(good) if good else np.empty((0, channels, side, side), np.uint8)
-        errors = [image if isinstance(image, str) else "" for image in found]
-        return chunk, torch.from_numpy(made), errors
+        read = [future.result() for future in waiting]
+        good = [image for image in read if not isinstance(image, str)]
+        pixels = np.stack(good) if good else np.empty((0, channels, side, side), np.uint8)
+        errors = [image if isinstance(image, str) else "" for image in read]
+        return chunk, torch.from_numpy(pixels), errors
 
     ahead: deque = deque()
     with ThreadPoolExecutor(cache.WORKERS) as pool:

@@ -1,4 +1,4 @@
-"""Decisions on a user's own images: train and calibrate on folders, then judge other folders.
+"""Decisions on a user's own images: train and calibrate on folders, then score other folders.
 
 >>> detector = train("parts/normal", target="fpr 0.05")
 >>> detector.save("parts.safetensors")
@@ -21,7 +21,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adlib import models
-from adlib.data import ImageSet, Split, protocols
+from adlib.data import ImageSet, Split
+from adlib.data.protocols import usable
+from adlib.data.split import generator
 from adlib.deploy import decisions, image_folders
 from adlib.deploy.decisions import CalibratedDetector, Target
 from adlib.host.files import atomic
@@ -51,22 +53,22 @@ def train(
 
     Args:
         normal_dir: normal images, grey or colour, of any size.
-        abnormal_dir: abnormal images, needed for a promised miss rate and by methods that learn
-            from them. Methods that do not learn from them hold all of them out, others half.
+        abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
+            learn from them. Methods that do not learn from them hold all of them out, others half.
         method: name of a detector in `adlib.models.REGISTRY`.
-        target: what is promised, for example "fpr 0.05" or "miss 0.1 confidence 0.9"; see
+        target: rate to keep, for example "fpr 0.05" or "miss 0.1 confidence 0.9"; see
             `adlib.deploy.decisions`.
         steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
         **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
-            and PatchCore look through EfficientNet-Lite0, whose weights come with a package, unless
-            `backbone` names another; a saved detector needs its backbone wherever it is loaded.
+            and PatchCore take features of EfficientNet-Lite0, whose weights come with a package,
+            unless `backbone` names another; a saved detector needs its backbone to be loaded.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: too few images for the promise (with the number needed), a file that cannot be
+        ValueError: too few images for the target (with the number needed), a file that cannot be
             read, an unknown method or a bad setting.
     """
     target = Target.parse(target)
@@ -98,16 +100,16 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     """Split images into those learnt from and those held out (validation); there is no test.
 
     Drawn at random, the images held out and those to come are exchangeable as long as the latter
-    come from the same source. A fifth of the normal images is held out, more where the promise
+    come from the same source. A fifth of the normal images is held out, more where the target
     needs them, at most half.
 
     Raises:
         ValueError: too few images.
     """
     labels = images.table["label"].to_numpy(copy=True)
-    rows, dropped = protocols.usable(images, labels)
+    rows, dropped = usable(images, labels)
     rows = rows[~pd.Series(images.digests())[rows].duplicated().to_numpy()]
-    rng = protocols.generator(seed, "own images")
+    rng = generator(seed, "own images")
     needed = {label: target.images_needed() if label == target.label else 1 for label in (0, 1)}
     normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
@@ -123,14 +125,14 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     if n_normal < 1:
         raise ValueError(f"{images.category}: {len(normal)} normal image(s); at least 2 are needed")
     held = np.sort(np.concatenate([normal[:n_normal], abnormal[:n_abnormal]]))
-    learnt, known = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
+    train, learnt = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
     nothing = np.empty(0, np.int64)
-    return Split(images, "own images", seed, labels, learnt, held, nothing, dropped, known)
+    return Split(images, "own images", seed, labels, train, held, nothing, dropped, learnt)
 
 
 @dataclass
 class Summary:
-    """What came of judging a folder.
+    """Counts of the decisions on a folder.
 
     Attributes:
         csv: the decisions.
@@ -166,11 +168,11 @@ def score_folder(
     batch: int = 16,
     shown: int = SHOWN,
 ) -> Summary:
-    """Judge all images of a folder and of the folders below it, or one image file.
+    """Score and decide on all images of a folder and of those below it, or on one image file.
 
     Images are read and scored a batch at a time, so that memory does not grow with their number
     (but for their names). A file that cannot be read gets a row that says why instead of a
-    decision, and the others are judged all the same. Rows are appended to `<csv_file>.part`, which
+    decision, and the others still get theirs. Rows are appended to `<csv_file>.part`, which
     gets its name when all are there: whatever stops the run, the rows before it stay.
 
     Args:
@@ -212,7 +214,7 @@ def score_folder(
             good = [name for name, error in zip(chunk, errors, strict=True) if not error]
             top += zip(scores.tolist(), good, images, strict=True)
             # Copies, because one image kept would keep its whole batch.
-            best = heapq.nlargest(shown, filter(_finite, top), key=lambda found: found[0])
+            best = heapq.nlargest(shown, filter(_finite, top), key=lambda image: image[0])
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
     part.replace(csv_file)
@@ -240,13 +242,13 @@ def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None
             raise ValueError(f"{gallery_file}: a gallery is a PNG file, so its name ends in .png")
         if gallery_file.resolve().is_relative_to(folder.resolve()):
             raise ValueError(
-                f"{gallery_file} lies among the images, so it would be judged next time or replace "
+                f"{gallery_file} lies among the images, so it would be scored next time or replace "
                 "one; write it elsewhere"
             )
 
 
-def _finite(found: tuple[float, str, Tensor]) -> bool:
-    return math.isfinite(found[0])
+def _finite(image: tuple[float, str, Tensor]) -> bool:
+    return math.isfinite(image[0])
 
 
 def _rows(

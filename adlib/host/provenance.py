@@ -27,15 +27,15 @@ def _git(*arguments: str) -> str | None:
 
 def commit() -> dict[str, object]:
     """`commit` (or "unknown") and `dirty` (uncommitted changes outside results)."""
-    found = _git("rev-parse", "HEAD")
+    head = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", ".", ":!results")
-    return {"commit": found or "unknown", "dirty": bool(changed) if found else None}
+    return {"commit": head or "unknown", "dirty": bool(changed) if head else None}
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version(), "adlib": _version("adlib")}
-    return found | {name: _version(name) for name in PACKAGES}
+    packages = {name: _version(name) for name in ("adlib", *PACKAGES)}
+    return {"python": platform.python_version(), **packages}
 
 
 def _version(package: str) -> str:
@@ -46,7 +46,7 @@ def _version(package: str) -> str:
 
 
 def processor() -> str:
-    """Name of the processor as the system tells it."""
+    """Name of the processor as the system gives it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -23,7 +23,7 @@ def finite_vector(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (int64) and scores (float64), or a ValueError that says why they cannot be judged."""
+    """Labels (int64) and scores (float64), or a ValueError that says what is wrong with them."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(
@@ -31,11 +31,11 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarra
             f"and {scores.shape}."
         )
     scores = finite_vector(scores, "scores")
-    found = np.unique(labels)
-    if not np.isin(found, (0, 1)).all():
-        raise ValueError(f"labels must be 0 (normal) or 1 (abnormal), not {found[:5].tolist()}.")
-    if found.size < 2:
-        only = "normal" if found[0] == 0 else "abnormal"
+    classes = np.unique(labels)
+    if not np.isin(classes, (0, 1)).all():
+        raise ValueError(f"labels must be 0 (normal) or 1 (abnormal), not {classes[:5].tolist()}.")
+    if classes.size < 2:
+        only = "normal" if classes[0] == 0 else "abnormal"
         raise ValueError(f"One class only: all {labels.size} images are {only}.")
     return labels.astype(np.int64), scores
 

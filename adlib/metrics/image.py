@@ -1,9 +1,4 @@
-"""Metrics of images and their consistency bounds, in float64.
-
-Labels are 0 (normal) and 1 (abnormal); a higher score is more anomalous; an image counts as
-abnormal when ``score >= threshold``. Functions that pick their threshold on the very labels they
-are judged by are *oracle* numbers and say so; those that take a threshold are *deployable*.
-"""
+"""Metrics of images and their consistency bounds; see `adlib.metrics` for the conventions."""
 
 from collections.abc import Callable
 
@@ -29,15 +24,7 @@ def _with_curve(curve: Callable) -> Callable:
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: P(abnormal scores above normal), ties counted half.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value in [0, 1]; 0.5 is chance.
-
-    Raises:
-        ValueError: One class only, unequal lengths, NaN or infinite scores, other labels.
+    The value lies in [0, 1]; 0.5 is chance.
     """
     labels, scores = checked(labels, scores)
     return float(sk.roc_auc_score(labels, scores))
@@ -47,15 +34,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision: sum over thresholds of (R_k - R_{k-1}) P_k, without interpolation.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value in (0, 1]; chance is the share of abnormal images.
-
-    Raises:
-        ValueError: As in `auroc`.
+    The value lies in (0, 1]; chance is the share of abnormal images.
     """
     labels, scores = checked(labels, scores)
     return float(sk.average_precision_score(labels, scores))
@@ -65,15 +44,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 def max_balanced_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest (TPR + TNR) / 2 over all thresholds (Carrara et al. 2020, Table II).
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value in [0.5, 1]; 0.5 because "all normal" is always among the thresholds.
-
-    Raises:
-        ValueError: As in `auroc`.
+    The value lies in [0.5, 1]; 0.5 because "all normal" is always among the thresholds.
     """
     return _oracle(curves.max_balanced_accuracy, labels, scores)
 
@@ -82,15 +53,7 @@ def max_balanced_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
 def best_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest accuracy over all thresholds, "all normal" included.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value from the larger class's share to 1.
-
-    Raises:
-        ValueError: As in `auroc`.
+    The value ranges from the larger class's share to 1.
     """
     return _oracle(curves.best_accuracy, labels, scores)
 
@@ -99,17 +62,9 @@ def best_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
 def zfn_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: accuracy at the zero-false-negative threshold, the lowest abnormal score.
 
-    By Bougaham et al. 2024. The threshold hangs on one image, so the number is unstable.
+    By Bougaham et al. 2024. The threshold depends on one image, so the number is unstable.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value from the abnormal share to 1.
-
-    Raises:
-        ValueError: As in `auroc`.
+    The value ranges from the abnormal share to 1.
     """
     return _oracle(curves.zfn_accuracy, labels, scores)
 
@@ -118,15 +73,7 @@ def zfn_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
 def best_f1(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest F1 = 2 TP / (2 TP + FP + FN) over all thresholds.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-
-    Returns:
-        A value from the F1 of "all abnormal", 2p / (1 + p) with p the abnormal share, to 1.
-
-    Raises:
-        ValueError: As in `auroc`.
+    The value ranges from the F1 of "all abnormal", 2p / (1 + p) with p the abnormal share, to 1.
     """
     return _oracle(curves.best_f1, labels, scores)
 
@@ -134,97 +81,46 @@ def best_f1(labels: ArrayLike, scores: ArrayLike) -> float:
 def f1_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Deployable: F1 of the abnormal class at a threshold fixed beforehand.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-        threshold: In units of the scores; infinite is allowed, NaN is not.
-
-    Returns:
-        A value in [0, 1]; 0 when nothing is called abnormal.
-
-    Raises:
-        ValueError: As in `auroc`, or a NaN threshold.
+    The value lies in [0, 1]; 0 when nothing is called abnormal.
     """
-    labels, scores = checked(labels, scores)
-    fp, tp = _positives(labels, scores, threshold)
-    return float(2 * tp / (tp + fp + labels.sum()))
+    tp, fp, fn, _ = _counts(labels, scores, threshold)
+    return 2 * tp / (2 * tp + fp + fn)
 
 
 def accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: share of images judged rightly at a threshold fixed beforehand.
+    """Deployable: share of images called correctly at a threshold fixed beforehand.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-        threshold: In units of the scores; infinite is allowed, NaN is not.
-
-    Returns:
-        A value in [0, 1]; the abnormal share at ``-inf``, the normal share at ``inf``.
-
-    Raises:
-        ValueError: As in `auroc`, or a NaN threshold.
+    The value lies in [0, 1]; the abnormal share at ``-inf``, the normal share at ``inf``.
     """
-    labels, scores = checked(labels, scores)
-    fp, tp = _positives(labels, scores, threshold)
-    return float((tp + (labels == 0).sum() - fp) / labels.size)
+    tp, fp, fn, tn = _counts(labels, scores, threshold)
+    return (tp + tn) / (tp + fp + fn + tn)
 
 
 def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-        threshold: In units of the scores; infinite is allowed, NaN is not.
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        ValueError: As in `auroc`, or a NaN threshold.
+    The value lies in [0, 1].
     """
-    labels, scores = checked(labels, scores)
-    fp, tp = _positives(labels, scores, threshold)
-    n_abnormal = labels.sum()
-    return float((tp / n_abnormal + 1 - fp / (labels.size - n_abnormal)) / 2)
+    tp, fp, fn, tn = _counts(labels, scores, threshold)
+    return (tp / (tp + fn) + 1 - fp / (fp + tn)) / 2
 
 
 def miss_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-        threshold: In units of the scores; infinite is allowed, NaN is not.
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        ValueError: As in `auroc`, or a NaN threshold.
+    The value lies in [0, 1].
     """
-    labels, scores = checked(labels, scores)
-    _, tp = _positives(labels, scores, threshold)
-    return float(1 - tp / labels.sum())
+    tp, _, fn, _ = _counts(labels, scores, threshold)
+    return 1 - tp / (tp + fn)
 
 
 def false_alarm_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Deployable: share of the normal images not below a threshold fixed beforehand, FPR.
 
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
-        threshold: In units of the scores; infinite is allowed, NaN is not.
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        ValueError: As in `auroc`, or a NaN threshold.
+    The value lies in [0, 1].
     """
-    labels, scores = checked(labels, scores)
-    fp, _ = _positives(labels, scores, threshold)
-    return float(fp / (labels.size - labels.sum()))
+    _, fp, _, tn = _counts(labels, scores, threshold)
+    return fp / (fp + tn)
 
 
 def threshold_at_fpr(normal_scores: ArrayLike, fpr: float) -> float:
@@ -291,13 +187,16 @@ def check_bounds(balanced_accuracy: float, auroc: float, tolerance: float = 0.0)
     return None
 
 
-def _positives(labels: np.ndarray, scores: np.ndarray, threshold: float) -> tuple[int, int]:
-    # plain counts: scikit-learn takes milliseconds a call, and a bootstrap calls a thousand times
+def _counts(labels: ArrayLike, scores: ArrayLike, threshold: float) -> tuple[int, int, int, int]:
+    """True and false positives, false and true negatives of checked input."""
+    labels, scores = checked(labels, scores)
     if np.isnan(threshold):
         raise ValueError("The threshold is NaN.")
+    # Plain counts: scikit-learn takes milliseconds a call, and a bootstrap calls a thousand times.
     called = labels[scores >= threshold]
-    tp = int(called.sum())
-    return called.size - tp, tp
+    tp, n_abnormal = int(called.sum()), int(labels.sum())
+    fp = called.size - tp
+    return tp, fp, n_abnormal - tp, labels.size - n_abnormal - fp
 
 
 def _oracle(curve_metric: Callable, labels: ArrayLike, scores: ArrayLike) -> float:

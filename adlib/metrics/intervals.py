@@ -26,8 +26,8 @@ def bootstrap_interval(
     oracle metrics lean upwards in resamples as they do in samples.
 
     Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite numbers.
+        labels: As for every metric, see `adlib.metrics`.
+        scores: Likewise.
         metric: A function of (labels, scores). `auroc`, `average_precision` and the oracle
             metrics of `adlib.metrics` run vectorised; any other is called once a resample.
         confidence: Level of the interval in (0, 1).
@@ -38,7 +38,7 @@ def bootstrap_interval(
         (low, high) in units of the metric.
 
     Raises:
-        ValueError: As in `adlib.metrics.auroc`, or `confidence` outside (0, 1).
+        ValueError: `confidence` outside (0, 1).
     """
     labels, scores = checked(labels, scores)
     _check_confidence(confidence)

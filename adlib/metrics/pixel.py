@@ -1,4 +1,9 @@
-"""Pixel-level metrics. Masks: True or 1 where a pixel is abnormal; higher map = more anomalous."""
+"""Pixel-level metrics: what `adlib.metrics` says of images holds for the pixels here.
+
+`masks` are (N, H, W) of bool or 0 and 1, empty for normal images; `maps` are (N, H, W) finite
+anomaly maps. A ValueError says what is wrong: unequal shapes, NaN or infinite maps, no abnormal or
+no normal pixel.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,15 +17,7 @@ _NEIGHBOURS[1] = True
 def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
     """Area under the ROC curve over the pixels of all images together, ties counted half.
 
-    Args:
-        masks: (N, H, W) of bool or 0 and 1; normal images have an empty mask.
-        maps: (N, H, W) finite anomaly maps.
-
-    Returns:
-        A value in [0, 1]; 0.5 is chance.
-
-    Raises:
-        ValueError: Unequal shapes, NaN or infinite maps, no abnormal or no normal pixel.
+    The value lies in [0, 1]; 0.5 is chance.
     """
     masks, maps = _checked(masks, maps)
     scores, which = np.unique(maps[masks], return_inverse=True)
@@ -40,15 +37,15 @@ def aupro(masks: ArrayLike, maps: ArrayLike, fpr_limit: float = 0.3) -> float:
     sorting; a pixel tied with normal ones adds its share along the slope.
 
     Args:
-        masks: (N, H, W) of bool or 0 and 1; normal images have an empty mask and count in FPR.
-        maps: (N, H, W) finite anomaly maps.
+        masks: The pixels of normal images count in FPR.
+        maps: Higher is more anomalous.
         fpr_limit: Upper end of the integral in (0, 1]; name it with every value (0.30, 0.05).
 
     Returns:
         A value in [0, 1]; a map without information gives ``fpr_limit / 2``.
 
     Raises:
-        ValueError: As in `pixel_auroc`, or `fpr_limit` outside (0, 1].
+        ValueError: `fpr_limit` outside (0, 1].
     """
     masks, maps = _checked(masks, maps)
     if not 0 < fpr_limit <= 1:

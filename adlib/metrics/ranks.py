@@ -1,4 +1,4 @@
-"""Statistics of comparisons: ranks of methods over data sets, tests, and what they allow to say.
+"""Statistics of comparisons: ranks of methods over data sets, tests, and their conclusions.
 
 After Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 7, 2006. A table
 has a row for every data set and a column for every method; higher values are better. The data sets
@@ -15,7 +15,7 @@ from scipy import stats
 
 from adlib.metrics.curves import checked, finite_vector
 
-FEWEST = 3  # data sets and methods without which no test is worth its name
+FEWEST = 3  # data sets and methods without which a test says nothing
 FEW = 5  # data sets below which a test can show next to nothing
 
 
@@ -55,8 +55,8 @@ def friedman(table: pd.DataFrame) -> tuple[float, float]:
     mean_ranks(table)  # for its checks
     if (table.nunique(axis=1) == 1).all():  # all methods alike everywhere: nothing to correct
         return 0.0, 1.0
-    found = stats.friedmanchisquare(*table.to_numpy(dtype=np.float64).T)
-    return float(found.statistic), float(found.pvalue)
+    statistic, p = stats.friedmanchisquare(*table.to_numpy(dtype=np.float64).T)
+    return float(statistic), float(p)
 
 
 def critical_difference(n_methods: int, n_sets: int, alpha: float = 0.05) -> float:
@@ -82,13 +82,13 @@ def groups(ranks: pd.Series, difference: float) -> list[list[str]]:
         difference: what parts two methods, see `critical_difference`.
     """
     ranks = ranks.sort_values(kind="stable")
-    found, reached = [], 0
+    joined, reached = [], 0
     for first, rank in enumerate(ranks):
         end = int((ranks - rank < difference).sum())
         if end > max(reached, first + 1):
-            found.append(ranks.index[first:end].tolist())
+            joined.append(ranks.index[first:end].tolist())
             reached = end
-    return found
+    return joined
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -123,8 +123,8 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
         apart = (table[better] - table[worse]).to_numpy(dtype=np.float64)
         p = stats.wilcoxon(apart).pvalue if apart.any() else 1.0  # no ranks if all are equal
         rows.append((better, worse, float(np.median(apart)), float(p)))
-    made = pd.DataFrame(rows, columns=["better", "worse", "difference", "p"])
-    return made.assign(p_holm=holm(made.p)).sort_values("p", kind="stable", ignore_index=True)
+    tests = pd.DataFrame(rows, columns=["better", "worse", "difference", "p"])
+    return tests.assign(p_holm=holm(tests.p)).sort_values("p", kind="stable", ignore_index=True)
 
 
 def conclusions(table: pd.DataFrame, alpha: float = 0.05) -> list[str]:
@@ -163,7 +163,7 @@ def conclusions(table: pd.DataFrame, alpha: float = 0.05) -> list[str]:
 
 def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
     """What the pairwise tests show, or that so few data sets can show nothing."""
-    (n, k), found = table.shape, pairs(table)
+    n, k = table.shape
     m = k * (k - 1) // 2
     smallest = min(1.0, m * 2.0 ** (1 - n))
     if smallest >= alpha:
@@ -171,7 +171,11 @@ def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
             f"Wilcoxon's test with {n} data sets cannot give less than p = {2.0 ** (1 - n):.3g}, "
             f"or {smallest:.3g} after Holm's correction for {m} pairs: it can show no pair apart."
         )
-    shown = [f"{row.better} before {row.worse}" for row in found.itertuples() if row.p_holm < alpha]
+    shown = [
+        f"{row.better} before {row.worse}"
+        for row in pairs(table).itertuples()
+        if row.p_holm < alpha
+    ]
     return f"Wilcoxon's test with Holm's correction: {', '.join(shown) or 'no pair'} apart."
 
 
@@ -181,20 +185,20 @@ def auroc_difference(
     """Difference of two areas under the ROC curve on the same images, with its interval.
 
     After DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: the areas are means over images,
-    whose covariance tells how far their difference may move with other images of the same kind. It
-    knows nothing of other trainings.
+    whose covariance says how far their difference may move with other images of the same kind. It
+    does not cover other trainings.
 
     Args:
-        labels: (N,) of 0 and 1, two or more of each.
-        first: (N,) scores.
-        second: (N,) scores of the same images.
+        labels: two or more of each class.
+        first: scores of one method.
+        second: scores of another method for the same images.
         confidence: level of the interval in (0, 1).
 
     Returns:
         first - second and the ends of the interval.
 
     Raises:
-        ValueError: as in `adlib.metrics.auroc`, or fewer than two images of either label.
+        ValueError: fewer than two images of either label.
     """
     _check_level(confidence)
     shares = []  # of the other class that every image is on the right side of

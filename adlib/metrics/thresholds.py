@@ -10,6 +10,11 @@ how good the detector is: a poor one keeps its promise and pays with false alarm
 Ties can only lower the miss rate. Break them by lot: a new image then comes before the k-th
 smallest of n scores with probability k / (n + 1). A miss must lie strictly below that score, so it
 comes before it however the lot falls; a new image tied with the threshold is always caught.
+
+Everywhere, `abnormal_scores` are (n,) finite scores of abnormal calibration images, n >= 1; `beta`
+is the allowed miss rate and `delta` the allowed probability that the calibration images mislead,
+both between 0 and 1, both excluded. Anything else is a ValueError that names it. A threshold
+is in units of the scores, and ``-inf`` (everything is abnormal) with fewer than `images_needed`.
 """
 
 from collections.abc import Callable
@@ -30,15 +35,6 @@ def lowest_abnormal(abnormal_scores: ArrayLike) -> float:
     On the test images themselves it is an *oracle* and misses nothing by definition. On n other
     abnormal images it is *deployable* and promises a miss rate of 1 / (n + 1) on average, not of
     zero: it is `conformal_threshold` with ``beta = 1 / (n + 1)``.
-
-    Args:
-        abnormal_scores: (n,) finite scores of abnormal images, n >= 1.
-
-    Returns:
-        A threshold in units of the scores.
-
-    Raises:
-        ValueError: No scores, or scores that are not finite.
     """
     return float(finite_vector(abnormal_scores, "abnormal_scores").min())
 
@@ -53,17 +49,6 @@ def conformal_threshold(abnormal_scores: ArrayLike, beta: float) -> float:
     images *and* the new one: the *mean* miss rate over calibration sets. One set's rate is
     distributed as Beta(k, n + 1 - k) and often lies above `beta` (n = 9, beta = 0.1: in 39 of 100
     sets); a promise for the set at hand is `high_probability_threshold`.
-
-    Args:
-        abnormal_scores: (n,) finite scores of abnormal calibration images, n >= 1.
-        beta: Allowed miss rate, between 0 and 1.
-
-    Returns:
-        A threshold in units of the scores; ``-inf`` (everything is abnormal) with fewer than
-        `images_needed` images.
-
-    Raises:
-        ValueError: No scores, scores that are not finite, `beta` outside (0, 1).
     """
     scores = finite_vector(abnormal_scores, "abnormal_scores")
     _check_share(beta, "beta")
@@ -79,18 +64,6 @@ def high_probability_threshold(abnormal_scores: ArrayLike, beta: float, delta: f
     among the n keep Clopper and Pearson's upper limit (1934, `miss_rate_limit`) at or below
     `beta`; and Learn-then-Test, which raises the threshold as long as the binomial test rejects
     "more than beta is missed" (Angelopoulos, Bates, Candes, Jordan & Lei 2021, fixed sequence).
-
-    Args:
-        abnormal_scores: (n,) finite scores of abnormal calibration images, n >= 1.
-        beta: Allowed miss rate, between 0 and 1.
-        delta: Allowed probability that the calibration images mislead, between 0 and 1.
-
-    Returns:
-        A threshold in units of the scores; ``-inf`` (everything is abnormal) with fewer than
-        `images_needed` images.
-
-    Raises:
-        ValueError: No scores, scores that are not finite, `beta` or `delta` outside (0, 1).
     """
     scores = finite_vector(abnormal_scores, "abnormal_scores")
     _check_share(beta, "beta")
@@ -102,16 +75,9 @@ def high_probability_threshold(abnormal_scores: ArrayLike, beta: float, delta: f
 def images_needed(beta: float, delta: float | None = None) -> int:
     """Abnormal calibration images from which on a threshold is finite.
 
-    Args:
-        beta: Allowed miss rate, between 0 and 1.
-        delta: None for `conformal_threshold`, which needs ceil(1 / beta) - 1 images; else that of
-            `high_probability_threshold`, which needs ceil(log delta / log(1 - beta)).
-
-    Returns:
-        A number of images, at least 1. With just so many, the threshold is the lowest score.
-
-    Raises:
-        ValueError: `beta` or `delta` outside (0, 1).
+    Without `delta`, `conformal_threshold` needs ceil(1 / beta) - 1 images; with it,
+    `high_probability_threshold` needs ceil(log delta / log(1 - beta)). The number is at least 1,
+    and with just so many the threshold is the lowest score.
     """
     _check_share(beta, "beta")
     if delta is None:
@@ -129,13 +95,10 @@ def miss_rate_limit(misses: int, n: int, delta: float) -> float:
     Args:
         misses: Missed images, 0 to `n`.
         n: Abnormal images, at least 1.
-        delta: Allowed probability of a limit that is too low, between 0 and 1.
+        delta: Allowed probability of a limit that is too low.
 
     Returns:
         A rate above ``misses / n``, at most 1.
-
-    Raises:
-        ValueError: Counts out of range, `delta` outside (0, 1).
     """
     if not (n >= 1 and 0 <= misses <= n):
         raise ValueError(f"{misses} misses of {n} images: need 0 <= misses <= n and n >= 1.")
@@ -151,22 +114,22 @@ def redivided(
     divisions: int = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Judge a rule on the held-out images of one detector, divided anew many times.
+    """Apply a rule to the held-out images of one detector, divided anew many times.
 
     In every division, `n_calibration` abnormal images drawn at random set the threshold and the
-    other abnormal images and all normal ones are judged by it. The images are those of validation
+    other abnormal images and all normal ones are tested by it. The images are those of validation
     and test together: the detector saw neither, nor was anything chosen by them, so their scores
     are exchangeable and any division is as good as the one of the protocol. One detector is one
     training; what another training or split would change is not in the table.
 
     By drawing at random, the exchangeability that the promises need is *made* true. Without ties
     the misses then follow one distribution (negative hypergeometric) for every detector; what the
-    table tells about a detector are its false alarms. Whether a promise survives abnormal images of
+    table says about a detector are its false alarms. Whether a promise survives abnormal images of
     another kind or source is seen only where calibration and test are divided by kind or source.
 
     Args:
-        labels: (N,) of 0 (normal) and 1 (abnormal).
-        scores: (N,) finite numbers, higher is more anomalous.
+        labels: As for every metric, see `adlib.metrics`.
+        scores: Likewise.
         rule: Takes the abnormal calibration scores (n_calibration,), gives a threshold; for example
             ``functools.partial(conformal_threshold, beta=0.1)``.
         n_calibration: At least 1, and fewer than there are abnormal images.
@@ -180,7 +143,7 @@ def redivided(
         value depends on how many of each there are.
 
     Raises:
-        ValueError: As in `adlib.metrics.auroc`; counts out of range; a rule that gives NaN.
+        ValueError: Counts out of range, or a rule that gives NaN.
     """
     labels, scores = checked(labels, scores)
     normal, abnormal = np.sort(scores[labels == 0]), scores[labels == 1]
@@ -222,14 +185,14 @@ def promise_held(table: pd.DataFrame, beta: float) -> dict[str, float]:
 
     Args:
         table: One rule and detector, from `redivided`.
-        beta: Promised miss rate, between 0 and 1.
+        beta: Promised miss rate.
 
     Returns:
         `misses_per_100` abnormal test images, `held` (share of the divisions), `accuracy`,
         `false_alarm_rate`.
 
     Raises:
-        ValueError: An empty table, `beta` outside (0, 1).
+        ValueError: An empty table.
     """
     _check_share(beta, "beta")
     if table.empty:

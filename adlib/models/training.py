@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from adlib.data.protocols import Split
+from adlib.data.split import Split
 from adlib.host.device import default_device, mixed_precision, resolve_precision
 from adlib.host.files import atomic
 from adlib.models.settings import Count, declared

@@ -3,30 +3,33 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from adlib.plots.audit import worth_in_points
-from adlib.plots.comparison import (  # fmt: skip
-    against_share,
+from adlib.plots.comparisons import (  # fmt: skip
     critical_differences,
     dots,
-    false_colours,
     heat_maps,
-    outlined,
-    quality_against_cost,
-)
-from adlib.plots.images import boxes, difference, gallery, layer_diagram, mosaics
-from adlib.plots.numbers import (  # fmt: skip
-    curves,
-    curves_on_test,
-    embedding,
     log_bars,
     metric_bars,
+    promises,
+    quality_against_cost,
+    worth_in_points,
+)
+from adlib.plots.curves import against_share, curves, curves_on_test, sweeps
+from adlib.plots.images import (  # fmt: skip
+    boxes,
+    difference,
+    false_colours,
+    gallery,
+    layer_diagram,
+    mosaics,
+    outlined,
+)
+from adlib.plots.scores import (  # fmt: skip
+    embedding,
     pixel_differences,
     planes,
     roc_curves,
     score_histograms,
-    sweeps,
 )
-from adlib.plots.promises import promises
 
 __all__ = [
     "against_share", "boxes", "critical_differences", "curves", "curves_on_test", "difference",

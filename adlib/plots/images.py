@@ -1,30 +1,15 @@
-"""Pictures of images: galleries, 3 x 3 mosaics, differences, diagrams of networks."""
+"""Pictures of images: galleries, mosaics, maps in false colours, diagrams of networks."""
 
 from collections.abc import Sequence
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
-
-
-def difference(a: Tensor, b: Tensor) -> np.ndarray:
-    """Mean absolute difference over channels of uint8 images, `(N, H, W)`, 0 to 255."""
-    return (a.float() - b.float()).abs().mean(1).numpy()
-
-
-def boxes(masks: Tensor) -> list[tuple[int, int, int, int]]:
-    """Smallest (left, top, width, height) in pixels around each mask `(N, H, W)`."""
-    found = []
-    for mask in masks.numpy():
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        found.append(
-            (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-            if len(rows)
-            else (0, 0, 0, 0)
-        )
-    return found
 
 
 def gallery(
@@ -43,10 +28,8 @@ def gallery(
     n = len(next(iter(columns.values())))
     if n == 0:
         raise ValueError("no images to show")
-    size = 1.7
-    figure, axes = plt.subplots(
-        n, len(columns), figsize=(size * len(columns) + 0.9, size * n + 0.3), squeeze=False
-    )
+    size = 1.7 * len(columns) + 0.9, 1.7 * n + 0.3
+    figure, axes = plt.subplots(n, len(columns), figsize=size, squeeze=False)
     for j, (title, images) in enumerate(columns.items()):
         axes[0, j].set_title(title)
         for i in range(n):
@@ -119,3 +102,53 @@ def layer_diagram(networks: dict[str, list[tuple[str, str]]]) -> Figure:
         ax.set(title=name, xlim=(-0.02, 1.02), ylim=(-rows + 0.4, 0.6))
         ax.axis("off")
     return figure
+
+
+def difference(a: Tensor, b: Tensor) -> np.ndarray:
+    """Mean absolute difference over channels of uint8 images, `(N, H, W)`, 0 to 255."""
+    return (a.float() - b.float()).abs().mean(1).numpy()
+
+
+def boxes(masks: Tensor) -> list[tuple[int, int, int, int]]:
+    """Smallest (left, top, width, height) in pixels around each mask `(N, H, W)`."""
+
+    def around(mask: np.ndarray) -> tuple[int, int, int, int]:
+        if not mask.any():
+            return 0, 0, 0, 0
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+
+    return [around(mask) for mask in masks.numpy()]
+
+
+def false_colours(maps: np.ndarray, top: float = 0.999) -> Tensor:
+    """Anomaly maps in false colours on one scale, from the lowest value to a high quantile.
+
+    Args:
+        maps: (N, H, W) of one method.
+        top: quantile of all values from which on a pixel has the brightest colour.
+
+    Returns:
+        uint8 `(N, 3, H, W)`.
+    """
+    low, high = float(maps.min()), float(np.quantile(maps, top))
+    shares = ((maps - low) / max(high - low, 1e-12)).clip(0, 1)
+    colours = mpl.colormaps["magma"](shares, bytes=True)[..., :3]
+    return torch.from_numpy(colours.transpose(0, 3, 1, 2).copy())
+
+
+def outlined(images: Tensor, masks: Tensor) -> Tensor:
+    """Draw a red line around each mask on its image; the masked pixels stay visible.
+
+    Args:
+        images: uint8 `(N, C, H, W)`.
+        masks: bool `(N, H, W)`.
+
+    Returns:
+        uint8 `(N, 3, H, W)`.
+    """
+    width = max(1, round(images.shape[-1] / 128))
+    grown = F.max_pool2d(masks.float().unsqueeze(1), 1 + 2 * width, 1, width)
+    edge = (grown > 0) & ~masks.unsqueeze(1)
+    red = torch.tensor([230, 30, 30], dtype=torch.uint8).view(1, 3, 1, 1)
+    return torch.where(edge, red, images.expand(-1, 3, -1, -1))

@@ -183,7 +183,7 @@ def _collect_runs(profile: Path) -> None:
 
 def write_runs(profile: Path, runs: dict[str, packs.Packed]) -> None:
     """Write `runs.tar.xz` and `runs.csv` of a profile."""
-    packs.write({key: run.files for key, run in runs.items()}, profile / "runs.tar.xz")
+    packs.write(((key, runs[key].files) for key in sorted(runs)), profile / "runs.tar.xz")
     table = packs.table((key, runs[key].record) for key in sorted(runs))
     with atomic(profile / "runs.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

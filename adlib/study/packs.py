@@ -4,36 +4,43 @@ A pack is a `.tar.xz` with the members `<key>/record.json`, `<key>/scores.csv` a
 them, `<key>/history.csv` and `<key>/split.json`; weights and snapshots only on request. Equal runs
 give equal bytes. Whoever needs weights trains a run again; whoever needs scores does not.
 
-An archive may come from anyone: `unpack` takes nothing but these members, checks every hash that a
-record names and that the key is the hash of its description, and never changes another run.
+An archive may come from anyone: nothing but these members is taken, every hash that a record names
+is checked, and so is that the key is the hash of the description. No other run is ever changed.
 """
 
 import hashlib
 import io
 import json
+import lzma
 import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
+from filelock import FileLock
 
-from adlib.host.files import atomic
+from adlib.host.files import atomic, sha256_file
 
 SMALL = ("record.json", "scores.csv", "history.csv", "split.json")
 MEMBER = re.compile(
     r"(?P<key>[0-9a-f]{16})/"
     r"(?P<name>record\.json|scores\.csv|history\.csv|split\.json|weights\.safetensors"
-    r"|snapshots/step\d+\.safetensors)"
+    r"|snapshots/step[0-9]+\.safetensors)"
 )
+# Packs of this study hold about ten times their size; an archive that would fill a disk holds
+# thousands of times its own.
+RATIO, SLACK = 100, 2**24
 INTEGERS = ("seed", "steps", "batch")
 COUNTS = ("train", "abnormal", "validation", "validation_normal", "test")
-LARGEST = 2**31  # bytes of one member; more is no run of this study
 UNPACKED = "unpacked"  # an empty file in the folder of a run that was not made in this store
+OLD = ("checkpoint_every", "snapshots")  # part of a description in version 0.1.0
 
 
 class PackError(ValueError):
@@ -42,14 +49,23 @@ class PackError(ValueError):
 
 @dataclass(frozen=True)
 class Packed:
-    """A run out of a pack: the content of its files by name."""
+    """A run out of a pack: the content of its files by name, without weights.
+
+    It has what the functions of `adlib.study.results` ask a run for.
+    """
 
     files: Mapping[str, bytes]
+    other_code: ClassVar[bool] = False
 
     @cached_property
     def record(self) -> dict:
         """Description, provenance and hashes of the run."""
         return json.loads(self.files["record.json"])
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the description."""
+        return digest(self.record["description"])
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -67,18 +83,20 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(runs: Mapping[str, Mapping[str, bytes]], file: Path) -> None:
-    """Write a pack of the files (name -> content) of runs (key -> files)."""
+def write(runs: Iterable[tuple[str, Mapping[str, bytes]]], file: Path) -> None:
+    """Write a pack of runs, each a key and its files (name -> content), in the order given."""
     with atomic(file) as temporary, tarfile.open(temporary, "w:xz", preset=6) as archive:
-        for key in sorted(runs):
-            for name in sorted(runs[key]):
+        for key, files in runs:
+            for name in sorted(files):
                 member = tarfile.TarInfo(f"{key}/{name}")  # without time or owner
-                member.size = len(runs[key][name])
-                archive.addfile(member, io.BytesIO(runs[key][name]))
+                member.size = len(files[name])
+                archive.addfile(member, io.BytesIO(files[name]))
 
 
 def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False) -> list[str]:
     """Write a pack of the finished runs in a store, and return their keys.
+
+    Runs of version 0.1.0 get the key that they have today, see `modernised`.
 
     Args:
         root: folder of the store, one folder a run.
@@ -87,32 +105,63 @@ def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False
         weights: also the scored weights and the snapshots.
 
     Raises:
-        ValueError: another ending, a key that is not in the store, or no finished run.
+        PackError: a run's files are not what its record says.
+        ValueError: another ending, a key that is not in the store or failed, or no finished run.
     """
     if not file.name.endswith(".tar.xz"):
         raise ValueError(f"{file}: a pack ends in .tar.xz")
-    finished = {path.parent.name: path.parent for path in root.glob("*/record.json")}
+    records = {path.parent.name: _record(path) for path in sorted(root.glob("*/record.json"))}
+    finished = [key for key, record in records.items() if record["status"] == "done"]
     if unknown := sorted(set(keys) - set(finished)):
-        raise ValueError(f"{root} holds no run {unknown[0]}; `adlib runs list` names those it has")
-    chosen = {key: contents(finished[key], weights) for key in keys or finished}
-    chosen = {key: files for key, files in chosen.items() if "scores.csv" in files}
-    if not chosen:
+        raise ValueError(f"{root} holds no finished run {unknown[0]}; see `adlib runs list`")
+    if not finished:
         raise ValueError(f"{root} holds no finished run")
-    write(chosen, file)
-    return sorted(chosen)
+    modern = modernised(records)
+    chosen = sorted((modern[key][0], key) for key in keys or finished)
+
+    def packed() -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        for new, key in chosen:  # one at a time, because weights are large
+            files = contents(root / key, weights)
+            check(key, files, root)
+            yield new, files | {"record.json": json.dumps(modern[key][1], indent=1).encode()}
+
+    write(packed(), file)
+    return [new for new, _ in chosen]
+
+
+def modernised(records: Mapping[str, dict]) -> dict[str, tuple[str, dict]]:
+    """Keys and records of runs as they would be today: key -> (key, record).
+
+    In version 0.1.0 a description also held how often weights were kept. The key of such a run
+    becomes the hash of its description without that, and a run that scores its weights anew names
+    it by the new key. All else stays, the hash of the code that made the run too.
+    """
+    modern = {}
+
+    def convert(key: str) -> tuple[str, dict]:
+        if key not in modern:
+            description = dict(records[key]["description"])
+            budget = description["budget"].items()
+            description["budget"] = {name: value for name, value in budget if name not in OLD}
+            if description.get("scores_of") in records:
+                description["scores_of"] = convert(description["scores_of"])[0]
+            modern[key] = digest(description), records[key] | {"description": description}
+        return modern[key]
+
+    return {key: convert(key) for key in records}
 
 
 def contents(folder: Path, weights: bool = False) -> dict[str, bytes]:
     """Files of a run's folder that travel, by name."""
     names = [name for name in SMALL if (folder / name).is_file()]
     if weights:
-        large = [folder / "weights.safetensors", *folder.glob("snapshots/*.safetensors")]
+        large = [folder / "weights.safetensors", *sorted(folder.glob("snapshots/*.safetensors"))]
         names += [path.relative_to(folder).as_posix() for path in large if path.is_file()]
     return {name: (folder / name).read_bytes() for name in names}
 
 
 def read(file: Path) -> dict[str, Packed]:
-    """All runs of a pack by key, checked.
+    """All runs of a pack by key, checked; weights and snapshots are passed over.
 
     Raises:
         FileNotFoundError: no such file.
@@ -120,59 +169,53 @@ def read(file: Path) -> dict[str, Packed]:
             record says.
     """
     runs: dict[str, dict[str, bytes]] = {}
-    try:
-        with tarfile.open(file, "r:xz") as archive:
-            for member in archive:
-                key, name = _checked(member, file)
-                if name in runs.setdefault(key, {}):
-                    raise PackError(f"{file}: {member.name} stands in it twice")
-                runs[key][name] = archive.extractfile(member).read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise PackError(f"{file}: no pack, or only a part of one ({error})") from error
-    packed = {key: Packed(files) for key, files in runs.items()}
-    for key, run in packed.items():
-        _check(key, run, file)
-    return packed
+    for key, name, content in _members(file):
+        files = runs.setdefault(key, {})
+        if name in SMALL:
+            files[name] = content
+    for key, files in runs.items():
+        check(key, files, file)
+    return {key: Packed(files) for key, files in runs.items()}
 
 
 def unpack(file: Path, root: Path) -> list[str]:
     """Put the runs of a pack into a store, and return the keys of those that were not there.
 
     Raises:
-        FileNotFoundError, PackError: as in `read`, or a run at hand has the same key and other
-            scores; nothing is written then.
+        FileNotFoundError, PackError: as in `read`; or a run at hand has the same key and other
+            scores. Nothing is written then.
+        TimeoutError: one of the runs is being trained here. Nothing is written.
     """
-    packed = read(file)
-    for key, run in packed.items():
-        at_hand = root / key / "scores.csv"
-        if at_hand.is_file() and at_hand.read_bytes() != run.files["scores.csv"]:
-            raise PackError(f"{file}: run {key} has other scores than {at_hand}")
-    new = [key for key in sorted(packed) if not (root / key / "record.json").is_file()]
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as temporary:
-        for key in new:
-            folder = Path(temporary, key)
-            for name, content in {**packed[key].files, UNPACKED: b""}.items():
-                path = folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            if (root / key).exists():  # a training that never ended: it would begin anew
-                shutil.rmtree(root / key)
-            folder.replace(root / key)
-    return new
+        for key, name, content in _members(file):
+            path = Path(temporary, key, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        folders = sorted(Path(temporary).iterdir())
+        for folder in folders:
+            check(folder.name, contents(folder, weights=True), file)
+        new = [folder for folder in folders if not _at_hand(folder, root / folder.name, file)]
+        with ExitStack() as locks:
+            unfinished = [root / folder.name for folder in new if (root / folder.name).exists()]
+            for own in unfinished:
+                locks.enter_context(FileLock(own.with_suffix(".lock"), timeout=0))
+            for own in unfinished:
+                shutil.rmtree(own)
+            for folder in new:
+                (folder / UNPACKED).touch()
+                folder.replace(root / folder.name)
+    return [folder.name for folder in new]
 
 
 def listed(root: Path) -> pd.DataFrame:
-    """One row a finished run of a store: what it is, where it was made, whether weights are there.
+    """One row a finished or failed run of a store: what it is, and whether weights are there.
 
     Columns as in `results/<profile>/runs.csv`, and `weights`.
     """
     files = sorted(root.glob("*/record.json"))
-    records = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in files]
     weights = [file.with_name("weights.safetensors").is_file() for file in files]
-    return table(records).assign(weights=weights)
+    return table((file.parent.name, _record(file)) for file in files).assign(weights=weights)
 
 
 def table(records: Iterable[tuple[str, Mapping]]) -> pd.DataFrame:
@@ -207,26 +250,81 @@ def _flat(key: str, record: Mapping) -> dict[str, object]:
     }
 
 
-def _checked(member: tarfile.TarInfo, file: Path) -> tuple[str, str]:
-    """Key and name of a member, or a PackError that says why it has no place in a pack."""
-    place = MEMBER.fullmatch(member.name)
-    if place is None or not member.isfile():
-        raise PackError(f"{file}: {member.name!r} has no place in a pack of runs")
-    if member.size > LARGEST:
-        raise PackError(f"{file}: {member.name} would be {member.size:,} bytes")
-    return place["key"], place["name"]
+def check(key: str, files: Mapping[str, bytes], where: Path) -> None:
+    """Compare a run's files with its record.
 
+    Args:
+        key: what the run should be.
+        files: name to content.
+        where: the archive or store, for messages.
 
-def _check(key: str, run: Packed, file: Path) -> None:
-    """Compare a run with its record."""
-    if missing := {"record.json", "scores.csv"} - set(run.files):
-        raise PackError(f"{file}: run {key} lacks {', '.join(sorted(missing))}")
+    Raises:
+        PackError: it has no record or no scores, another description, or other files.
+    """
+    if missing := {"record.json", "scores.csv"} - set(files):
+        raise PackError(f"{where}: run {key} lacks {', '.join(sorted(missing))}")
     try:
-        description, hashes = run.record["description"], run.record["files"]
+        record = json.loads(files["record.json"])
+        description, hashes = record["description"], dict(record["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise PackError(f"{file}: {key}/record.json is no record of a run") from error
+        raise PackError(f"{where}: {key}/record.json is no record of a run") from error
     if digest(description) != key:
-        raise PackError(f"{file}: the description in {key}/record.json is that of another run")
-    for name, content in run.files.items():
+        raise PackError(f"{where}: the description in {key}/record.json is that of another run")
+    for name, content in files.items():
         if name != "record.json" and hashlib.sha256(content).hexdigest() != hashes.get(name):
-            raise PackError(f"{file}: {key}/{name} is not what record.json says")
+            raise PackError(f"{where}: {key}/{name} is not what record.json says")
+
+
+class _Stream:
+    """What an xz file holds, as long as that is no more than a pack of its size may hold."""
+
+    def __init__(self, file: Path, compressed: lzma.LZMAFile) -> None:
+        self.file, self.compressed = file, compressed
+        self.left = SLACK + RATIO * file.stat().st_size
+
+    def read(self, size: int) -> bytes:
+        content = self.compressed.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise PackError(
+                f"{self.file}: holds more than {RATIO} times its own size; no pack does"
+            )
+        return content
+
+
+def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Key, name and content of every member of a pack; the first that has no place raises."""
+    names = set()
+    try:
+        with lzma.open(file) as compressed:
+            stream = _Stream(file, compressed)
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    place = MEMBER.fullmatch(member.name)
+                    if place is None or member.type != tarfile.REGTYPE:
+                        raise PackError(f"{file}: {member.name!r} has no place in a pack of runs")
+                    if member.name in names:
+                        raise PackError(f"{file}: {member.name} stands in it twice")
+                    names.add(member.name)
+                    yield place["key"], place["name"], archive.extractfile(member).read()
+            while stream.read(2**16):  # to the end, where a file that was cut off shows it
+                pass
+    except FileNotFoundError:
+        raise
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        raise PackError(f"{file}: no pack, or only a part of one ({error})") from error
+
+
+def _record(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _at_hand(folder: Path, own: Path, file: Path) -> bool:
+    """Whether a store has an unpacked run already; a PackError where its scores are others."""
+    if not (own / "record.json").is_file():
+        return False
+    scores = own / "scores.csv"  # a failed run has none
+    packed = _record(folder / "record.json")["files"]["scores.csv"]
+    if not scores.is_file() or sha256_file(scores) != packed:
+        raise PackError(f"{file}: run {own.name} has other scores than {own}; nothing was unpacked")
+    return True

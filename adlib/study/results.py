@@ -1,6 +1,7 @@
 """What an execution of a notebook leaves in `results/`: rows, pictures, run records."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -137,15 +138,18 @@ def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
         figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
 
 
-def metric_row(method: str, run: runs.Run, metric: str, **more: object) -> dict[str, object]:
+def metric_row(
+    method: str, run: runs.Run, metric: str, part: str = "test", **more: object
+) -> dict[str, object]:
     """Row of a metric without a threshold of ours: `auroc`, or an oracle metric.
 
-    The pair (maximum balanced accuracy, auROC) must keep the bounds that tie the two together.
+    The images are those of `part`, "test" or "validation". The pair (maximum balanced accuracy,
+    auROC) must keep the bounds that tie the two together.
 
     Raises:
         ArithmeticError: the bounds are broken, so one of the two is computed wrongly.
     """
-    labels, scores = run.part("test")
+    labels, scores = run.part(part)
     broken = metrics.check_bounds(
         metrics.max_balanced_accuracy(labels, scores), metrics.auroc(labels, scores), 1e-9
     )
@@ -153,7 +157,8 @@ def metric_row(method: str, run: runs.Run, metric: str, **more: object) -> dict[
         raise ArithmeticError(f"{method}: {broken}")
     function = getattr(metrics, metric)
     threshold_free = metric in ("auroc", "average_precision")
-    return _row(method, run, metric, "" if threshold_free else "oracle", function, **more)
+    form = "" if threshold_free else "oracle"
+    return _row(method, run, metric, form, function, part, **more)
 
 
 def deployable_row(
@@ -207,6 +212,43 @@ def zfn_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, objec
     return threshold_rows(method, run, threshold, **facts, **more)
 
 
+def threshold_rules(
+    beta: float = 0.1, delta: float = 0.1
+) -> dict[str, tuple[Callable[..., float], int]]:
+    """Rules that set a threshold on abnormal scores, and how many scores each needs.
+
+    Args:
+        beta: allowed miss rate, see `adlib.metrics.thresholds`.
+        delta: allowed share of calibration sets that miss more, for the last rule.
+    """
+    conformal = partial(thresholds.conformal_threshold, beta=beta)
+    confident = partial(thresholds.high_probability_threshold, beta=beta, delta=delta)
+    return {
+        "lowest": (thresholds.lowest_abnormal, 1),
+        "conformal": (conformal, thresholds.images_needed(beta)),
+        "with confidence": (confident, thresholds.images_needed(beta, delta)),
+    }
+
+
+def redivided(
+    run: runs.Run, rule: Callable[..., float], seed: int, divisions: int = 500
+) -> pd.DataFrame:
+    """`thresholds.redivided` of all images of a run; half the abnormal ones set the threshold."""
+    scores = run.scores
+    half = int((scores.label == 1).sum()) // 2
+    return thresholds.redivided(scores.label, scores.score, rule, half, divisions, seed)
+
+
+def oracle_rates(run: runs.Run) -> dict[str, float]:
+    """Rates on the test images at the two thresholds that the test labels choose."""
+    labels, scores = run.part("test")
+    zfn, best = thresholds.lowest_abnormal(scores[labels == 1]), oracle_threshold(run)
+    return {
+        "false_alarm_rate_at_zfn": metrics.false_alarm_rate_at(labels, scores, zfn),
+        "miss_rate_at_best_accuracy": metrics.miss_rate_at(labels, scores, best),
+    }
+
+
 def table_rows(
     cell: Cell,
     images: data.ImageSet,
@@ -251,10 +293,11 @@ def _row(
     metric: str,
     form: str,
     function: Callable[..., float],
+    part: str = "test",
     /,
     **more: object,
 ) -> dict[str, object]:
-    labels, scores = run.part("test")
+    labels, scores = run.part(part)
     if run.other_code:
         made = f"Made by other code, at {run.record['commit'][:10]}."
         more["note"] = f"{more.get('note', '')} {made}".strip()

@@ -11,9 +11,13 @@ fingerprint and the code it depends on; the hash of that description names its f
     snapshots/           weights on the way, for training curves
 
 A run that came in a pack (`adlib.study.packs`) may lack weights and losses. Its scores serve as
-they are; who asks for weights trains it again. A run is given back only if its code is this code,
-except that `ADLIB_RUNS_OF_OTHER_CODE=1` accepts unpacked runs that agree in all else; rows then
-name the commit that they were made at.
+they are. Who asks for what is missing trains it again: that adds files to the folder, and the
+record says how far the scores of the new weights are from those of the run, which stay.
+
+A run is given back only if its description is the one asked for. Two things may differ in an
+unpacked one. Where a budget leaves the precision to the machine (`auto`), that of the machine that
+made the run serves. With `ADLIB_RUNS_OF_OTHER_CODE=1` the code may be another too: rows then name
+its commit, and what is missing can only be had from that code.
 """
 
 import json
@@ -31,7 +35,7 @@ from filelock import FileLock
 
 from adlib import models
 from adlib.data import Split
-from adlib.data.protocols import PARTS
+from adlib.data.split import PARTS
 from adlib.host import paths, provenance
 from adlib.host.device import default_device, resolve_precision
 from adlib.host.files import atomic, sha256_file, write_text
@@ -39,6 +43,7 @@ from adlib.models import training
 from adlib.study import identity, packs
 
 FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
+AGREEMENT = 1e-3  # largest change of a score by training again, in standard deviations of scores
 
 
 class RunError(RuntimeError):
@@ -51,7 +56,7 @@ class Run:
     Attributes:
         folder: where it lies.
         record: description, provenance and hashes.
-        train: trains it again into its folder, for what a pack has left out; None where nobody can.
+        make: makes again what its folder lacks; None where this code cannot.
         steps: of the snapshots that were asked for.
         other_code: whether it was made by other code than this.
     """
@@ -59,11 +64,11 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        train: Callable[[], None] | None = None,
+        make: Callable[[], None] | None = None,
         steps: Sequence[int] = (),
         other_code: bool = False,
     ) -> None:
-        self.folder, self.train, self.steps, self.other_code = folder, train, steps, other_code
+        self.folder, self.make, self.steps, self.other_code = folder, make, steps, other_code
         self.record = _record(folder)
 
     @property
@@ -87,13 +92,11 @@ class Run:
         return models.load(self._checked("weights.safetensors"), device)
 
     def snapshots(self) -> dict[int, Path]:
-        """Weights kept on the way: step to file, for `adlib.models.load`."""
-        if len(self._snapshots()) < len(self.steps):
-            self._train_again("snapshots")
-        return {int(Path(n).stem.removeprefix("step")): self._checked(n) for n in self._snapshots()}
-
-    def _snapshots(self) -> list[str]:
-        return sorted(name for name in self.record["files"] if name.startswith("snapshots/"))
+        """Weights on the way, those that the budget asked for: step to file."""
+        names = {step: f"snapshots/step{step:07d}.safetensors" for step in self.steps}
+        if not self.record["files"].keys() >= set(names.values()):
+            self._make_again("snapshots")
+        return {step: self._checked(name) for step, name in names.items()}
 
     def part(self, name: str) -> tuple:
         """Labels and scores of the `validation` or `test` images as two arrays."""
@@ -107,32 +110,42 @@ class Run:
             with atomic(Path(folder) / self.key / name) as temporary:
                 shutil.copyfile(source, temporary)
 
-    def _train_again(self, what: str) -> None:
-        """Make what a pack has left out, and say so; the scores become those of these weights."""
-        if self.train is None:
-            raise RunError(
-                f"{self.folder} has no {what}, and this code cannot train it again: it was made at "
-                f"commit {self.record['commit']}"
-            )
-        before = self.scores.score
-        print(f"run {self.key} came without {what}: it is trained again")
-        self.train()
-        self.record = _record(self.folder)
-        change = float((self.scores.score - before).abs().max())
-        print(f"run {self.key}: scores differ from the stored ones by at most {change:.3g}")
-
     def _checked(self, name: str) -> Path:
+        """A file of the run that is what the record says; made again where a pack left it out."""
         path = self.folder / name
         unpacked = (self.folder / packs.UNPACKED).is_file()
-        if not path.is_file() and unpacked and name not in packs.SMALL[:2]:
-            self._train_again(name)
-        wanted = self.record["files"].get(name, "not in the record")
-        if not path.is_file() or sha256_file(path) != wanted:
+        if unpacked and name != "scores.csv" and not self._is_whole(name):
+            self._make_again(name)
+        if not self._is_whole(name):
+            wanted = self.record["files"].get(name, "not in the record")
             raise RunError(
                 f"{path} is missing or not what record.json says (SHA-256 {wanted[:12]}...); "
                 f"remove {self.folder} to train the run again"
             )
         return path
+
+    def _is_whole(self, name: str) -> bool:
+        path = self.folder / name
+        return path.is_file() and sha256_file(path) == self.record["files"].get(name)
+
+    def _make_again(self, what: str) -> None:
+        if self.make is None:
+            raise RunError(
+                f"{self.folder} has no {what}, and only the code of commit "
+                f"{self.record['commit']} can make it; unset ADLIB_RUNS_OF_OTHER_CODE to train "
+                "the run with this code"
+            )
+        print(f"run {self.key} has no {what}: it is trained again")
+        with FileLock(self.folder.with_suffix(".lock")):
+            if _record(self.folder) == self.record:  # else another process has just made it
+                self.make()
+        self.record = _record(self.folder)
+        change = self.record["made_again"]["score_change"]
+        agree = "agree" if change <= AGREEMENT else "DO NOT agree"
+        print(
+            f"run {self.key}: scores of the new weights {agree} with those of the run (largest "
+            f"difference {change:.2g} standard deviations, allowed {AGREEMENT:g})"
+        )
 
 
 def get(
@@ -161,11 +174,11 @@ def get(
     device = torch.device(device) if device else default_device()
     # Another precision is another run, also when a killed one goes on elsewhere.
     precision = resolve_precision(budget.precision, device)
-    budget = replace(budget, precision=precision)
-    description = identity.describe(detector, split, budget, seed)
-    folder = paths.runs_root() / packs.digest(description)
-    if not folder.exists() and (other := _of_other_code(description)):
-        return Run(other, other_code=True)
+    description = identity.describe(detector, split, replace(budget, precision=precision), seed)
+    code, folder = description["code"], paths.runs_root() / packs.digest(description)
+    if not folder.exists() and (other := _unpacked(description, budget.precision == "auto")):
+        folder, description = other, _record(other)["description"]
+    budget = replace(budget, precision=description["budget"]["precision"])
     folder.mkdir(parents=True, exist_ok=True)
 
     def train() -> None:
@@ -174,7 +187,8 @@ def get(
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "record.json").is_file():
             train()
-    run = Run(folder, train, budget.snapshot_steps())
+    other_code = description["code"] != code
+    run = Run(folder, None if other_code else train, budget.snapshot_steps(), other_code)
     if run.record["status"] == "failed":
         raise RunError(f"{run.record['error']}; remove {folder} to try again")
     return run
@@ -184,14 +198,21 @@ def _record(folder: Path) -> dict:
     return json.loads((folder / "record.json").read_text(encoding="utf-8"))
 
 
-def _of_other_code(description: dict) -> Path | None:
-    """Folder of an unpacked run that agrees in all but its code, where such runs are accepted."""
-    if os.environ.get("ADLIB_RUNS_OF_OTHER_CODE", "") != "1":
-        return None
-    for mark in sorted(paths.runs_root().glob(f"*/{packs.UNPACKED}")):
-        if _record(mark.parent)["description"] | {"code": description["code"]} == description:
-            return mark.parent
-    return None
+def _unpacked(description: dict, any_precision: bool) -> Path | None:
+    """Folder of the newest unpacked run that serves for a description; see the module's text."""
+    any_code = os.environ.get("ADLIB_RUNS_OF_OTHER_CODE") == "1"
+    serving = {}
+    for mark in paths.runs_root().glob(f"*/{packs.UNPACKED}"):
+        record = _record(mark.parent)
+        own, wanted = record["description"], dict(description)
+        if any_code:
+            wanted["code"] = own["code"]
+        if any_precision:
+            precision = own["budget"]["precision"]
+            wanted["budget"] = description["budget"] | {"precision": precision}
+        if packs.digest(wanted) == mark.parent.name:
+            serving[record["started"], mark.parent.name] = mark.parent
+    return serving[max(serving)] if serving else None
 
 
 def rescored(
@@ -208,6 +229,7 @@ def rescored(
         **changed: settings of the detector that only matter when it scores.
 
     Raises:
+        RunError: the scores are not in the store, and other code made the run.
         ValueError: another split than the run's.
     """
     description = run.record["description"]
@@ -217,22 +239,28 @@ def rescored(
             f"{description['protocol']!r} with its own seed"
         )
     detector = models.build(description["detector"], **description["settings"] | changed)
-    detector.load_weights(run._checked("weights.safetensors"))
-    detector.to(device or default_device())
     description = description | {"settings": asdict(detector.settings), "scores_of": run.key}
     folder = paths.runs_root() / packs.digest(description)
+
+    def score() -> None:
+        detector.load_weights(run._checked("weights.safetensors"))
+        detector.to(device or default_device())
+        started = time.perf_counter()
+        scores = training.score_parts(detector, split)
+        record = run.record | {
+            "description": description,
+            "score_s": round(time.perf_counter() - started, 2),
+            **provenance.commit(),
+        }
+        _keep(folder, record, detector, split, run.history, scores)
+
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "record.json").is_file():
-            started = time.perf_counter()
-            scores = training.score_parts(detector, split)
-            record = run.record | {
-                "description": description,
-                "score_s": round(time.perf_counter() - started, 2),
-                **provenance.commit(),
-            }
-            _keep(folder, record, detector, split, run.history, scores)
-    return Run(folder)
+            if run.other_code:
+                raise RunError(f"{folder}: no such scores, and other code made run {run.key}")
+            score()
+    return Run(folder, None if run.other_code else score, other_code=run.other_code)
 
 
 def _train(
@@ -266,7 +294,8 @@ def _train(
         scores = training.score_parts(detector, split)
     except training.TrainingDivergedError as error:
         record |= {"status": "failed", "error": str(error), "files": {}}
-        write_text(folder / "record.json", json.dumps(record, indent=1))
+        if not (folder / "record.json").is_file():  # a run that is made again stays what it was
+            write_text(folder / "record.json", json.dumps(record, indent=1))
         raise
     record |= {
         "train_s": round(trained - started, 2),
@@ -274,8 +303,7 @@ def _train(
         "peak_memory_mb": provenance.peak_memory_mb(),
     }
     _keep(folder, record, detector, split, history, scores)
-    for name in ("checkpoint.pt", packs.UNPACKED):
-        (folder / name).unlink(missing_ok=True)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def _keep(
@@ -286,10 +314,18 @@ def _keep(
     history: pd.DataFrame,
     scores: pd.DataFrame,
 ) -> None:
-    """Write a run's files, the record last."""
+    """Write a run's files, the record last. A run that is made again keeps record and scores."""
+    if (folder / "record.json").is_file():
+        before = Run(folder)
+        stored = before.scores.score
+        change = (scores.score - stored.astype(scores.score.dtype)).abs().max()
+        again = {name: record[name] for name in ("started", "commit", "dirty", "machine")}
+        again["score_change"] = float(change / (stored.std() or 1.0))
+        record = before.record | {"made_again": again}
+    else:
+        _write_table(scores, folder / "scores.csv")
     detector.save(folder / "weights.safetensors")
     _write_table(history, folder / "history.csv")
-    _write_table(scores, folder / "scores.csv")
     write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
     files = {
         path.relative_to(folder).as_posix(): sha256_file(path)

@@ -17,7 +17,7 @@ from data_trees import (
 )
 
 import adlib.data as data
-from adlib.data.sets import CIFAR, DIGITS
+from adlib.data.classes import CIFAR, DIGITS
 
 COPY = "from a lossy JPEG copy"
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import tarfile
 import threading
 from dataclasses import replace
@@ -283,11 +284,14 @@ def test_missing_category_and_wrong_counts(server, toothbrush, tmp_path):
         downloads.download("mvtec_ad", "screw", tmp_path, [url], sha256)
     mvtec_tree(tmp_path / "few" / "toothbrush", counts=(60, 12, 29), side=8)
     url, sha256 = pack(server, tmp_path / "few" / "toothbrush")
-    with pytest.raises(ValueError, match="29 masks"):
+    with pytest.raises(ValueError, match="test abnormal images 29 instead of 30"):
         downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
     assert not files(tmp_path)
     mvtec_tree(tmp_path / "mvtec_ad" / "toothbrush", counts=(59, 12, 30), side=8)
     with pytest.raises(ValueError, match="Move the folder away"):
+        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
+    shutil.rmtree(tmp_path / "mvtec_ad" / "toothbrush" / "ground_truth")
+    with pytest.raises(ValueError, match="without masks"):
         downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
 
 

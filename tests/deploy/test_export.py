@@ -15,7 +15,7 @@ SMALL = {
     "CycleGAN": {"side": 32, "channels": 1, "width": 2, "blocks": 1},  # own norm
 }
 packages = pytest.mark.skipif(
-    not all(map(export.found, export.PACKAGES)),
+    not all(map(export.installed, export.PACKAGES)),
     reason=f"the extra 'export' is not installed ({', '.join(export.PACKAGES)})",
 )
 

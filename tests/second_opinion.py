@@ -1,0 +1,131 @@
+"""A second judge: numbers and verdicts from the raw files, by code that knows nothing of adlib.
+
+`python tests/second_opinion.py [results]` prints what differs from the committed
+tables. Checked are the auROC, maximum balanced accuracy, best F1, and balanced accuracy and F1 at a
+threshold from held-out normal images; `meets` is the rule of the verdict.
+"""
+
+import csv
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+
+def packed(file):
+    """{run: {part: (labels, scores)}} of a pack."""
+    runs = {}
+    with tarfile.open(file) as archive:
+        for member in archive:
+            if member.name.endswith("/scores.csv"):
+                text = archive.extractfile(member).read().decode()
+                parts = {}
+                for row in csv.DictReader(io.StringIO(text)):
+                    pairs = parts.setdefault(row["split"], [])
+                    pairs.append((int(row["label"]), float(row["score"])))
+                runs[member.name.split("/")[0]] = {
+                    part: tuple(np.array(pairs).T) for part, pairs in parts.items()
+                }
+    return runs
+
+
+def auroc(labels, scores):
+    """Share of (normal, abnormal) pairs in the right order; ties count half."""
+    normal, abnormal = np.sort(scores[labels == 0]), scores[labels == 1]
+    below = np.searchsorted(normal, abnormal, "left")
+    equal = np.searchsorted(normal, abnormal, "right") - below
+    return (below + equal / 2).sum() / (len(normal) * len(abnormal))
+
+
+def counts(labels, scores, threshold):
+    """True and false positives, abnormal and normal images."""
+    called = scores >= threshold
+    return (
+        int((called & (labels == 1)).sum()),
+        int((called & (labels == 0)).sum()),
+        int((labels == 1).sum()),
+        int((labels == 0).sum()),
+    )
+
+
+def balanced(tp, fp, abnormal, normal):
+    """Mean of the two rates of right decisions."""
+    return (tp / abnormal + 1 - fp / normal) / 2
+
+
+def f1(tp, fp, abnormal, normal):
+    """Harmonic mean of precision and recall."""
+    return 2 * tp / (tp + fp + abnormal)
+
+
+def largest(function, labels, scores):
+    """Largest value over all thresholds, none called abnormal among them."""
+    thresholds = [*np.unique(scores), np.inf]
+    return max(function(*counts(labels, scores, t)) for t in thresholds)
+
+
+def held_out(run, rate):
+    """Smallest threshold that calls at most this share of the held-out normal images abnormal."""
+    labels, scores = run["validation"]
+    normal = np.sort(scores[labels == 0])
+    allowed = int(rate * len(normal) + 1e-9)
+    return np.inf if allowed >= len(normal) and rate >= 1 else normal[len(normal) - 1 - allowed]
+
+
+def number(row, run):
+    """What a row should hold; None where this script does not say."""
+    name, form = row["metric"], row["form"]
+    if not row["n_normal"]:
+        return None
+    labels, scores = run["test"]
+    if name == "auroc":
+        return auroc(labels, scores)
+    rates = {"max_balanced_accuracy": balanced, "best_f1": f1}
+    if name in rates and len(scores) < 3000:  # each threshold by itself is slow on larger sets
+        return largest(rates[name], labels, scores)
+    fixed = {"balanced_accuracy": balanced, "f1": f1}
+    if name in fixed and form == "deployable" and row["promise"]:
+        limit = held_out(run, float(row["promise"]))
+        tp, fp, abnormal, normal = counts(labels, scores, np.nextafter(limit, np.inf))
+        return fixed[name](tp, fp, abnormal, normal)
+    return None
+
+
+def check(profile):
+    """Differences of a profile, and how many numbers were compared."""
+    runs, wrong, compared = packed(profile / "runs.tar.xz"), [], 0
+    for path in sorted(profile.glob("*/*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                value = number(row, runs[row["run"]]) if row["run"] else None
+                if value is None:
+                    continue
+                compared += 1
+                if abs(value - float(row["value"])) > 1e-9:
+                    wrong.append((path.name, row["cell"], row["method"], row["metric"], value))
+    return wrong, compared
+
+
+def meets(published, low, high):
+    """Whether a published number, give or take half a unit of its last place, meets an interval."""
+    half = 0.5 * 10.0 ** -len(published.partition(".")[2])
+    return low - 1e-9 <= float(published) + half and float(published) - half <= high + 1e-9
+
+
+def main(results="results"):
+    """Print what differs; return the number of differences."""
+    wrong = 0
+    for profile in sorted(path.parent for path in Path(results).glob("*/runs.tar.xz")):
+        found, compared = check(profile)
+        print(json.dumps({"profile": profile.name, "compared": compared, "different": len(found)}))
+        for one in found:
+            print(*one)
+        wrong += len(found)
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, main(*sys.argv[1:])))
