@@ -58,8 +58,8 @@ def prepared(**settings):
     ({"augmentation": "all"}, "allowed are 'hard', 'light', 'flip', 'none'"),
     ({"score": "fid"}, "allowed are 'sse', 'mad', 'features'"),
     ({"score": "features", "backbone": "vgg"}, "backbone='vgg': allowed are 'auto'"),
-    ({"blocks": -1}, "blocks=-1: at least 0"),
-    ({"replay": 0}, "replay=0: at least 1"),
+    ({"blocks": -1}, "blocks=-1: allowed is at least 0"),
+    ({"replay": 0}, "replay=0: allowed is at least 1"),
 ])  # fmt: skip
 def test_bad_settings_are_refused(settings, message):
     """Would catch a mistyped setting or a side that does not come back from the generator."""

@@ -60,7 +60,7 @@ def assert_gradients(network, expected):
     ({"side": 16}, "sees 16 px; allowed are multiples of 32"),
     ({"share_gan": 0.0}, "share_gan=0.0: allowed is more than 0"),
     ({"share_gan": 1.0}, "share_gan=1.0: allowed is more than 0"),
-    ({"critic_steps": 0}, "critic_steps=0: at least 1"),
+    ({"critic_steps": 0}, "critic_steps=0: allowed is at least 1"),
 ])  # fmt: skip
 def test_bad_settings_are_refused(settings, message):
     """Would catch a stage that never comes, or a size the networks do not fit."""

@@ -34,15 +34,19 @@ def maps_of(detector, split, part):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("PaDiM", {"patch": 16}, "patch=16: allowed are 0"),
-        ("PatchCore", {"rotation": (0, 45)}, "rotation=.*allowed are"),
-        ("PatchCore", {"side": 40}, "side=40: allowed are multiples of 16 from 32"),
-        ("PaDiM", {"backbone": "inception_v3"}, "backbone='inception_v3': allowed are 'eff"),
+        ("PaDiM", {"patch": 16}, "patch=16: the network sees 16 px"),
+        ("PatchCore", {"rotation": (0, 45)}, r"rotation=\(0, 45\): no network is trained"),
+        ("PatchCore", {"side": 40}, "side=40: .*allowed are multiples of 16 from 32"),
+        (
+            "PaDiM",
+            {"backbone": "inception_v3"},
+            "backbone='inception_v3': allowed are 'auto', 'eff",
+        ),
         ("PaDiM", {"features": -1}, "features=-1"),
         ("PaDiM", {"ridge": 0.0}, "ridge=0.0"),
-        ("PatchCore", {"coreset": 0.0}, "coreset=0.0: allowed are shares above 0"),
+        ("PatchCore", {"coreset": 0.0}, "coreset=0.0: allowed is more than 0 and at most 1"),
         ("PatchCore", {"coreset": 1.5}, "coreset=1.5"),
-        ("PatchCore", {"neighbours": 0}, "neighbours=0: at least 1"),
+        ("PatchCore", {"neighbours": 0}, "neighbours=0: allowed is at least 1"),
     ],
 )
 def test_bad_settings_are_named(name, settings, message):

@@ -36,9 +36,9 @@ def change_batches(monkeypatch, change):
 
 def test_budget_refuses_nonsense():
     """Would catch a mistyped precision or an empty budget that trains nothing in silence."""
-    with pytest.raises(ValueError, match="allowed are auto, float32, bfloat16"):
+    with pytest.raises(ValueError, match="allowed are 'auto', 'float32', 'bfloat16'"):
         Budget(1, precision="half")
-    with pytest.raises(ValueError, match="steps=0: at least 1"):
+    with pytest.raises(ValueError, match="steps=0: allowed is at least 1"):
         Budget(0)
 
 
