@@ -44,28 +44,9 @@ def level_at(step: int, steps: int, first: int, last: int) -> float:
     return first + phase // 2 + (step * phases - phase * steps) / steps
 
 
-class _Normalise(torch.autograd.Function):
-    """By hand: autograd's own derivative reads and writes these large maps three times as often."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        factor = (length.square() / x.shape[1] + EPSILON).rsqrt()
-        y = x * factor
-        ctx.save_for_backward(y, factor)
-        return y
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
-        y, factor = ctx.saved_tensors
-        along = (gradient * y).mean(1, keepdim=True)
-        return torch.addcmul(gradient, y, along, value=-1).mul_(factor)
-
-
 def normalise(x: Tensor) -> Tensor:
     """Scale to a mean square of one over dimension 1: feature vectors at each pixel, or codes."""
-    return _Normalise.apply(x)
+    return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
 
 
 def upsample(x: Tensor, side: int) -> Tensor:

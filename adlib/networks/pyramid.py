@@ -1,10 +1,9 @@
 """Pyramids of strided 4x4 convolutions (DCGAN's), as the authors of GANomaly build them.
 
-The layers below compute what PyTorch's convolutions do and hold the same weights; they differ in
-how, because most of a bfloat16 training step on a CPU would go into their weight gradients.
+The first and the last convolution, as large as the map, are written as matrix products; they hold
+the same weights.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,7 +43,11 @@ def down(side: int, channels: int, width: int) -> list[nn.Module]:
     ]
     for k in range(halvings(side)[0] - 1):
         n = width * 2**k
-        modules += [Halve(n, 2 * n), nn.BatchNorm2d(2 * n), nn.LeakyReLU(SLOPE, inplace=True)]
+        modules += [
+            nn.Conv2d(n, 2 * n, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * n),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        ]
     return modules
 
 
@@ -59,7 +62,8 @@ def decoder(side: int, channels: int, width: int, inputs: int) -> nn.Sequential:
     n, rest = top(side, width)
     modules: list[nn.Module] = [ToMap(inputs, n, rest, bias=False)]
     while n > width:
-        modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True), Double(n, n // 2)]
+        modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True)]
+        modules.append(nn.ConvTranspose2d(n, n // 2, 4, 2, 1, bias=False))
         n //= 2
     modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True)]
     modules += [nn.ConvTranspose2d(n, channels, 4, 2, 1, bias=False), nn.Tanh()]
@@ -91,69 +95,6 @@ class ToMap(nn.ConvTranspose2d):
     def forward(self, z: Tensor) -> Tensor:
         made = z @ _flat(self.weight)
         return made.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
-
-
-class Halve(nn.Conv2d):
-    """4x4 convolution `(N, inputs, H, W)` to `(N, outputs, H / 2, W / 2)`, H and W even."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _Strided.apply(x, self.weight, False) if _by_hand(x) else super().forward(x)
-
-
-class Double(nn.ConvTranspose2d):
-    """Transposed 4x4 convolution `(N, inputs, H, W)` to `(N, outputs, 2 H, 2 W)`."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _Strided.apply(x, self.weight, True) if _by_hand(x) else super().forward(x)
-
-
-def _by_hand(x: Tensor) -> bool:
-    """Whether `_Strided` pays: for bfloat16 on a CPU.
-
-    In float32 the CPU library's own weight gradient is as fast, and autograd leaves out gradients
-    that a `backward(inputs=...)` does not ask for.
-    """
-    return not x.is_cuda and torch.is_autocast_enabled("cpu")
-
-
-class _Strided(torch.autograd.Function):
-    """The convolution of `Halve` or `Double` with the weight gradient as one matrix product.
-
-    The CPU library's own weight gradient takes up to ten times as long in bfloat16.
-    """
-
-    @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(ctx: object, x: Tensor, weight: Tensor, doubles: bool) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.doubles = doubles
-        return (F.conv_transpose2d if doubles else F.conv2d)(x, weight, None, 2, 1)
-
-    @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx: object, g: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        # Each of the two convolutions is the other one's gradient with respect to its input.
-        to_x = (F.conv2d if ctx.doubles else F.conv_transpose2d)(g, weight, None, 2, 1)
-        small, large = (x, g) if ctx.doubles else (g, x)
-        small = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
-        to_weight = (small.T @ _windows(large)).view(-1, 4, 4, large.shape[1])
-        return to_x, to_weight.permute(0, 3, 1, 2), None
-
-
-def _windows(x: Tensor) -> Tensor:
-    """What a strided 4x4 convolution sees at every place, `(N * H / 2 * W / 2, 4 * 4 * C)`."""
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    n, h, w, c = padded.shape
-    image, row, pixel, _ = padded.stride()
-    shape = n, h // 2 - 1, w // 2 - 1, 4, 4, c
-    return padded.as_strided(shape, (image, 2 * row, 2 * pixel, row, pixel, 1)).reshape(-1, 16 * c)
 
 
 def _flat(x: Tensor) -> Tensor:

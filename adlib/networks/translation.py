@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib.host.device import at_least_float32
+from adlib.networks import kernels
 
 SLOPE = 0.2  # of the discriminator's leaky ReLU
 EPSILON = 1e-5  # added to every variance
@@ -140,67 +141,12 @@ class Norm(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:
-            return F.leaky_relu(F.instance_norm(x, eps=EPSILON), self.slope, inplace=True)
-        return _Norm.apply(x, self.slope)
-
-
-class _Norm(torch.autograd.Function):
-    """`Norm` on channels-last memory; PyTorch's copies every map to channels-first and back.
-
-    Maps are written over where they can be: fresh memory costs a CPU more than the arithmetic.
-    """
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor, slope: float) -> Tensor:
-        n, c, h, w = x.shape
-        # Whole rows of pixels, not single ones, so that few channels fill a vector register too.
-        rows = x.permute(0, 2, 3, 1).reshape(n, h, w * c)
-        made = rows - _spread(_mean(rows, c), rows)
-        other = made * made
-        scale = _spread((_mean(other, c) + EPSILON).rsqrt_(), rows)
-        made.mul_(scale)
-        ctx.save_for_backward(made, scale)
-        ctx.slope = slope
-        torch._C._nn.leaky_relu(made, slope, out=other)
-        return other.view(n, h, w, c).permute(0, 3, 1, 2)
-
-    @staticmethod
-    def backward(ctx: object, g: Tensor) -> tuple[Tensor, None]:
-        (made, scale), (n, c, h, w) = ctx.saved_tensors, g.shape
-        g = g.permute(0, 2, 3, 1).reshape(n, h, w * c)
-        if ctx.slope != 1:
-            g = torch.ops.aten.leaky_relu_backward(g, made, ctx.slope, False)
-        other = g * made
-        along = _spread(_mean(other, c), g)
-        torch.sub(g, _spread(_mean(g, c), g), out=other)
-        other.addcmul_(made, along, value=-1).mul_(scale)
-        return other.view(n, h, w, c).permute(0, 3, 1, 2), None
-
-
-def _mean(rows: Tensor, channels: int) -> Tensor:
-    """Mean of every channel of `(N, H, W * channels)`, `(N, channels)`."""
-    return rows.sum(1).div_(rows.shape[1]).view(len(rows), -1, channels).mean(1)
-
-
-def _spread(values: Tensor, rows: Tensor) -> Tensor:
-    """Repeat `(N, channels)` along a row of pixels, `(N, 1, W * channels)`."""
-    return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1)
+        return kernels.instance_norm(x, EPSILON, self.slope)
 
 
 class ToImage(nn.Conv2d):
-    """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`.
-
-    It makes four pixels at once, as four times as many channels of a map of half the side: a
-    convolution with three channels leaves most of a vector register empty.
-    """
+    """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        made = _four_at_once(x, self.weight)
+        made = kernels.few_channels(x, self.weight)
         return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))
-
-
-def _four_at_once(x: Tensor, weight: Tensor) -> Tensor:
-    """`F.conv2d(x, weight)` for an output of even sides, computed at every second pixel."""
-    shifted = [F.pad(weight, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)]
-    return F.pixel_shuffle(F.conv2d(x, torch.stack(shifted, 1).flatten(0, 1), stride=2), 2)
