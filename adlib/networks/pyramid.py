@@ -1,11 +1,12 @@
 """Pyramids of strided 4x4 convolutions (DCGAN's), as the authors of GANomaly build them.
 
-The first and the last convolution, as large as the map, are written as matrix products; they hold
-the same weights.
+The layers below hold the same weights as PyTorch's convolutions and compute the same.
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from adlib.networks import kernels
 
 SLOPE = 0.2  # of every leaky ReLU
 SIDES = range(32, 257, 16)  # of images that a pyramid fits, in pixels
@@ -43,11 +44,7 @@ def down(side: int, channels: int, width: int) -> list[nn.Module]:
     ]
     for k in range(halvings(side)[0] - 1):
         n = width * 2**k
-        modules += [
-            nn.Conv2d(n, 2 * n, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * n),
-            nn.LeakyReLU(SLOPE, inplace=True),
-        ]
+        modules += [Halve(n, 2 * n), nn.BatchNorm2d(2 * n), nn.LeakyReLU(SLOPE, inplace=True)]
     return modules
 
 
@@ -62,8 +59,7 @@ def decoder(side: int, channels: int, width: int, inputs: int) -> nn.Sequential:
     n, rest = top(side, width)
     modules: list[nn.Module] = [ToMap(inputs, n, rest, bias=False)]
     while n > width:
-        modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True)]
-        modules.append(nn.ConvTranspose2d(n, n // 2, 4, 2, 1, bias=False))
+        modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True), Double(n, n // 2)]
         n //= 2
     modules += [nn.BatchNorm2d(n), nn.ReLU(inplace=True)]
     modules += [nn.ConvTranspose2d(n, channels, 4, 2, 1, bias=False), nn.Tanh()]
@@ -95,6 +91,26 @@ class ToMap(nn.ConvTranspose2d):
     def forward(self, z: Tensor) -> Tensor:
         made = z @ _flat(self.weight)
         return made.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
+
+
+class Halve(nn.Conv2d):
+    """4x4 convolution `(N, inputs, H, W)` to `(N, outputs, H / 2, W / 2)`, H and W even."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return kernels.strided(x, self.weight, doubles=False)
+
+
+class Double(nn.ConvTranspose2d):
+    """Transposed 4x4 convolution `(N, inputs, H, W)` to `(N, outputs, 2 H, 2 W)`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return kernels.strided(x, self.weight, doubles=True)
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from adlib.networks import augment, pyramid
 def plain_copy(network: nn.Module) -> nn.Module:
     """Make the same network of PyTorch's own layers, contiguous, codes as maps of one pixel."""
     layers = {pyramid.FromMap: nn.Conv2d, pyramid.ToMap: nn.ConvTranspose2d}
+    layers |= {pyramid.Halve: nn.Conv2d, pyramid.Double: nn.ConvTranspose2d}
     for module in network.modules():
         module.__class__ = layers.get(type(module), type(module))
     return network

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from adlib import models
 from adlib.models import ganomaly, training
 from adlib.models.training import Budget
-from adlib.networks import augment, pyramid
+from adlib.networks import augment, kernels, pyramid
 
 N = 6
 TINY = {"side": 32, "channels": 1, "width": 4, "latent": 8}
@@ -109,6 +109,8 @@ def test_every_multiple_of_16_comes_back(side):
 @pytest.mark.parametrize(("layer", "plain", "shape"), [
     (pyramid.FromMap(5, 7, 4, bias=False), F.conv2d, (3, 5, 4, 4)),
     (pyramid.ToMap(7, 5, 4, bias=False), F.conv_transpose2d, (3, 7, 1, 1)),
+    (pyramid.Halve(5, 7), F.conv2d, (3, 5, 8, 12)),
+    (pyramid.Double(7, 5), F.conv_transpose2d, (3, 7, 4, 6)),
 ])  # fmt: skip
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_layers_are_pytorchs_convolutions(layer, plain, shape, memory_format):
@@ -125,6 +127,16 @@ def test_layers_are_pytorchs_convolutions(layer, plain, shape, memory_format):
         strict=True,
     ):
         torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("doubles", "shape"), [(False, (3, 5, 8, 12)), (True, (3, 5, 4, 6))])
+def test_weight_gradient_by_hand(doubles, shape):
+    """Would catch a gradient of the bfloat16 path that is summed in another order."""
+    x = torch.randn(shape, generator=generator(), dtype=torch.double, requires_grad=True)
+    weight = torch.randn(5, 5, 4, 4, generator=generator(1), dtype=torch.double, requires_grad=True)
+    conv = F.conv_transpose2d if doubles else F.conv2d
+    assert torch.equal(kernels._Strided.apply(x, weight, doubles), conv(x, weight, None, 2, 1))
+    assert torch.autograd.gradcheck(lambda a, w: kernels._Strided.apply(a, w, doubles), (x, weight))
 
 
 def test_start_is_the_authors():
