@@ -148,5 +148,5 @@ class ToImage(nn.Conv2d):
     """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        made = F.conv2d(x, self.weight)
+        made = kernels.few_channels(x, self.weight)
         return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))

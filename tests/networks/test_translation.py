@@ -34,7 +34,7 @@ def test_norm_in_half_precision():
 
 
 def test_image_layer_is_pytorchs():
-    """Would catch another layer than a convolution with a bias and tanh, or a wrong gradient."""
+    """Would catch pixels exchanged by the four-at-once convolution, or a wrong gradient."""
     layer = translation.ToImage(4, 3, 7).double()
     x = torch.randn(2, 4, 10, 12, generator=generator(), dtype=torch.double, requires_grad=True)
     wanted, found = F.conv2d(x, layer.weight, layer.bias).tanh(), layer(x)
