@@ -1,10 +1,10 @@
 """Faster ways to compute what PyTorch's layers compute, chosen here by device and precision.
 
 A network calls these functions and reads as the plain layers that they stand for; tests compare the
-two. Each hand-written gradient saves at least 15 % of the processor seconds of a training step on a processor with
-bfloat16 units (Intel Xeon): `strided` 21 to 25 % of GANomaly's (32 px, width 64, batch 64),
-`instance_norm` 16 to 28 % of Cycle-GAN's (64 px, width 8 and 16, batch 16). `few_channels` saves
-about a tenth of the latter.
+two. Each hand-written gradient saves at least 15 % of the processor seconds of a training step on a
+processor with bfloat16 units (Intel Xeon): `strided` 21 to 25 % of GANomaly's (32 px, width 64,
+batch 64), `instance_norm` 16 to 28 % of Cycle-GAN's (64 px, width 8 and 16, batch 16).
+`few_channels` saves about a tenth of the latter.
 """
 
 import torch
