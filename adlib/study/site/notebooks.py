@@ -4,15 +4,15 @@ import re
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from urllib.parse import unquote
 
 import nbformat
-from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from latex2mathml.converter import convert as to_mathml
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
+
+from adlib.study.site.sanitise import sanitise
 
 TEMPLATES = Path(__file__).with_name("templates")
 # no widgets, JavaScript or Mermaid: they fetch their libraries from other hosts
@@ -29,7 +29,7 @@ def page(path: Path) -> str:
         _read(path),
         resources={"metadata": {"path": str(path.parent), "name": path.stem}},
     )
-    return _settled(fragment)
+    return sanitise(fragment)
 
 
 def lead(path: Path | None) -> tuple[str, str]:
@@ -43,8 +43,8 @@ def lead(path: Path | None) -> tuple[str, str]:
     first = next((cell.source for cell in _read(path).cells if cell.cell_type == "markdown"), "")
     found = re.match(r"\s*#\s+(.+)", first)
     if not found:
-        return "", _settled(markdown(first))
-    return found[1].strip(), _settled(markdown(first[found.end() :]))
+        return "", sanitise(markdown(first))
+    return found[1].strip(), sanitise(markdown(first[found.end() :]))
 
 
 def markdown(source: str) -> str:
@@ -108,17 +108,3 @@ def _exporter() -> HTMLExporter:
 def _read(path: Path) -> nbformat.NotebookNode:
     # without the check against the schema, which takes longer than all the rest
     return nbformat.v4.reads(path.read_text(encoding="utf-8"))
-
-
-def _settled(fragment: str) -> str:
-    """Take out what would fetch from another host or lead nowhere; links to other sites stay."""
-    soup = BeautifulSoup(fragment, "html.parser")
-    for node in soup.select("script, link, iframe, img[src^='http'], img[src^='//']"):
-        node.decompose()
-    ids = {node["id"] for node in soup.select("[id]")}
-    for link in soup.select("a[href]"):
-        target = link["href"]
-        inside = target.startswith("#") and unquote(target[1:]) in ids
-        if not inside and not re.match(r"(https?|mailto):", target):
-            link.unwrap()
-    return str(soup)

@@ -1,5 +1,7 @@
 """The site: an index, a page per paper table or figure, a page per executed notebook, files."""
 
+import base64
+import hashlib
 import shutil
 import tempfile
 from collections import Counter
@@ -206,6 +208,11 @@ def _render(path: Path, template: str, **context) -> None:
 
 
 @lru_cache(maxsize=1)
+def _sha256_source(script: str) -> str:
+    """How a Content-Security-Policy names the one script that may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(notebooks.TEMPLATES),
@@ -221,4 +228,5 @@ def _environment() -> Environment:
         "csv_of_board": BOARD,
     }
     environment.filters["sentence"] = tables.sentence
+    environment.filters["sha256_source"] = _sha256_source
     return environment
