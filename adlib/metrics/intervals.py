@@ -94,17 +94,17 @@ def auroc_interval(
     low = brentq(misfit, 0, min(area, 1 - TINY)) if area > 0 else 0.0
     high = brentq(misfit, max(area, TINY), 1) if area < 1 else 1.0
     delong = sum(_variance_of_mean(shares) for shares in (below, above))
-    centre = _inside(area, m * n)
-    return _hull((low, high), _on_logit(centre, delong or variance(centre), z))
+    return _hull((low, high), _on_logit(area, delong, z))
 
 
 def average_precision_interval(
     labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the average precision over images: the hull of two on the logit scale.
+    """Interval of the average precision over images: the hull of two.
 
-    The first has a binomial variance over the abnormal images (Boyd, Eng and Page 2013), the second
-    the jackknife's over the images of both classes.
+    The first takes it for a share of the abnormal images (Boyd, Eng and Page 2013), by Wilson's
+    interval, which has a width at a share of 1. The second has the jackknife's variance, over the
+    images of both classes, on the logit scale.
 
     Args:
         labels: (N,) of 0 and 1.
@@ -119,7 +119,6 @@ def average_precision_interval(
     classes = [np.flatnonzero(labels == label) for label in (0, 1)]
     statistic = vectorised(curves.average_precision, scores)
     value = float(statistic(*classes))
-    centre = _inside(value, labels.size)
     variance = 0.0
     for own, images in enumerate(classes):
         if images.size == 1:
@@ -128,9 +127,7 @@ def average_precision_interval(
         other = np.broadcast_to(classes[1 - own], (images.size, classes[1 - own].size))
         values = statistic(*((left_out, other) if own == 0 else (other, left_out)))
         variance += (images.size - 1) * values.var()
-    binomial = centre * (1 - centre) / classes[1].size
-    low, high = _hull(_on_logit(centre, binomial, z), _on_logit(centre, variance or binomial, z))
-    return min(low, value), max(high, value)
+    return _hull(_wilson(value, classes[1].size, z), _on_logit(value, variance, z))
 
 
 def _rates_interval(
@@ -163,17 +160,21 @@ def _rates_interval(
     return max(0.0, value - below), min(1.0, value + above)
 
 
-def _inside(value: float, n: int) -> float:
-    """`value` at least half an `n`-th away from 0 and 1, where a logit is finite."""
-    return min(max(value, 0.5 / n), 1 - 0.5 / n)
-
-
 def _variance_of_mean(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / values.size) if values.size > 1 else 0.0
 
 
+def _wilson(share: float, n: int, z: float) -> tuple[float, float]:
+    """Interval of a share of `n` (Wilson 1927)."""
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
 def _on_logit(centre: float, variance: float, z: float) -> tuple[float, float]:
     """Interval of a share by the normal distribution of its logit (delta method)."""
+    if variance == 0 or not 0 < centre < 1:
+        return centre, centre
     half = z * np.sqrt(variance) / (centre * (1 - centre))
     return float(expit(logit(centre) - half)), float(expit(logit(centre) + half))
 
