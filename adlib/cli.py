@@ -66,6 +66,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     pack.set_defaults(run=_pack)
     verify = actions.add_parser("verify", help="compute tables and verdicts anew from scores")
     verify.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
+    verify.add_argument("--update", action="store_true", help="write what differs into the tables")
     verify.set_defaults(run=_verify)
     unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
     unpack.add_argument("file", type=Path)
@@ -187,7 +188,10 @@ def _verify(options: argparse.Namespace) -> int:
     from adlib.host import paths
     from adlib.study import verify
 
-    found = verify.verify(options.results or paths.results_root())
+    root = options.results or paths.results_root()
+    if options.update:
+        print(f"{verify.update(root)} numbers written")
+    found = verify.verify(root)
     print(found)
     return int(len(found.differences) > 0)
 

@@ -143,11 +143,11 @@ def publish(root, *rows, note="", origin="own", paper="cbigan"):
 def made_tree(root):
     """Three seeds of screw, one of bottle, a failed pill, two data sets, two profiles."""
     root.mkdir()
-    for seed, value in enumerate([0.70, 0.72, 0.74]):
+    for seed, value in enumerate([0.71, 0.72, 0.73]):
         made = [row("CBiGAN", value, value - 0.05, value + 0.05), row("EGBAD", 0.6, 0.55, 0.65)]
         made.append(row("CBiGAN", 0.45, 0.4, 0.5, "balanced_accuracy_at_fpr_0.05", "deployable"))
         cell(root, made, seed=seed)
-        cell(root, [row("CBiGAN", 0.4, 0.3, 0.5, "auroc", "")], "table3_y", seed=seed)
+        cell(root, [row("CBiGAN", 0.43, 0.3, 0.5, "auroc", "")], "table3_y", seed=seed)
     cell(root, [row("CBiGAN", 0.9, 0.85, 0.95)], category="bottle")
     stale = [row("CBiGAN", 0.123, 0.1, 0.2)]
     cell(root, stale, category="pill", failed=True)

@@ -13,6 +13,7 @@ from adlib.data.images import ImageSet
 if TYPE_CHECKING:
     import torch
 
+_SOME = "images of either label"
 PARTS = ("train", "abnormal", "validation", "test")
 
 
@@ -94,10 +95,15 @@ class Split:
 
         return replace(
             self,
-            protocol=f"{self.protocol}; test on at most {n} images of either label",
+            protocol=f"{self.protocol}; test on at most {n} {_SOME}",
             validation=some("validation"),
             test=some("test"),
         )
+
+
+def subsampled(protocol: str) -> bool:
+    """Whether a protocol's name says that `Split.subsample` has thinned its test."""
+    return protocol.endswith(_SOME)
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:

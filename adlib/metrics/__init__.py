@@ -27,12 +27,12 @@ from adlib.metrics.image import (
     threshold_at_fpr,
     zfn_accuracy,
 )
-from adlib.metrics.intervals import bootstrap_interval, interval_over_seeds
+from adlib.metrics.intervals import bootstrap_interval, interval, interval_over_seeds
 from adlib.metrics.pixel import aupro, pixel_auroc
 
 __all__ = [
     "accuracy_at", "aupro", "auroc", "average_precision", "balanced_accuracy_at", "best_accuracy",
     "best_f1", "bootstrap_interval", "check_bounds", "f1_at", "false_alarm_rate_at",
-    "interval_over_seeds", "max_balanced_accuracy", "miss_rate_at", "pixel_auroc",
+    "interval", "interval_over_seeds", "max_balanced_accuracy", "miss_rate_at", "pixel_auroc",
     "threshold_at_fpr", "zfn_accuracy",
 ]  # fmt: skip

@@ -12,7 +12,6 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from adlib.metrics import curves
 from adlib.metrics.curves import checked, finite_vector, vectorised
 
 Metric = Callable[[ArrayLike, ArrayLike], float]
@@ -116,18 +115,35 @@ def average_precision_interval(
     """
     labels, scores = checked(labels, scores)
     z = _quantile(confidence)
-    classes = [np.flatnonzero(labels == label) for label in (0, 1)]
-    statistic = vectorised(curves.average_precision, scores)
-    value = float(statistic(*classes))
-    variance = 0.0
-    for own, images in enumerate(classes):
-        if images.size == 1:
-            continue  # without its only image a class has no precision
-        left_out = np.array([np.delete(images, i) for i in range(images.size)])
-        other = np.broadcast_to(classes[1 - own], (images.size, classes[1 - own].size))
-        values = statistic(*((left_out, other) if own == 0 else (other, left_out)))
-        variance += (images.size - 1) * values.var()
-    return _hull(_wilson(value, classes[1].size, z), _on_logit(value, variance, z))
+    normal, abnormal = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
+    n = abnormal.size
+    # Images of either class at or above each abnormal one: the precision there is true / all.
+    true = n - np.searchsorted(abnormal, abnormal, "left")
+    false = normal.size - np.searchsorted(normal, abnormal, "left")
+    precision = true / (true + false)
+    value, variance = float(precision.mean()), 0.0
+    if normal.size > 1:
+        fewer = true / np.maximum(true + false - 1, 1)
+        sums = _sums_without(normal, abnormal, precision, fewer)
+        variance += (normal.size - 1) * (sums / n).var()
+    if n > 1:
+        fewer = (true - 1) / np.maximum(true + false - 1, 1)
+        sums = _sums_without(abnormal, abnormal, precision, fewer) - fewer
+        variance += (n - 1) * (sums / (n - 1)).var()
+    return _hull(_wilson(value, n, z), _on_logit(value, variance, z))
+
+
+def _sums_without(
+    left_out: np.ndarray, scores: np.ndarray, values: np.ndarray, changed: np.ndarray
+) -> np.ndarray:
+    """Sum of `values` for each image left out, which turns those at or below it into `changed`.
+
+    `scores` are sorted; `values` and `changed` belong to them.
+    """
+    reached = np.searchsorted(scores, left_out, "right")
+    below = np.concatenate([[0.0], np.cumsum(changed)])
+    above = values.sum() - np.concatenate([[0.0], np.cumsum(values)])
+    return below[reached] + above[reached]
 
 
 def _rates_interval(

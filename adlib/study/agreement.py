@@ -26,6 +26,7 @@ MARGINS = {
     "best_f1": 0.03,
     "zfn_accuracy": 0.03,
 }
+ROUNDING = 1e-9  # 0.75 - 0.72 is a little more than 0.03
 CONFIDENCE = 0.95
 MOST_SEEDS = 100  # more trainings than this nobody makes to settle one number
 
@@ -48,6 +49,17 @@ class Agreement:
     half_width: float
     seeds: int
     seeds_needed: float
+
+    @property
+    def reason(self) -> str:
+        """What stands between our runs and an answer; "" where they give one."""
+        if self.outcome != CANNOT_TELL:
+            return ""
+        if self.seeds < 2:
+            return "one seed has no spread"
+        if np.isnan(self.seeds_needed):
+            return f"from {self.seeds} seeds; more than {MOST_SEEDS} would be needed"
+        return f"from {self.seeds} seeds; {self.seeds_needed:.0f} would decide at their spread"
 
 
 def half_width(spread: float, runs: int, confidence: float = CONFIDENCE) -> float:
@@ -94,9 +106,10 @@ def compare(published: float, values: ArrayLike, margin: float, rounding: float 
 
 
 def _outcome(distance: float, width: float, margin: float) -> str:
-    if distance <= margin and width <= 2 * margin:
+    near = distance <= margin + ROUNDING
+    if near and width <= 2 * margin:
         return AGREES
-    if distance > margin and distance > width:
+    if not near and distance > width:
         return DIFFERS
     return CANNOT_TELL
 

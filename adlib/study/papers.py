@@ -89,6 +89,8 @@ class Paper:
         object, texture: settings for categories shown whole, and for those cut into patches.
         by_category: settings that differ for a category.
         detectors: settings of a detector; its `by_dataset` holds those that differ.
+        evaluation: notebook -> how the authors came by the numbers that its table prints, where
+            that is not how we do: such numbers are judged by rows of the form "authors" alone.
         options: what the paper's notebooks ask a profile for -> what it means.
         claims: statements that our rows can check.
         profiles: profile -> this paper's section of it, which wins over the profile's file.
@@ -109,6 +111,7 @@ class Paper:
     texture: dict[str, Any] = field(default_factory=dict)
     by_category: dict[str, dict] = field(default_factory=dict)
     detectors: dict[str, dict] = field(default_factory=dict)
+    evaluation: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
     profiles: dict[str, dict] = field(default_factory=dict)

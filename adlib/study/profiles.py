@@ -22,12 +22,12 @@ BUDGET = ("steps", "batch", "precision", "snapshots")
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
 PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
 ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
-# A paper's section: `departs` says why its numbers are not the paper's, `without` names methods
-# that its tables leave out, `sets` has data set -> categories ("*": all), `notebooks` the sets of
-# one notebook. The others are settings, and budgets, of a detector in this paper, of categories
-# shown whole or cut into patches, of a data set and of a method.
+# A paper's section: `without` names methods that its tables leave out, `sets` has data set ->
+# categories ("*": all), `notebooks` the sets of one notebook. The others are settings, and budgets,
+# of a detector in this paper, of categories shown whole or cut into patches, of a data set and of a
+# method.
 SECTION = {
-    **{"departs": str, "without": list, "sets": dict, "notebooks": dict[str, dict]},
+    **{"without": list, "sets": dict, "notebooks": dict[str, dict]},
     **{"object": dict, "texture": dict, "detectors": dict[str, dict]},
     **{"by_dataset": dict[str, dict], "methods": dict[str, dict]},
 }

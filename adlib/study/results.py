@@ -63,18 +63,19 @@ def label(method: str, run: runs.Run) -> str:
 
 
 def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
-    """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can."""
-    departs = profiles.load(cell.profile)[cell.paper]["departs"]
+    """Why numbers (of a method) on `images` cannot be held against the paper's; "" if they can.
+
+    That runs are smaller than the paper's is no part of it, see `adlib.study.departures.scale`.
+    """
     paper = papers.load(cell.paper)
-    reasons = [departs] if departs else []
     wanted = paper.datasets_of(cell.notebook)
     if not wanted:
-        reasons.insert(0, "no paper prints this number")
+        reasons = ["no paper prints this number"]
     elif images.name not in wanted:
         titles = " or ".join(data.info(name).title for name in wanted)
-        reasons.insert(0, f"{images.name} instead of {titles}")
+        reasons = [f"{images.name} instead of {titles}"]
     else:
-        reasons += data.differences(images)
+        reasons = data.differences(images)
     differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
 
@@ -158,7 +159,7 @@ def metric_row(
     function = getattr(metrics, metric)
     threshold_free = metric in ("auroc", "average_precision")
     form = "" if threshold_free else "oracle"
-    return _row(method, run, metric, form, function, part, **more)
+    return _row(method, run, metric, form, function, part=part, **more)
 
 
 def deployable_row(
@@ -177,30 +178,23 @@ def deployable_row(
         metric: `balanced_accuracy` or `f1`.
         **more: further columns.
     """
-    threshold, function = deployable_threshold(run, fpr), getattr(metrics, f"{metric}_at")
-
-    def at_threshold(labels: object, scores: object) -> float:
-        return function(labels, scores, threshold)
-
+    threshold = deployable_threshold(run, fpr)
     n = int((run.part("validation")[0] == 0).sum())
-    note = f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images."
+    expected = (int(fpr * n + 1e-9) + 1) / (n + 1)  # of new normal images, over held-out ones
+    note = (
+        f"Threshold at no more than {fpr:.0%} false positives on {n} held-out normal images; "
+        f"{100 * expected:.1f} % are to be expected on new ones."
+    )
     facts = {"promise": fpr, "n_held": n, "note": note} | more
-    return _row(method, run, metric, "deployable", at_threshold, **facts)
+    return _at(method, run, metric, threshold, **facts)
 
 
 def threshold_rows(
     method: str, run: runs.Run, threshold: float, **more: object
 ) -> list[dict[str, object]]:
     """Rows of accuracy, miss rate and false-alarm rate on the test at a threshold set elsewhere."""
-
-    def at(function: Callable[..., float]) -> Callable[..., float]:
-        return lambda labels, scores: function(labels, scores, threshold)
-
     rates = ("accuracy", "miss_rate", "false_alarm_rate")
-    return [
-        _row(method, run, name, "deployable", at(getattr(metrics, f"{name}_at")), **more)
-        for name in rates
-    ]
+    return [_at(method, run, name, threshold, **more) for name in rates]
 
 
 def zfn_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, object]]:
@@ -287,21 +281,29 @@ def deployable_threshold(run: runs.Run, fpr: float = 0.05) -> float:
     return metrics.threshold_at_fpr(scores[labels == 0], fpr)
 
 
+def _at(
+    method: str | tuple[str, str], run: runs.Run, metric: str, threshold: float, **more: object
+) -> dict[str, object]:
+    """Row of a metric at a threshold that the test images did not set."""
+    function = partial(getattr(metrics, f"{metric}_at"), threshold=threshold)
+    return _row(method, run, metric, "deployable", function, threshold, **more)
+
+
 def _row(
     method: str | tuple[str, str],
     run: runs.Run,
     metric: str,
     form: str,
     function: Callable[..., float],
+    threshold: float | None = None,
     part: str = "test",
-    /,
     **more: object,
 ) -> dict[str, object]:
     labels, scores = run.part(part)
     if run.other_code:
         made = f"Made by other code, at {run.record['commit'][:10]}."
         more["note"] = f"{more.get('note', '')} {made}".strip()
-    low, high = metrics.bootstrap_interval(labels, scores, function)
+    low, high = metrics.interval(metric, labels, scores, threshold)
     return {
         "method": method,
         "metric": metric,

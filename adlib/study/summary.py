@@ -9,13 +9,19 @@ import pandas as pd
 from PIL import Image
 
 from adlib.metrics import interval_over_seeds
-from adlib.study import packs, papers, rows
+from adlib.study import departures, packs, papers, rows
 from adlib.study.collect import CELL, FAILED, STATE
 from adlib.study.papers import ALL_SETS
 from adlib.study.profiles import Cell
 
 KEYS = ["profile", *rows.KEYS]  # what one number stands for; its rows differ in the seed alone
 SAME = ("name", "reading", "promise", "n_held")  # what rows of one number share beside its key
+# What an interval is about: whether the seeds differ, and whether each has one over images.
+ABOUT = {
+    (True, True): "trainings and test images",
+    (True, False): "trainings",
+    (False, True): "test images",
+}
 _WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
 COUNT = "-"  # the method of rows that describe data, not a detector
 
@@ -77,7 +83,8 @@ class Study:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row a number: mean over seeds with its interval, then means over categories."""
-        return summarise(self.rows, self.papers)
+        scale = departures.scales(self.rows, self.packs, self.papers)
+        return summarise(self.rows.assign(scale=scale), self.papers)
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -133,13 +140,14 @@ def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataF
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
 
     Args:
-        table: rows as `read` gives them.
+        table: rows as `read` gives them, and `scale`, see `adlib.study.departures.scales`.
         by_name: the papers, which say what is averaged.
 
     Returns:
         Columns `KEYS` (`x` is None where nothing is swept) and `SAME`, value, low, high (NaN where
-        none is known), seeds (how many), n_normal, n_abnormal, comparable, note, protocol, runs
-        (tuple of keys), categories (how many are averaged).
+        none is known), about (what the interval is about), values (tuple, one a seed), seeds (how
+        many), n_normal, n_abnormal, comparable, scale, note, protocol, runs (tuple of keys),
+        categories (how many are averaged).
     """
     numbers = []
     for key, group in _grouped(table, KEYS):
@@ -220,7 +228,7 @@ def _over_seeds(rows: list[dict]) -> dict:
     signed = difference or (numbers < -1e-9).any()
     bounds = (-np.inf if signed else 0.0, np.inf if signed or (numbers > 1 + 1e-9).any() else 1.0)
     ends = (np.nan, np.nan)
-    spread = len(values) > 1 and np.ptp(values) > 0  # none: a count, the same for every seed
+    spread = len(values) > 1 and bool(np.ptp(values) > 0)  # none: a count, the same for every seed
     if np.isfinite(values).all() and (intervals or spread):
         ends = interval_over_seeds(values, *((low, high) if intervals else ()), bounds=bounds)
     counts = {
@@ -231,9 +239,14 @@ def _over_seeds(rows: list[dict]) -> dict:
         "value": values.mean() if len(values) else np.nan,
         "low": ends[0],
         "high": ends[1],
+        "about": ABOUT[spread, intervals] if np.isfinite(ends[0]) else "",
+        "values": tuple(values),
         "seeds": len({row["seed"] for row in rows if not np.isnan(row["seed"])}),
         **counts,
-        **{name: "; ".join(_texts(rows, name)) for name in ("comparable", "note", "protocol")},
+        **{
+            name: "; ".join(_texts(rows, name))
+            for name in ("comparable", "scale", "note", "protocol")
+        },
         "runs": tuple(_texts(rows, "run")),
         **{name: rows[0][name] if rows else None for name in SAME},
     }
@@ -250,7 +263,7 @@ def _over_categories(rows: list[dict]) -> list[dict]:
     Test images of different categories are different, so their errors are independent and the
     half-widths add in quadrature.
     """
-    shared = {name: "; ".join(_texts(rows, name)) for name in ("comparable", "protocol")}
+    shared = {name: "; ".join(_texts(rows, name)) for name in ("comparable", "scale", "protocol")}
     shared |= {"metric": rows[0]["metric"], "note": "", "run": ""}
     shared |= {"n_normal": np.nan, "n_abnormal": np.nan}
     shared |= {name: rows[0][name] for name in SAME}

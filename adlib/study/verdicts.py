@@ -7,21 +7,26 @@ import pandas as pd
 
 from adlib.data import sets
 from adlib.metrics import check_bounds
+from adlib.study import agreement
 from adlib.study.collect import DONE
 from adlib.study.papers import ORIGINS
 from adlib.study.summary import COUNT, Study
 
-REPRODUCED = "reproduced"
-NOT_REPRODUCED = "not reproduced"
+TOY_SCALE = "toy scale"
 NOT_COMPARABLE = "not comparable"
 NO_DATA = "data not at hand"
 NOT_RUN = "not run"
-VERDICTS = [REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NO_DATA, NOT_RUN]
+VERDICTS = [*agreement.OUTCOMES, TOY_SCALE, NOT_COMPARABLE, NO_DATA, NOT_RUN]
 
 RULE = {
-    REPRODUCED: "the published value, give or take half a unit of its last printed place, meets "
-    "our 95 % interval.",
-    NOT_REPRODUCED: "it does not. Where no interval is known, our value itself has to agree.",
+    agreement.AGREES: "our mean lies within the margin of the published value, and the 95 % "
+    "prediction interval for one more training run of ours is at most four margins wide.",
+    agreement.DIFFERS: "the published value lies outside that prediction interval, and further "
+    "from our mean than the margin.",
+    agreement.CANNOT_TELL: "neither: from one seed there is no prediction interval, from few a "
+    "wide one. The number of seeds that would decide it at the spread seen is given.",
+    TOY_SCALE: "our runs are smaller than the paper's own: fewer training images shown, smaller "
+    "images or networks. What is smaller is read off the run records.",
     NOT_COMPARABLE: "we have a number, but for another setting than the paper's, a mean over fewer "
     "categories among them, or the published value is no target: the paper quotes it from "
     "elsewhere, or no scores can give it. The reason is given.",
@@ -29,11 +34,13 @@ RULE = {
     NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
     "study or of the profile, or its cell failed or was not finished.",
 }
+# Rows whose protocol is that of the authors are held against a published number before others.
+FORMS = ("authors", "", "oracle")
 
 _JOIN = ["paper", "table", "dataset", "category", "method", "metric"]
 _OURS = [
-    *("low", "high", "seeds", "comparable", "runs", "categories"),
-    *("protocol", "n_normal", "n_abnormal"),
+    *("form", "low", "high", "about", "values", "seeds", "comparable", "scale", "runs"),
+    *("categories", "protocol", "n_normal", "n_abnormal"),
 ]
 
 
@@ -63,16 +70,20 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     """Every published row with our value of one profile, the difference and the verdict.
 
     Returns:
-        Columns of `published` plus ours, low, high, seeds, difference, doubt (why the published
-        value is no target), verdict, reason, runs, protocol, n_normal, n_abnormal. The index tells
-        published rows apart and is the same in every profile.
+        Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value under
+        our own protocol, where `form` is "authors"), difference, doubt (why the published value is
+        no target), verdict and reason. The index tells published rows apart and is the same in
+        every profile.
     """
     ours = study.summary
-    ours = ours[(ours["profile"] == profile) & (ours["form"] != "deployable")]
-    ours = ours[[*_JOIN, "value", *_OURS]]
-    rows = published(study).merge(
-        ours.rename(columns={"value": "ours"}), on=_JOIN, how="left", validate="one_to_one"
+    ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS)]
+    ours = ours[[*_JOIN, "value", *_OURS]].sort_values(
+        "form", key=lambda forms: forms.map(FORMS.index), kind="stable"
     )
+    others = ours[ours.duplicated(_JOIN)].rename(columns={"value": "honest"})
+    ours = ours.drop_duplicates(_JOIN).rename(columns={"value": "ours"})
+    rows = published(study).merge(ours, on=_JOIN, how="left", validate="one_to_one")
+    rows = rows.merge(others[[*_JOIN, "honest"]], on=_JOIN, how="left", validate="one_to_one")
     rows["difference"] = rows["ours"] - rows["value"]
     rows["doubt"] = _doubts(study, rows)
     lost = {
@@ -83,7 +94,14 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
     decided = [
-        _verdict(row, study.groups(row.paper, row.dataset), lost, methods, at_hand)
+        _verdict(
+            row,
+            study.groups(row.paper, row.dataset),
+            study.papers[row.paper].evaluation.get(row.table, ""),
+            lost,
+            methods,
+            at_hand,
+        )
         for row in rows.itertuples()
     ]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
@@ -156,25 +174,13 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     return doubts
 
 
-def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+def _verdict(
+    row, groups: dict, evaluation: str, lost: dict, methods: dict, at_hand: Callable
+) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
     averaged = groups.get(row.category, [row.category])
     if np.isfinite(row.ours):
-        wanted = len(averaged)
-        reasons = [reason for reason in (row.comparable, row.doubt) if reason]
-        if row.categories < wanted:
-            reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
-        if reasons:
-            return NOT_COMPARABLE, "; ".join(reasons)
-        low, high = (row.low, row.high) if np.isfinite(row.low) else (row.ours, row.ours)
-        slack = row.half_unit + 1e-9
-        met = low - slack <= row.value <= high + slack
-        remarks = []
-        if row.method != COUNT and row.seeds < 3:
-            remarks.append("from fewer than three seeds")
-        if met and high - low > 0.2:
-            remarks.append("the interval is wide, so this says little")
-        return (REPRODUCED if met else NOT_REPRODUCED), "; ".join(remarks)
+        return _of_value(row, len(averaged), evaluation)
     run = methods.get((row.paper, row.table))
     if run and row.method not in run:
         return NOT_RUN, "not run for this table"
@@ -183,3 +189,28 @@ def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) ->
     if not all(at_hand(row.dataset, category) for category in averaged):
         return NO_DATA, ""
     return NOT_RUN, "not in this profile" if run else "no notebook has made this table"
+
+
+def _of_value(row, wanted: int, evaluation: str) -> tuple[str, str]:
+    """Verdict and reason where there is a number of ours; `wanted` categories make the value."""
+    reasons = [reason for reason in (row.comparable, row.doubt) if reason]
+    if row.categories < wanted:
+        reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
+    if row.method != COUNT and row.metric not in agreement.MARGINS:
+        reasons.append("no margin is fixed for this metric")
+    if reasons:
+        return NOT_COMPARABLE, "; ".join(filter(None, [*reasons, row.scale]))
+    if row.scale:
+        return TOY_SCALE, row.scale
+    if row.method == COUNT:  # a fact about the data: it is the printed one or it is not
+        met = abs(row.ours - row.value) <= row.half_unit + 1e-9
+        return (agreement.AGREES if met else agreement.DIFFERS), ""
+    if evaluation and row.form != "authors":
+        return agreement.CANNOT_TELL, f"not run as the authors evaluate: {evaluation}"
+    decided = decide(row, agreement.MARGINS[row.metric])
+    return decided.outcome, decided.reason
+
+
+def decide(row, margin: float) -> agreement.Agreement:
+    """What the rule says of a row of `compare` at a margin."""
+    return agreement.compare(row.value, row.values, margin, row.half_unit)

@@ -72,6 +72,44 @@ def verify(folder: Path, notebooks: Path | None = None) -> Verification:
         FileNotFoundError, ValueError: as in `adlib.study.summary.read` and `packs.read`.
     """
     study = summary.read(folder, notebooks)
+    again, differences, unchecked = _again(study)
+    differences += [one for profile in study.packs for one in _runs(study, profile)]
+    judged = [_verdicts(study, replace(study, rows=again), name) for name in study.profiles]
+    differences += [one for differing, _ in judged for one in differing]
+    return Verification(
+        pd.DataFrame(differences, columns=DIFFERENCES),
+        checked=len(study.rows) - unchecked.total(),
+        verdicts=sum(n for _, n in judged),
+        unchecked=unchecked,
+    )
+
+
+def update(folder: Path, notebooks: Path | None = None) -> int:
+    """Write the numbers that scores give into the tables of `results/`; return how many changed.
+
+    For a metric or an interval that has changed: no run is trained again.
+
+    Args:
+        folder: as in `verify`.
+        notebooks: as in `verify`.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `verify`, or a row names a run that is in no pack.
+    """
+    study = summary.read(folder, notebooks)
+    again, differences, _ = _again(study)
+    if absent := [one for one in differences if one[2] == "run"]:
+        raise ValueError(f"{absent[0][0]}: {absent[0][1]}: run {absent[0][3]} {absent[0][4]}")
+    for key, group in again.groupby(["profile", "paper", "table"], sort=False):
+        path = Path(folder, *key).with_suffix(".csv")
+        table = rows.read(path)  # its rows lie in the order of `group`
+        table[NUMBERS] = group[NUMBERS].to_numpy()
+        rows.write(rows.typed(table, path), path)
+    return len(differences)
+
+
+def _again(study: summary.Study) -> tuple[pd.DataFrame, list[tuple], Counter]:
+    """The rows with what their scores give, what differs, and the kinds that scores do not give."""
     again, differences, unchecked = study.rows.copy(), [], Counter()
     computed: dict[tuple, dict] = {}
     for index, row in study.rows.iterrows():
@@ -93,15 +131,7 @@ def verify(folder: Path, notebooks: Path | None = None) -> Verification:
             again.loc[index, name] = number
             if not np.isclose(number, row[name], rtol=0, atol=TOLERANCE, equal_nan=True):
                 differences.append((file, what, name, row[name], number))
-    differences += [one for profile in study.packs for one in _runs(study, profile)]
-    judged = [_verdicts(study, replace(study, rows=again), name) for name in study.profiles]
-    differences += [one for found, _ in judged for one in found]
-    return Verification(
-        pd.DataFrame(differences, columns=DIFFERENCES),
-        checked=len(study.rows) - unchecked.total(),
-        verdicts=sum(n for _, n in judged),
-        unchecked=unchecked,
-    )
+    return again, differences, unchecked
 
 
 def _key(row: pd.Series) -> tuple:

@@ -32,7 +32,6 @@ title = "Growth"
 about = "One table of one paper."
 seeds = [0]
 [ganomaly]
-departs = "a measurement of speed"
 pooled = []
 search_images = 4
 [ganomaly.sets]

@@ -3,7 +3,7 @@
 import pytest
 from report_tree import METRIC, cell, publish, read, row
 
-from adlib.study import profiles, summary, verdicts
+from adlib.study import summary, verdicts
 from adlib.study.site import claims, findings, scoreboard
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -299,10 +299,12 @@ def test_counts_of_published_values_follow_the_verdicts(made):
     assert len(judged) == len(study.published) == 11
     found = {(one.block, one.head): one.text for one in said(made)}
     assert found[claims.ASKED, "11 published numbers"] == "set beside the study: CBiGAN 11."
-    for verdict, block in (("reproduced", claims.HOLDS), ("not reproduced", claims.FAILS)):
+    for verdict, block in (("agrees", claims.HOLDS), ("differs", claims.FAILS)):
         n = int((judged["verdict"] == verdict).sum())
         text = found[block, f"{n} published numbers"]
-        assert text.startswith(f"are {verdict}: CBiGAN {n}; 1 of them on the data")
+        assert text == f"{findings.SAID[verdict]}: CBiGAN {n}; 1 of them on the data, such as " + (
+            "numbers of images."
+        )
     texts = [one.text for one in said(made) if one.block == claims.OPEN]
     n = int((judged["verdict"] == verdicts.NO_DATA).sum())
     assert n and f"on data that are not at hand: MVTec AD {n}." in texts
@@ -328,13 +330,20 @@ def test_every_published_value_stands_once(tmp_path):
     assert {one["counts"].total() for one in counted} == {2}
 
 
-def test_the_scoreboard_says_reduced_budget(tmp_path):
-    """Would catch the profile's list of reductions repeated in every row of the scoreboard."""
-    reason = profiles.load("cpu")["cbigan"]["departs"]
-    rows = [row("CBiGAN", 0.7, comparable=f"{reason}; images of 256 px; {reason}")]
-    cell(tmp_path, rows, profile="cpu")
+def test_the_scoreboard_says_protocol_and_images(tmp_path):
+    """Would catch a number without the protocol and the test images that it comes from."""
+    cell(tmp_path, [row("CBiGAN", 0.7, comparable="images of 256 px")], profile="cpu")
     publish(tmp_path, ("screw", "CBiGAN", "0.75"))
     (one,) = scoreboard.board(compared(read(tmp_path)))["with"]
-    assert one["reason"] == "reduced budget; images of 256 px"
+    assert one["reason"] == "images of 256 px"
     assert one["setting"] == ["one class", "10 + 20 test images"]
     assert METRIC.replace("_", " ") == one["metric"]
+
+
+def test_stand_ins_hold_nothing(tmp_path):
+    """Would catch digits of scikit-learn that speak for or against a table of CIFAR-10."""
+    for comparable, block in (("", claims.HOLDS), ("elpv instead of MVTec AD", claims.TOY)):
+        rows = [row("CBiGAN", 0.9, 0.85, 0.95), row("EGBAD", 0.6, 0.55, 0.65)]
+        cell(tmp_path, [one | {"comparable": comparable} for one in rows], TABLE)
+        (found,) = said(tmp_path, "CBiGAN")
+        assert found.block == block and "first of 2" in found.text

@@ -47,7 +47,6 @@ detector = "AutoEncoder"
 [options]
 toys = "how many toys"
 [profiles.quick]
-departs = "a toy"
 toys = 3
 sets.digits = ["0"]
 detectors.AutoEncoder.steps = 3

@@ -53,7 +53,8 @@ def test_rows_of_a_run():
     deployable = results.deployable_row("AE-L2", run)
     assert (oracle["form"], deployable["form"]) == ("oracle", "deployable")
     assert oracle["value"] >= deployable["value"]
-    assert oracle["low"] <= oracle["value"] <= oracle["high"]
+    assert np.isnan(oracle["low"])  # picked on these labels: no interval covers
+    assert deployable["low"] <= deployable["value"] <= deployable["high"]
     f1 = results.deployable_row("AE-L2", run, metric="f1")
     assert (f1["metric"], f1["form"]) == ("f1", "deployable")
     assert f1["value"] <= results.metric_row("AE-L2", run, "best_f1")["value"]
@@ -73,7 +74,7 @@ def test_reasons_against_a_comparison():
     """Would catch numbers of other data, counts or budgets set against the paper's."""
     images = data.load("synthetic", "object")
     reason = results.comparable(CELL, images)
-    assert reason.startswith("synthetic instead of MVTec AD; generated images")
+    assert reason == "synthetic instead of MVTec AD"
 
 
 def test_a_smaller_copy_is_not_the_papers_data(tmp_path, monkeypatch):

@@ -129,7 +129,7 @@ def test_the_front_page_says_what_holds_and_what_does_not(site, made):
     soup = BeautifulSoup((site / "index.html").read_text(encoding="utf-8"), "html.parser")
     assert [h.text for h in soup.select(".findings h2")] == list(found)
     for section, told in zip(soup.select(".findings section"), found.values(), strict=True):
-        assert told
+        assert told or section.h2.text == "At toy scale" and "Nothing that" in section.text
         lines = [" ".join(line.text.split()) for line in section.select("li")]
         for line, one in zip(lines, told, strict=True):
             assert line.startswith(f"{one.head} {one.text}") and one.caution in line

@@ -13,7 +13,8 @@ from adlib.study.site.tables import in_words, interval, number
 from adlib.study.summary import ALL_SETS
 
 ASKED, HOLDS, FAILS, OPEN = "Asked", "Holds", "Does not hold", "Could not be checked"
-BLOCKS = [ASKED, HOLDS, FAILS, OPEN]
+TOY = "At toy scale"  # for rows of other data, sizes or budgets than the paper's
+BLOCKS = [ASKED, HOLDS, FAILS, TOY, OPEN]
 SEEDS = 3  # what a statement on a method needs
 SUPERVISED = "Classifier"  # trained on the same labels as the method that a paper proposes
 
@@ -29,7 +30,6 @@ class Finding:
         link: page or anchor with the numbers behind it.
         profile: profile of our numbers; "" where the sentence is about published values alone.
         seeds: fewest seeds behind one of its numbers of a method; 0 where it has none.
-        reduced: whether one of its numbers was made in another setting than the paper's.
         claim: the statement of a paper that it checks; "" where it checks none.
     """
 
@@ -39,26 +39,27 @@ class Finding:
     link: str
     profile: str = ""
     seeds: int = 0
-    reduced: bool = False
     claim: str = ""
 
     @property
     def caution(self) -> str:
         """Why the sentence is no conclusion about a method; "" where nothing forbids one."""
-        few = f"{self.seeds} of {SEEDS} seeds" if 0 < self.seeds < SEEDS else ""
-        return ", ".join(filter(None, (few, "reduced setting" if self.reduced else "")))
+        return f"{self.seeds} of {SEEDS} seeds" if 0 < self.seeds < SEEDS else ""
 
 
 def from_rows(block: str, head: str, text: str, rows: pd.DataFrame, claim: str = "") -> Finding:
-    """A finding that links the table its rows stand in, and says what forbids a conclusion."""
+    """A finding that links the table its rows stand in.
+
+    Where a row was made in another setting than the paper's, it decides nothing: it goes to `TOY`.
+    """
+    reduced = ((rows["comparable"] != "") | (rows["scale"] != "")).any()
     return Finding(
-        block,
+        TOY if reduced and block in (HOLDS, FAILS) else block,
         head,
         text,
         "{paper}/{table}.html#{profile}".format(**rows.iloc[0]),
         profile=rows["profile"].iloc[0],
         seeds=int(rows["seeds"].min()),
-        reduced=bool((rows["comparable"] != "").any()),
         claim=claim,
     )
 

@@ -11,11 +11,18 @@ from functools import partial
 import pandas as pd
 
 from adlib.study import verdicts
+from adlib.study.agreement import AGREES, CANNOT_TELL, DIFFERS
 from adlib.study.site import beyond, claims
-from adlib.study.site.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, Finding
+from adlib.study.site.claims import ASKED, BLOCKS, FAILS, HOLDS, OPEN, SEEDS, TOY, Finding
 from adlib.study.site.scoreboard import nearest
 from adlib.study.summary import ALL_SETS, COUNT, Study
 
+SAID = {  # of published numbers
+    AGREES: "agree with our runs",
+    DIFFERS: "differ from our runs",
+    CANNOT_TELL: "stand beside runs of ours that are too few or too spread to tell",
+    verdicts.TOY_SCALE: "stand beside runs of ours at toy scale",
+}
 SILENT = ("smoke",)  # generated images and a handful of steps: shows nothing about methods
 IN_SHORT = {  # reasons of "not run" that are counted as one
     r"^\S+ (failed|was not finished)$": r"cell \1",
@@ -92,14 +99,15 @@ def _asked(rated: pd.DataFrame, rows: pd.DataFrame) -> list[Finding]:
 def _reproduced(rated: pd.DataFrame) -> list[Finding]:
     """Values that were reproduced and that were not; facts about the data are counted apart."""
     made = []
-    for verdict, block in ((verdicts.REPRODUCED, HOLDS), (verdicts.NOT_REPRODUCED, FAILS)):
+    blocks = {AGREES: HOLDS, DIFFERS: FAILS, CANNOT_TELL: OPEN, verdicts.TOY_SCALE: TOY}
+    for verdict, block in blocks.items():
         rows = rated[rated["verdict"] == verdict]
         if rows.empty:
             continue
         results = rows[rows["method"] != COUNT]
         facts = len(rows) - len(results)
         head = _n(len(rows), "published number")
-        text = f"{'is' if len(rows) == 1 else 'are'} {verdict}: {_papers(rows)}"
+        text = f"{SAID[verdict]}: {_papers(rows)}"
         if facts:
             which = "all" if facts == len(rows) else str(facts)
             text += f"; {which} of them on the data, such as numbers of images"
@@ -155,7 +163,7 @@ def _weight(rows: pd.DataFrame) -> list[Finding]:
     """How many of our numbers could carry a conclusion: enough seeds, and the paper's setting."""
     if rows.empty:
         return []
-    enough = (rows["seeds"] >= SEEDS) & (rows["comparable"] == "")
+    enough = (rows["seeds"] >= SEEDS) & (rows["comparable"] == "") & (rows["scale"] == "")
     used = ", ".join(rows["profile"].unique())
     if enough.all():
         return []

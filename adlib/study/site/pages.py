@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adlib.host import files
-from adlib.study import profiles, verdicts
+from adlib.study import agreement, departures, profiles, verdicts
 from adlib.study.papers import MEANS
-from adlib.study.site import facts, findings, notebooks, scoreboard, tables
+from adlib.study.site import facts, findings, notebooks, rule, scoreboard, tables
 from adlib.study.site.scoreboard import beside
 from adlib.study.summary import COUNT, Execution, Study, read
 
@@ -80,6 +80,7 @@ def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
         _render(site / page["path"], "table.html.j2", **context)
     board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
     files.write_text(site / BOARD, board.drop(columns="runs").to_csv(index=False))
+    _render(site / "rule.html", "rule.html.j2", **_rule(study, compared, site))
     _render(site / "index.html", "index.html.j2", **_index(study, order, compared, pages))
 
 
@@ -106,6 +107,7 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
         "matrices": tables.said_once(tables.matrices(summary, study.papers)),
         "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
         "csv": csv if len(rows) else "",
+        **_intervals(summary),
         "beside": beside(here[here["ours"].notna()]),
         "alone": beside(here[here["ours"].isna()]),
         "counts": Counter(here["verdict"]),
@@ -120,6 +122,17 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
             for path, caption, wide in one.pictures
         ],
         "runs": sorted(set(rows["run"]) & set(study.packs.get(name, {}))),
+    }
+
+
+def _intervals(summary: pd.DataFrame) -> dict:
+    """Metrics in words by what their intervals are about, and oracle metrics without one."""
+    methods = summary[summary["method"] != COUNT].dropna(subset=["value"])
+    some = methods[methods["about"] != ""].groupby("about")["metric"].unique()
+    without = methods[(methods["form"] == "oracle") & (methods["about"] == "")]["metric"].unique()
+    return {
+        "intervals": {about: list(map(tables.in_words, names)) for about, names in some.items()},
+        "without": list(map(tables.in_words, without)),
     }
 
 
@@ -145,20 +158,43 @@ def _index(
         "silent": [name for name, rows in compared.items() if rows["ours"].isna().all()],
         "by_paper": scoreboard.counts(compared, "paper_title"),
         "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
-        "departures": {name: facts.departures(study, name) for name in order},
+        "departures": {name: _departures(study, name) for name in order},
         "broken": broken.replace({"category": MEANS}).to_dict("records"),
         "checked": checked,
         "ours_broken": ours_broken,
         "ours_checked": ours_checked,
-        "rule": verdicts.RULE,
     }
+
+
+def _rule(study: Study, compared: dict[str, pd.DataFrame], site: Path) -> dict:
+    """What the page on the rule says; its picture is drawn where there is anything to count."""
+    spread, numbers = rule.spread_of_trainings(study)
+    table = rule.by_margin(compared)
+    counted = int(table.loc[table["margin"] == table["margin"].min(), "numbers"].sum())
+    if counted:
+        rule.draw(table, site / "files" / "rule.png")
+    margins: dict[float, list[str]] = {}
+    for metric, margin in agreement.MARGINS.items():
+        margins.setdefault(margin, []).append(tables.in_words(metric))
+    return {
+        "rule": verdicts.RULE,
+        "outcomes": agreement.OUTCOMES,
+        "margins": margins,
+        "chances": rule.chances(spread) if numbers else [],
+        "spread": spread,
+        "numbers": numbers,
+        "curve": counted,
+    }
+
+
+def _departures(study: Study, name: str) -> list[dict]:
+    rows = study.rows[study.rows["profile"] == name]
+    return departures.departures(rows, study.records(name), study.papers)
 
 
 def _profile(name: str) -> dict:
     known = profiles.load(name) if name in profiles.names() else {}
-    sections = {paper: value for paper, value in known.items() if isinstance(value, dict)}
-    departs = [f"{paper}: {s['departs']}" for paper, s in sections.items() if s["departs"]]
-    return {"name": name, "title": name, "about": ""} | known | {"departs": departs}
+    return {"name": name, "title": name, "about": ""} | known
 
 
 def _links(one: Execution) -> dict:

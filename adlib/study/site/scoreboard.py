@@ -4,13 +4,11 @@ from collections import Counter
 
 import pandas as pd
 
-from adlib.study import profiles
 from adlib.study.papers import MEANS
 from adlib.study.site import tables
 from adlib.study.summary import COUNT
 
 FACT = "fact about the data"  # what stands for a detector where a value describes images
-REDUCED = "reduced budget"  # what the scoreboard says where a table spells out the profile
 
 
 def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -30,10 +28,7 @@ def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def board(compared: dict[str, pd.DataFrame]) -> dict[str, list[dict]]:
     """Rows of the scoreboard: `with` a number of ours, one a profile; `without`, in no profile."""
     ours = {name: rows[rows["ours"].notna()] for name, rows in compared.items()}
-    shown = [
-        rows.assign(profile=name, reason=_short(rows["reason"], name))
-        for name, rows in ours.items()
-    ]
+    shown = [rows.assign(profile=name) for name, rows in ours.items()]
     once = nearest(compared)
     return {
         "with": beside(_facts_last(pd.concat(shown))),
@@ -106,13 +101,3 @@ def _setting(row) -> list[str]:
     if pd.notna(row.n_normal):
         lines.append(f"{row.n_normal:.0f} + {row.n_abnormal:.0f} test images")
     return [line for line in lines if line]
-
-
-def _short(reasons: pd.Series, profile: str) -> pd.Series:
-    """Reasons, each once, without the profile's list of reductions, which stands elsewhere."""
-    known = profiles.load(profile) if profile in profiles.names() else {}
-    reasons = reasons.fillna("").astype(str)  # a board without rows has columns of no type
-    for section in known.values():
-        if isinstance(section, dict) and section["departs"]:
-            reasons = reasons.str.replace(section["departs"], REDUCED, regex=False)
-    return reasons.map(lambda reason: "; ".join(dict.fromkeys(reason.split("; "))))

@@ -59,7 +59,9 @@ def matrices(summary: pd.DataFrame, papers: dict[str, Paper]) -> list[Matrix]:
         methods = _side_by_side(methods)
     for key, rows in methods.groupby(keys, sort=False):
         averaged = groups(papers, paper, key[0]) if prints else {}
-        made.append(_methods(*key, rows, averaged, prints))
+        wanted = papers[paper].datasets_of(table) if paper in papers and prints else [key[0]]
+        stands_for = "" if key[0] in [*wanted, ALL_SETS] else " or ".join(wanted)
+        made.append(_methods(*key, rows, averaged, prints, stands_for))
     return made
 
 
@@ -148,7 +150,13 @@ def _value(row) -> Value:
 
 
 def _methods(
-    dataset: str, metric: str, form: str, rows: pd.DataFrame, known: dict, prints: bool
+    dataset: str,
+    metric: str,
+    form: str,
+    rows: pd.DataFrame,
+    known: dict,
+    prints: bool,
+    stands_for: str,
 ) -> Matrix:
     categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
     printed = list(known.get("mean_overall", categories))
@@ -164,7 +172,7 @@ def _methods(
     averaged = rows.groupby("category")["categories"].max()
     headings = [_mean_heading(name, averaged[name], known.get(name, ())) for name in means]
     return Matrix(
-        f"{in_words(metric)}, {dataset}",
+        f"{in_words(metric)}, {dataset}" + f", standing in for {stands_for}" * bool(stands_for),
         FORMS.get(form, form),
         "method",
         [*(name or dataset for name in categories), *headings, "seeds"],

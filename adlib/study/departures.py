@@ -1,0 +1,169 @@
+"""Where runs depart from a paper and its authors' code, and which of them are at toy scale.
+
+Both are read off the run records and `paper.toml`; nothing here is typed for a profile.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from adlib import data
+from adlib.data import split
+from adlib.study.packs import Packed
+from adlib.study.papers import Paper
+
+SIZES = ("side", "patch", "rotation")  # what a paper may choose by category
+# Settings whose smaller value makes a smaller experiment, and how they are written.
+SCALES = {
+    "steps": "training steps",
+    "epochs": "epochs",
+    "side": "px",
+    "patch": "px of a patch",
+    "width": "channels of width",
+    "latent": "latent dimensions",
+    "search_steps": "search steps",
+}
+NEARLY = 0.95  # of the paper's value counts as all of it
+
+
+def scale(record: dict, paper: Paper) -> str:
+    """How a run is smaller than the paper's own experiment; "" where it is not, or nobody knows.
+
+    A budget is compared by the images that it shows, steps times batch.
+
+    Args:
+        record: of the run, see `adlib.study.runs`.
+        paper: whose table the run stands in.
+    """
+    detector = record["description"]["detector"]
+    if detector not in paper.authors:
+        return ""
+    here, theirs = _settings(record), published(record, paper)
+    smaller = []
+    for setting, unit in SCALES.items():
+        ours, (wanted, _) = here.get(setting), theirs.get(setting, (None, ""))
+        if not wanted or not isinstance(ours, int | float):
+            continue
+        share = ours / wanted
+        if setting == "steps" and "batch" in theirs:
+            share *= here["batch"] / theirs["batch"][0]
+        if share < NEARLY:
+            images = f", {100 * share:.2g} % of the images" if setting == "steps" else ""
+            smaller.append(f"{ours:,} of {wanted:,} {unit}{images}")
+    if split.subsampled(record["description"]["protocol"]):
+        smaller.append("some of the test images")
+    return ", ".join(smaller)
+
+
+def scales(
+    rows: pd.DataFrame, packs: Mapping[str, Mapping[str, Packed]], papers: Mapping[str, Paper]
+) -> list[str]:
+    """`scale` of every row, from the packed runs by profile; "" for rows without a run."""
+    keys = list(zip(rows["profile"], rows["paper"], rows["run"], strict=True))
+    known = {}
+    for profile, paper, key in set(keys):
+        run = packs.get(profile, {}).get(key)
+        if run is not None and paper in papers:
+            known[profile, paper, key] = scale(run.record, papers[paper])
+    return [known.get(key, "") for key in keys]
+
+
+def departures(
+    rows: pd.DataFrame, records: Mapping[str, dict], papers: Mapping[str, Paper]
+) -> list[dict]:
+    """Where runs differ from what a paper says or its authors' code does.
+
+    Args:
+        rows: columns `paper` and `run`, of one profile.
+        records: of its runs, by key.
+        papers: by name.
+
+    Returns:
+        For each paper with known settings: `paper`, `rows` (setting, here, published, source) in
+        the order of `paper.toml`, and `unknown`, the detectors that it says nothing of.
+    """
+    tables, rows = [], rows[rows["run"].isin(list(records))]
+    for folder, runs in rows.groupby("paper", sort=False)["run"].unique().items():
+        paper = papers.get(folder)
+        if paper is None or not paper.authors:
+            continue
+        differing: dict[tuple, set[str]] = {}
+        detectors = {records[run]["description"]["detector"] for run in runs}
+        for run in runs:
+            if records[run]["description"]["detector"] in paper.authors:
+                _compare(records[run], paper, differing)
+        order = [*SIZES, *(setting for settings in paper.authors.values() for setting in settings)]
+        listed = [
+            dict(zip(("setting", "published", "source"), key, strict=True))
+            | {"here": ", ".join(sorted(differing[key]))}
+            for key in sorted(differing, key=lambda key: order.index(key[0]))
+        ]
+        unknown = sorted(detectors - set(paper.authors))
+        tables.append({"paper": folder, "rows": listed, "unknown": unknown})
+    return tables
+
+
+def published(record: dict, paper: Paper) -> dict[str, list]:
+    """Settings of the paper or its authors' code for a run: name -> [value, source]."""
+    return _sizes(record, paper) | paper.authors[record["description"]["detector"]]
+
+
+def _compare(record: dict, paper: Paper, differing: dict[tuple, set[str]]) -> None:
+    """Add what one run does otherwise: (setting, published, source) -> values here, as text."""
+    here, detector = _settings(record), record["description"]["detector"]
+    named = [method for method in paper.methods.values() if method["detector"] == detector]
+    for setting, (value, source) in published(record, paper).items():
+        ours = here.get(setting, "not recorded")
+        if any(method.get(setting) == ours for method in named):
+            continue  # what makes another method of the paper is no departure
+        if ours != value:
+            differing.setdefault((setting, _text(value), source), set()).add(_text(ours))
+
+
+def _settings(record: dict) -> dict:
+    """Settings and budget of a run, and what every run of this package does."""
+    description, counts = record["description"], record["counts"]
+    budget = description["budget"]
+    # Records from before abnormal images could be held out have no such count: all were normal.
+    normal = counts.get("validation_normal", counts["validation"])
+    held_out = normal / (counts["train"] + normal)
+    return {
+        **description["settings"],
+        **budget,
+        "epochs": round(budget["steps"] * budget["batch"] / counts["train"], 1),
+        "values": "-1 to 1",
+        "input": "resized",
+        "batch_norm_at_test": "running statistics",
+        "rate_decay": "by step",
+        "pairs": "drawn anew every step",
+        "antialiasing": True,
+        "held_out_normals": f"{100 * held_out:.0f} %",
+        "ema_warm_up": description["settings"].get("ema", 0) > 0,
+    }
+
+
+def _sizes(record: dict, paper: Paper) -> dict[str, list]:
+    """The paper's image and patch side and rotation for the category of a run, if it has rules."""
+    if not paper.object:
+        return {}
+    detector, dataset, category = (
+        record["description"][key] for key in ("detector", "dataset", "category")
+    )
+    mode = data.info(dataset).modes.get(category, "object")
+    sizes = {"patch": 0} | paper.settings(detector, dataset, category, mode)
+    return {
+        setting: [list(value) if isinstance(value, tuple) else value, f"paper, {mode}s"]
+        for setting, value in sizes.items()
+        if setting in SIZES
+    }  # lists, as JSON has them
+
+
+def _text(value: object) -> str:
+    """A setting as it is read: yes and no, a range of degrees, or the value itself."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " to ".join(f"{v:g}" for v in value).replace("-", "−")
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
