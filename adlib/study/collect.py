@@ -34,44 +34,40 @@ Key = tuple[str, str, str]
 
 
 def collect(profile: str, results: Path) -> None:
-    """Bring the versioned files of a profile up to date with the executions at hand.
-
-    Args:
-        profile: name of the profile.
-        results: folder that holds one folder a profile.
+    """Bring the versioned files of a profile in the folder `results` up to date.
 
     Raises:
         ValueError: a record is no JSON, a table does not fit the schema, or two cells give one
             number.
     """
     folder, planned = results / profile, profiles.cells(profile)
-    records = {cell: _record(folder, cell) for cell in planned}
-    executed = {cell: record for cell, record in records.items() if record}
+    executed = {cell: record for cell in planned if (record := _record(folder, cell))}
     if not executed:
         return
     before = _states(folder / "cells.csv")
     stays = _stays(profile, before, planned, set(executed))
+    first = profiles.load(profile)["seeds"][0]
     for paper, notebook in sorted({key[:2] for key in {*map(_key, executed), *before} - stays}):
-        done = [
-            cell
-            for cell, record in executed.items()
-            if (cell.paper, cell.notebook) == (paper, notebook) and record["status"] == DONE
-        ]
+        own = [cell for cell in executed if (cell.paper, cell.notebook) == (paper, notebook)]
+        done = [cell for cell in own if executed[cell]["status"] == DONE]
         _collect_rows(folder / paper / f"{notebook}.csv", done, stays)
-        first = profiles.load(profile)["seeds"][0]
         pictured = [cell for cell in done if cell.seed == first]
         _collect_pictures(folder / paper, notebook, pictured, stays)
     rows.drop_unused_notes(folder)
     states = {key: state for key, state in before.items() if key in stays}
     states |= {_key(cell): _state(cell, record) for cell, record in executed.items()}
-    with atomic(folder / "cells.csv") as temporary:
-        table = pd.DataFrame([states[key] for key in sorted(states)], columns=CELL + STATE)
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    table = pd.DataFrame([states[key] for key in sorted(states)], columns=CELL + STATE)
+    _write(table, folder / "cells.csv")
     _collect_runs(folder)
 
 
 def _key(cell: Cell) -> Key:
     return cell.paper, cell.notebook, cell.id
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _states(path: Path) -> dict[Key, dict]:
@@ -80,6 +76,12 @@ def _states(path: Path) -> dict[Key, dict]:
         return {}
     table = pd.read_csv(path, keep_default_na=False, dtype=str)
     return {tuple(row[name] for name in KEY): row for row in table.to_dict("records")}
+
+
+def _state(cell: Cell, record: dict) -> dict:
+    """One row of `cells.csv`."""
+    place = (*_key(cell), cell.dataset, cell.category, cell.seed)
+    return dict(zip(CELL, place, strict=True)) | {name: record.get(name) for name in STATE}
 
 
 def _stays(
@@ -93,23 +95,20 @@ def _stays(
         if profiles.notebooks(cell.paper)[cell.notebook]["grid"] == "once"
     }
     missing = set(profiles.missing(profile))
-    lacking = {
-        key: f"{state['dataset']}/{state['category']}"
-        for key, state in before.items()
-        if f"{state['dataset']}/{state['category']}" in missing and key[:2] not in once
-    }
+    sets = {key: f"{state['dataset']}/{state['category']}" for key, state in before.items()}
+    lacking = {key for key, name in sets.items() if name in missing and key[:2] not in once}
     if lacking:
         print(
             f"{profile}: cells that stay as they were collected before ({len(lacking)}), because "
-            f"this machine lacks their data: {', '.join(sorted(set(lacking.values())))}",
+            f"this machine lacks their data: {', '.join(sorted({sets[key] for key in lacking}))}",
             file=sys.stderr,
         )
-    return waiting | set(lacking)
+    return waiting | lacking
 
 
-def _left(profile: Path, cell: Cell) -> Path:
-    """Where a cell's execution left its files, without their endings."""
-    return profile / "cells" / cell.paper / cell.notebook / cell.id
+def _left(profile: Path, cell: Cell, suffix: str) -> Path:
+    """A file that a cell's execution left."""
+    return profile / "cells" / cell.paper / cell.notebook / f"{cell.id}{suffix}"
 
 
 def _record(profile: Path, cell: Cell) -> dict:
@@ -117,10 +116,9 @@ def _record(profile: Path, cell: Cell) -> dict:
 
     It is written last: without one, an execution that left anything was cut off.
     """
-    left = _left(profile, cell)
-    file, others = left.with_name(f"{cell.id}.json"), (f"{cell.id}.csv", f"{cell.id}.ipynb")
+    file = _left(profile, cell, ".json")
     if not file.is_file():
-        cut_off = any(left.with_name(name).is_file() for name in others)
+        cut_off = any(_left(profile, cell, suffix).is_file() for suffix in (".csv", ".ipynb"))
         return {"status": UNFINISHED} if cut_off else {}
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -135,7 +133,7 @@ def _collect_rows(path: Path, done: list[Cell], stays: set[Key]) -> None:
         place = path.parent.name, path.stem
         tables.append(before[[(*place, cell) in stays for cell in before["cell"]]])
     for cell in done:
-        written = _left(path.parents[1], cell).with_name(f"{cell.id}.csv")
+        written = _left(path.parents[1], cell, ".csv")
         if written.is_file():
             texts = pd.read_csv(written, dtype=str, keep_default_na=False)
             tables.append(rows.typed(texts, written))
@@ -152,31 +150,21 @@ def _collect_pictures(folder: Path, notebook: str, cells: list[Cell], stays: set
         if (folder.name, notebook, old.name.split("__")[1]) not in stays:
             old.unlink()
     for cell in cells:
-        left = _left(folder.parent, cell)
-        for picture in sorted(left.parent.glob(f"{cell.id}__*.png")):
+        for picture in (folder.parent / "cells" / folder.name / notebook).glob(f"{cell.id}__*.png"):
             with atomic(folder / f"{notebook}__{picture.name}") as temporary:
                 shutil.copyfile(picture, temporary)
-
-
-def _state(cell: Cell, record: dict) -> dict:
-    """One row of `cells.csv`."""
-    place = zip(KEY, _key(cell), strict=True)
-    state = {name: record.get(name) for name in STATE}
-    if state["status"] not in (DONE, FAILED):
-        state["status"] = UNFINISHED
-    return dict(place) | {name: getattr(cell, name) for name in CELL[len(KEY) :]} | state
 
 
 def _collect_runs(profile: Path) -> None:
     """Pack the runs that rows name, and those whose weights these scored."""
     archive = profile / "runs.tar.xz"
     before = packs.read(archive) if archive.is_file() else {}
-    runs = dict(before)
-    for record in sorted((profile / "cells" / "runs").glob("*/record.json")):
-        runs[record.parent.name] = packs.Packed(packs.contents(record.parent))
-    named = {key for path in profile.glob("*/*.csv") for key in _named(path)} & set(runs)
+    folders = (file.parent for file in (profile / "cells" / "runs").glob("*/record.json"))
+    runs = before | {folder.name: packs.Packed(packs.contents(folder)) for folder in folders}
+    tables = (pd.read_csv(path, usecols=["run"], dtype=str) for path in profile.glob("*/*.csv"))
+    named = {key for table in tables for key in table["run"]} & set(runs)
     named |= {runs[key].record["description"].get("scores_of") for key in named} & set(runs)
-    packed = {key: run for key, run in runs.items() if key in named}
+    packed = {key: runs[key] for key in named}
     if packed and packed != before:  # a pack of hundreds takes many seconds to write
         write_runs(profile, packed)
 
@@ -184,10 +172,4 @@ def _collect_runs(profile: Path) -> None:
 def write_runs(profile: Path, runs: dict[str, packs.Packed]) -> None:
     """Write `runs.tar.xz` and `runs.csv` of a profile."""
     packs.write(((key, runs[key].files) for key in sorted(runs)), profile / "runs.tar.xz")
-    table = packs.table((key, runs[key].record) for key in sorted(runs))
-    with atomic(profile / "runs.csv") as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _named(path: Path) -> set[str]:
-    return set(pd.read_csv(path, usecols=["run"], dtype=str, keep_default_na=False)["run"]) - {""}
+    _write(packs.table((key, runs[key].record) for key in sorted(runs)), profile / "runs.csv")

@@ -11,7 +11,7 @@ from adlib.models import Detector
 def milliseconds_per_image(
     detector: Detector, images: Tensor, batch: int, repeats: int = 3
 ) -> float:
-    """Time to score one image, the median of several passes over `images`.
+    """Time to score one image: the median of `repeats` passes after one that warms up.
 
     Transfer to the device and back is part of it, reading and resizing files is not.
 
@@ -19,14 +19,11 @@ def milliseconds_per_image(
         detector: on the device to be measured.
         images: uint8 `(N, C, side, side)`.
         batch: images scored at once.
-        repeats: passes that count; one more before them warms up.
-
-    Returns:
-        Milliseconds per image.
+        repeats: passes that count.
     """
-    taken = []
+    seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         detector.score(images, batch)  # its result is on the host, so the device has finished
-        taken.append(time.perf_counter() - start)
-    return 1000 * statistics.median(taken[1:]) / len(images)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[1:]) / len(images)

@@ -10,6 +10,7 @@ import ast
 import difflib
 import getpass
 import glob
+import itertools
 import json
 import os
 import subprocess
@@ -46,11 +47,11 @@ def defaults(notebook: Path) -> dict[str, Any]:
         raise ValueError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', one is needed")
     values: dict[str, Any] = {}
     for line in ast.parse("".join(tagged[0]["source"])).body:
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        if not isinstance(targets[0], ast.Name):
+        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        if not isinstance(target, ast.Name):
             continue
         try:
-            values[targets[0].id] = ast.literal_eval(line.value)
+            values[target.id] = ast.literal_eval(line.value)
         except ValueError:
             text = ast.unparse(line)
             raise ValueError(f"{notebook}: parameter '{text}' is not a plain constant") from None
@@ -90,10 +91,8 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     names = defaults(notebook)
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names) or sorted(names)
-            raise ValueError(
-                f"{notebook} has no parameter {name!r}; did you mean {', '.join(near)}?"
-            )
+            near = ", ".join(difflib.get_close_matches(name, names) or sorted(names))
+            raise ValueError(f"{notebook} has no parameter {name!r}; did you mean {near}?")
     return {name: typed(name, value, names[name]) for name, value in given.items()}
 
 
@@ -115,22 +114,15 @@ def gpu_slot() -> Iterator[None]:
         FileLock(folder / f"{device}-{devices[:i].count(device)}.lock"): device
         for i, device in enumerate(devices)
     }
-    while (lock := next(filter(taken, locks), None)) is None:
-        time.sleep(0.2)
+    for lock in itertools.cycle(locks):
+        with suppress(Timeout):
+            lock.acquire(timeout=0.1)
+            break
     os.environ["CUDA_VISIBLE_DEVICES"] = locks[lock]
     try:
         yield
     finally:
         lock.release()
-
-
-def taken(lock: FileLock) -> bool:
-    """Take a lock if it is free."""
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    return True
 
 
 def prepare_environment() -> None:
@@ -161,32 +153,24 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
 
     from adlib.study.kernel import ForkedKernelManager
 
-    forked = {"kernel_manager_class": ForkedKernelManager} if forkserver.running() else {}
-    for last_try in (False, True):
-        try:
-            papermill.execute_notebook(
-                notebook,
-                output,
-                parameters,
-                cwd=notebook.parent,
-                progress_bar=False,
-                extra_arguments=KERNEL_ARGUMENTS,
-                shutdown_kernel="immediate",  # saves a second; all that is to stay lies in files
-                **forked,
-            )
-            return
-        except RuntimeError as error:
-            # Kernels that start at the same moment can pick the same port.
-            if last_try or "before replying" not in str(error):
-                raise
+    options = {
+        "cwd": notebook.parent,
+        "progress_bar": False,
+        "extra_arguments": KERNEL_ARGUMENTS,
+        "shutdown_kernel": "immediate",  # saves a second; all that is to stay lies in files
+    }
+    if forkserver.running():
+        options["kernel_manager_class"] = ForkedKernelManager
+    try:
+        papermill.execute_notebook(notebook, output, parameters, **options)
+    except RuntimeError as error:
+        if "before replying" not in str(error):
+            raise
+        # Kernels that start at the same moment can pick the same port.
+        papermill.execute_notebook(notebook, output, parameters, **options)
 
 
-def cpu_seconds() -> float:
-    """Processor seconds that this process and its kernels have used."""
-    return sum(os.times()[:4]) + forkserver.ForkedProcess.cpu_seconds
-
-
-def startup_seconds(executed: Path, began: float) -> float | None:
+def _startup_seconds(executed: Path, began: float) -> float | None:
     """Seconds until the first cell of an executed notebook began; None where none did."""
     if not executed.is_file():
         return None
@@ -201,11 +185,6 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
 
     What an earlier run of the same cell left beside `output` is removed first: numbers and pictures
     never stand beside the record of another run.
-
-    Args:
-        notebook: the `.ipynb` to run.
-        output: where the executed notebook goes, a path that ends in `.ipynb`.
-        given: parameters by name; text is read as the type of the notebook's default.
 
     Returns:
         The record as in OUTPUT's `.json`; `status` is "done" or "failed", `transient` tells whether
@@ -225,7 +204,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
             given = checked(notebook, given)
             run_papermill(notebook, partial, given)
         except Exception as failure:  # whatever it is, the record says it and the exit code too
-            error, transient = one_line(failure), isinstance(failure, RuntimeError)
+            error, transient = _one_line(failure), isinstance(failure, RuntimeError)
         seconds = time.time() - began
     record = {
         "status": "failed" if error else "done",
@@ -234,8 +213,8 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "parameters": given,
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "duration_s": round(seconds, 2),
-        "cpu_s": round(cpu_seconds(), 2),
-        "startup_s": startup_seconds(partial, began),
+        "cpu_s": round(sum(os.times()[:4]) + forkserver.ForkedProcess.cpu_seconds, 2),
+        "startup_s": _startup_seconds(partial, began),
         "error": error,
         "transient": transient,
         **code,
@@ -247,7 +226,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
     return record
 
 
-def one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Type, place (of a cell's own error) and message of an exception."""
     name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
     where = f" in cell [{error.exec_count}]" if hasattr(error, "exec_count") else ""
@@ -264,9 +243,9 @@ def progress(output: Path) -> str:
         return ""
     began, cells = map(float, os.environ["ADLIB_STUDY"].split())
     records = output.resolve().parents[2].glob("*/*/*.json")
-    records = [record for record in records if record.name != "record.json"]  # that of a run
+    changed = [file.stat().st_mtime for file in records if file.name != "record.json"]  # of a run
     # A file server's clock may lag behind ours, so that even this cell's record looks old.
-    finished = max(1, sum(record.stat().st_mtime >= began for record in records))
+    finished = max(1, sum(moment >= began for moment in changed))
     left = (time.time() - began) / finished * max(0, cells - finished) / 60
     return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
 
@@ -275,24 +254,22 @@ def report_so_far(output: Path) -> None:
     """Build the report while the study goes on: after the tour, then every few minutes.
 
     Args:
-        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
+        output: as in `progress`.
     """
     if "ADLIB_STUDY" not in os.environ:
         return
     results, parts = paths.results_root(), output.resolve().parts
     profile, notebook = parts[-5], parts[-2]
     index = results / "report" / "index.html"
-    old = index.is_file() and time.time() - index.stat().st_mtime > REPORT_EVERY_S
-    lock = FileLock(results / ".report.lock")
-    if (notebook == TOUR or old) and taken(lock):
-        command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
-        began = time.time()
-        try:
-            done = subprocess.run(command, check=False)  # it says itself what went wrong
-            if done.returncode == 0:  # no newer than what it may not have read yet
-                os.utime(index, (began, began))
-        finally:
-            lock.release()
+    began = time.time()
+    old = index.is_file() and began - index.stat().st_mtime > REPORT_EVERY_S
+    if notebook != TOUR and not old:
+        return
+    command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
+    with suppress(Timeout), FileLock(results / ".report.lock", timeout=0):  # held: one is built
+        done = subprocess.run(command, check=False)  # it says itself what went wrong
+        if done.returncode == 0:  # no newer than what it may not have read yet
+            os.utime(index, (began, began))
 
 
 def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -> int:
@@ -309,17 +286,15 @@ def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -
     """
     if output.suffix != ".ipynb":
         raise ValueError(f"output {output} does not end in .ipynb")
-    record_file = output.with_suffix(".json")
-    if attempt > 1 and record_file.is_file():
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-        if not record["transient"]:
-            return 1  # the notebook itself raised: it would raise again
+    file = output.with_suffix(".json")
+    if attempt > 1 and file.is_file() and not json.loads(file.read_text("utf-8"))["transient"]:
+        return 1  # the notebook itself raised: it would raise again
     record = execute(notebook, output, given)
     values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
     name = f"{notebook.resolve().parent.name}/{notebook.stem}"
     seconds = f"{record['duration_s']:6.1f} s"
     print(f"{record['status']:6} {seconds}  {name}  {values}{progress(output)}", flush=True)
     if record["error"]:
-        print(f"       {record['error']}  (see {record_file})", file=sys.stderr)
+        print(f"       {record['error']}  (see {file})", file=sys.stderr)
     report_so_far(output)
     return int(record["status"] == "failed")

@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from functools import partialmethod
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets at the end of its parent
@@ -45,9 +47,6 @@ LIBRARIES = (
     "ipykernel.kernelapp",
     "papermill",
 )
-
-
-# ---- the side that asks --------------------------------------------------------------------
 
 
 def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
@@ -98,7 +97,7 @@ class ForkedProcess:
         cwd: its folder.
 
     Raises:
-        ServerGoneError: there is no server to ask.
+        ServerGoneError: the server has ended, also while `wait` or `poll` asks it.
     """
 
     stdin = stdout = stderr = None
@@ -115,32 +114,24 @@ class ForkedProcess:
             self.connection.sendall(request)
         except OSError as error:
             raise ServerGoneError(f"the fork server has ended: {error}") from error
-        self.pid = self.told()["pid"]
+        self.pid = self._reply()["pid"]
 
-    def told(self) -> dict:
-        """The server's next line.
-
-        Raises:
-            ServerGoneError: there is none. What the server has forked ends with it.
-        """
-        try:
-            line = self.replies.readline()
-        except ConnectionError:
-            line = ""
-        if not line:
-            raise ServerGoneError("the fork server has ended")
-        return json.loads(line)
+    def _reply(self) -> dict:
+        """The server's next line; without one, the server has ended and its forks with it."""
+        with contextlib.suppress(ConnectionError):
+            if line := self.replies.readline():
+                return json.loads(line)
+        raise ServerGoneError("the fork server has ended")
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end and give its exit status, or minus the signal that ended it.
 
         Raises:
             TimeoutError: it did not end in `timeout` seconds.
-            ServerGoneError: the server has ended, and the fork with it.
         """
         if self.returncode is None:
             self.connection.settimeout(timeout)
-            end = self.told()
+            end = self._reply()
             self.returncode = end["status"]
             ForkedProcess.cpu_seconds += end["cpu_s"]
             self.connection.close()
@@ -148,38 +139,27 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """Its exit status, or None while it runs."""
-        if self.returncode is None:
-            with selectors.DefaultSelector() as ready:
-                ready.register(self.connection, selectors.EVENT_READ)
-                if not ready.select(0):
-                    return None
+        if self.returncode is None and not select.select([self.connection], [], [], 0)[0]:
+            return None
         return self.wait()
 
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it."""
-        self.send_signal(signal.SIGKILL)
-
-
-# ---- the server ----------------------------------------------------------------------------
+    terminate = partialmethod(send_signal, signal.SIGTERM)
+    kill = partialmethod(send_signal, signal.SIGKILL)
 
 
 class Server:
-    """Forks, tells who asked how the fork ends, and ends it when who asked has gone."""
+    """Forks, tells the asker how the fork ends, and ends the fork when the asker has gone."""
 
     def __init__(self, address: str) -> None:
         self.waiting = selectors.DefaultSelector()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(address)
         self.listener.listen()  # who asks before the libraries are there waits
-        self.waiting.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.waiting.register(self.listener, selectors.EVENT_READ, self._accept)
         self.waiting.register(sys.stdin, selectors.EVENT_READ, None)
 
     def serve(self) -> None:
@@ -192,13 +172,13 @@ class Server:
                 if self.waiting.get_map().get(key.fd) == key:
                     key.data()
 
-    def accept(self) -> None:
+    def _accept(self) -> None:
         """Fork for a new connection."""
         connection, _ = self.listener.accept()
         size, descriptors, _, _ = socket.recv_fds(connection, 8, 2)
         with connection.makefile("rb") as file:
             text = file.read(int.from_bytes(size))
-        if len(size) < 8 or len(text) < int.from_bytes(size):  # who asked died over it
+        if len(size) < 8 or len(text) < int.from_bytes(size):  # the asker died over it
             for open_end in (connection.detach(), *descriptors):
                 os.close(open_end)
             return
@@ -221,13 +201,12 @@ class Server:
 
         def fork_gone() -> None:
             _, status, used = os.wait4(pid, 0)
-            end = {"status": os.waitstatus_to_exitcode(status)}
-            end["cpu_s"] = used.ru_utime + used.ru_stime
+            cpu = used.ru_utime + used.ru_stime
             self.waiting.unregister(ended)
             os.close(ended)
             if connection in self.waiting.get_map():
                 self.waiting.unregister(connection)
-                tell(connection, end)
+                tell(connection, {"status": os.waitstatus_to_exitcode(status), "cpu_s": cpu})
             connection.close()
 
         self.waiting.register(connection, selectors.EVENT_READ, asker_gone)
@@ -235,7 +214,7 @@ class Server:
 
 
 def tell(connection: socket.socket, fact: dict) -> None:
-    """Send a line to who asked; who has gone is not told, but seen by the connection's end."""
+    """Send a line to the asker; that one has gone is seen by the end of its connection."""
     with contextlib.suppress(ConnectionError):
         connection.sendall(json.dumps(fact).encode() + b"\n")
 
@@ -245,7 +224,7 @@ def become(request: dict, descriptors: list[int]) -> None:
     status = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if str(os.getppid()) != request["env"]["JPY_PARENT_PID"]:  # it was faster
+        if str(os.getppid()) != request["env"]["JPY_PARENT_PID"]:  # the server ended before that
             return
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)

@@ -43,12 +43,10 @@ def code_fingerprint(*roots: type | Callable) -> str:
     texts: dict[tuple[str, str], list[str]] = {}
     waiting = [(root.__module__, root.__qualname__) for root in roots]
     while waiting:
-        place = waiting.pop()
-        if place in texts:
-            continue
-        module, name = place
-        texts[place], used = _module(module).definition(name)
-        waiting += [found for word in used if (found := _module(module).resolve(word))]
+        module, name = place = waiting.pop()
+        if place not in texts:
+            texts[place], used = _module(module).definition(name)
+            waiting += filter(None, map(_module(module).resolve, used))
     lines = sorted(line for text in texts.values() for line in text)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -72,8 +70,8 @@ class _Module:
                     target = (inner, "") if _source(inner) else (node.module, alias.name)
                     self.imported[alias.asname or alias.name] = target
         for statement in tree.body:
-            for name_bound in _binds(statement):
-                self.bound.setdefault(name_bound, []).append(statement)
+            for bound in _binds(statement):
+                self.bound.setdefault(bound, []).append(statement)
 
     def resolve(self, dotted: str) -> tuple[str, str] | None:
         """Where a name used here is defined in the package: module and name; None for others."""
@@ -82,9 +80,7 @@ class _Module:
             return self.name, first
         module, name = self.imported.get(first, ("", ""))
         name = name or rest.partition(".")[0]
-        if not name or _source(module) is None:
-            return None
-        return _module(module).resolve(name)
+        return _module(module).resolve(name) if name and _source(module) else None
 
     def definition(self, name: str) -> tuple[list[str], set[str]]:
         """Normal text of the statements that bind `name`, and the names that they use."""
@@ -99,19 +95,19 @@ def _binds(statement: ast.stmt) -> set[str]:
     """Names that a statement at the top of a module defines."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
-    stored = (n for n in ast.walk(statement) if isinstance(n, ast.Name))
-    return {n.id for n in stored if isinstance(n.ctx, ast.Store)}
+    names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
 
 
 def _names(node: ast.AST) -> set[str]:
-    """Names that a node reads, with the attributes behind them, annotations too: `a.b.c`."""
-    found = set()
+    """Names that a node reads, annotations too, and pairs like `a.b`."""
+    names = set()
     for child in ast.walk(node):
         if isinstance(child, ast.Name):
-            found.add(child.id)
+            names.add(child.id)
         elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
-            found.add(f"{child.value.id}.{child.attr}")
-    return found
+            names.add(f"{child.value.id}.{child.attr}")
+    return names
 
 
 class _Normal(ast.NodeTransformer):
@@ -120,42 +116,37 @@ class _Normal(ast.NodeTransformer):
     def __init__(self, imported: dict[str, tuple[str, str]]) -> None:
         self.imported = imported
 
-    def _body(self, node: ast.AST) -> ast.AST:
+    def visit_ClassDef(self, node: ast.ClassDef | ast.FunctionDef) -> ast.AST:
         first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):  # a docstring
+            node.body = node.body[1:]
         self.generic_visit(node)
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
-        return self._body(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
-        return self._body(node)
+        return self.visit_ClassDef(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         return None
 
-    visit_ImportFrom = visit_Import  # noqa: N815
+    visit_ImportFrom = visit_Import
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if isinstance(node.value, ast.Name):
             module, name = self.imported.get(node.value.id, ("", ""))
-            if module and not name and _source(module) is not None:
+            if module and not name and _source(module):
                 return ast.Name(node.attr, node.ctx)  # a module of the package, whatever its name
         return self.generic_visit(node)
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         module, name = self.imported.get(node.id, ("", ""))
-        if not module:
-            return node
-        return ast.Name(name if name else module, node.ctx)
+        return ast.Name(name or module, node.ctx) if module else node
 
 
 @cache

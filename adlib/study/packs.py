@@ -1,10 +1,10 @@
-"""Runs that travel: records, scores, losses and splits of many runs in one archive.
+"""Packs: records, scores, losses and splits of many runs in one archive.
 
 A pack is a `.tar.xz` with the members `<key>/record.json`, `<key>/scores.csv` and, where a run has
 them, `<key>/history.csv` and `<key>/split.json`; weights and snapshots only on request. Equal runs
-give equal bytes. Whoever needs weights trains a run again; whoever needs scores does not.
+give equal bytes.
 
-An archive may come from anyone: nothing but these members is taken, every hash that a record names
+An archive may come from anyone. Nothing but these members is taken, every hash that a record names
 is checked, and so is that the key is the hash of the description. No other run is ever changed.
 """
 
@@ -40,7 +40,6 @@ RATIO, SLACK = 100, 2**24
 INTEGERS = ("seed", "steps", "batch")
 COUNTS = ("train", "abnormal", "validation", "validation_normal", "test")
 UNPACKED = "unpacked"  # an empty file in the folder of a run that was not made in this store
-OLD = ("checkpoint_every", "snapshots")  # part of a description in version 0.1.0
 
 
 class PackError(ValueError):
@@ -49,9 +48,9 @@ class PackError(ValueError):
 
 @dataclass(frozen=True)
 class Packed:
-    """A run out of a pack: the content of its files by name, without weights.
+    """A run of a pack as the content of its files by name, without weights.
 
-    It has what the functions of `adlib.study.results` ask a run for.
+    The functions of `adlib.study.results` take it in place of a run.
     """
 
     files: Mapping[str, bytes]
@@ -94,9 +93,7 @@ def write(runs: Iterable[tuple[str, Mapping[str, bytes]]], file: Path) -> None:
 
 
 def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False) -> list[str]:
-    """Write a pack of the finished runs in a store, and return their keys.
-
-    Runs of version 0.1.0 get the key that they have today, see `modernised`.
+    """Write a pack of finished runs of a store, and return their keys.
 
     Args:
         root: folder of the store, one folder a run.
@@ -110,54 +107,30 @@ def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False
     """
     if not file.name.endswith(".tar.xz"):
         raise ValueError(f"{file}: a pack ends in .tar.xz")
-    records = {path.parent.name: _record(path) for path in sorted(root.glob("*/record.json"))}
-    finished = [key for key, record in records.items() if record["status"] == "done"]
-    if unknown := sorted(set(keys) - set(finished)):
+    records = root.glob("*/record.json")
+    finished = {path.parent.name for path in records if _record(path)["status"] == "done"}
+    chosen = sorted(set(keys)) or sorted(finished)
+    if unknown := sorted(set(chosen) - finished):
         raise ValueError(f"{root} holds no finished run {unknown[0]}; see `adlib runs list`")
-    if not finished:
+    if not chosen:
         raise ValueError(f"{root} holds no finished run")
-    modern = modernised(records)
-    chosen = sorted((modern[key][0], key) for key in keys or finished)
 
-    def packed() -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        for new, key in chosen:  # one at a time, because weights are large
+    def checked() -> Iterator[tuple[str, dict[str, bytes]]]:
+        for key in chosen:  # one at a time, because weights are large
             files = contents(root / key, weights)
-            check(key, files, root)
-            yield new, files | {"record.json": json.dumps(modern[key][1], indent=1).encode()}
+            _check(key, files, root)
+            yield key, files
 
-    write(packed(), file)
-    return [new for new, _ in chosen]
-
-
-def modernised(records: Mapping[str, dict]) -> dict[str, tuple[str, dict]]:
-    """Keys and records of runs as they would be today: key -> (key, record).
-
-    In version 0.1.0 a description also held how often weights were kept. The key of such a run
-    becomes the hash of its description without that, and a run that scores its weights anew names
-    it by the new key. All else stays, the hash of the code that made the run too.
-    """
-    modern = {}
-
-    def convert(key: str) -> tuple[str, dict]:
-        if key not in modern:
-            description = dict(records[key]["description"])
-            budget = description["budget"].items()
-            description["budget"] = {name: value for name, value in budget if name not in OLD}
-            if description.get("scores_of") in records:
-                description["scores_of"] = convert(description["scores_of"])[0]
-            modern[key] = digest(description), records[key] | {"description": description}
-        return modern[key]
-
-    return {key: convert(key) for key in records}
+    write(checked(), file)
+    return chosen
 
 
 def contents(folder: Path, weights: bool = False) -> dict[str, bytes]:
     """Files of a run's folder that travel, by name."""
-    names = [name for name in SMALL if (folder / name).is_file()]
+    paths = [folder / name for name in SMALL]
     if weights:
-        large = [folder / "weights.safetensors", *sorted(folder.glob("snapshots/*.safetensors"))]
-        names += [path.relative_to(folder).as_posix() for path in large if path.is_file()]
-    return {name: (folder / name).read_bytes() for name in names}
+        paths += [folder / "weights.safetensors", *folder.glob("snapshots/*.safetensors")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
 def read(file: Path) -> dict[str, Packed]:
@@ -174,7 +147,7 @@ def read(file: Path) -> dict[str, Packed]:
         if name in SMALL:
             files[name] = content
     for key, files in runs.items():
-        check(key, files, file)
+        _check(key, files, file)
     return {key: Packed(files) for key, files in runs.items()}
 
 
@@ -194,7 +167,7 @@ def unpack(file: Path, root: Path) -> list[str]:
             path.write_bytes(content)
         folders = sorted(Path(temporary).iterdir())
         for folder in folders:
-            check(folder.name, contents(folder, weights=True), file)
+            _check(folder.name, contents(folder, weights=True), file)
         new = [folder for folder in folders if not _at_hand(folder, root / folder.name, file)]
         with ExitStack() as locks:
             unfinished = [root / folder.name for folder in new if (root / folder.name).exists()]
@@ -209,10 +182,7 @@ def unpack(file: Path, root: Path) -> list[str]:
 
 
 def listed(root: Path) -> pd.DataFrame:
-    """One row a finished or failed run of a store: what it is, and whether weights are there.
-
-    Columns as in `results/<profile>/runs.csv`, and `weights`.
-    """
+    """One row a finished or failed run of a store: the columns of `runs.csv`, and `weights`."""
     files = sorted(root.glob("*/record.json"))
     weights = [file.with_name("weights.safetensors").is_file() for file in files]
     return table((file.parent.name, _record(file)) for file in files).assign(weights=weights)
@@ -226,7 +196,7 @@ def table(records: Iterable[tuple[str, Mapping]]) -> pd.DataFrame:
 
 
 def _flat(key: str, record: Mapping) -> dict[str, object]:
-    """One row of `runs.csv` out of a run's record."""
+    """One row of `runs.csv`."""
     description, machine = record["description"], record["machine"]
     budget, memory = description["budget"], record.get("peak_memory_mb", {})
     return {
@@ -243,24 +213,13 @@ def _flat(key: str, record: Mapping) -> dict[str, object]:
         "gpu": machine.get("gpu", ""),
         "torch": record["versions"]["torch"],
         **{f"n_{name}": record["counts"].get(name) for name in COUNTS},
-        "train_s": record.get("train_s"),
-        "score_s": record.get("score_s"),
-        "host_mb": memory.get("host"),
-        "gpu_mb": memory.get("gpu"),
+        **{name: record.get(name) for name in ("train_s", "score_s")},
+        **{f"{name}_mb": memory.get(name) for name in ("host", "gpu")},
     }
 
 
-def check(key: str, files: Mapping[str, bytes], where: Path) -> None:
-    """Compare a run's files with its record.
-
-    Args:
-        key: what the run should be.
-        files: name to content.
-        where: the archive or store, for messages.
-
-    Raises:
-        PackError: it has no record or no scores, another description, or other files.
-    """
+def _check(key: str, files: Mapping[str, bytes], where: Path) -> None:
+    """Refuse a run that its record does not describe; `where` is the archive or the store."""
     if missing := {"record.json", "scores.csv"} - set(files):
         raise PackError(f"{where}: run {key} lacks {', '.join(sorted(missing))}")
     try:
@@ -275,17 +234,16 @@ def check(key: str, files: Mapping[str, bytes], where: Path) -> None:
             raise PackError(f"{where}: {key}/{name} is not what record.json says")
 
 
-class _Stream:
+class _Content(lzma.LZMAFile):
     """What an xz file holds, as long as that is no more than a pack of its size may hold."""
 
-    def __init__(self, file: Path, compressed: lzma.LZMAFile) -> None:
-        self.file, self.compressed = file, compressed
-        self.left = SLACK + RATIO * file.stat().st_size
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.file, self.limit = file, SLACK + RATIO * file.stat().st_size
 
-    def read(self, size: int) -> bytes:
-        content = self.compressed.read(size)
-        self.left -= len(content)
-        if self.left < 0:
+    def read(self, size: int = -1) -> bytes:
+        content = super().read(size)
+        if self.tell() > self.limit:
             raise PackError(
                 f"{self.file}: holds more than {RATIO} times its own size; no pack does"
             )
@@ -295,10 +253,9 @@ class _Stream:
 def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
     """Key, name and content of every member of a pack; the first that has no place raises."""
     names = set()
-    try:
-        with lzma.open(file) as compressed:
-            stream = _Stream(file, compressed)
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with _Content(file) as content:
+        try:
+            with tarfile.open(fileobj=content, mode="r|") as archive:
                 for member in archive:
                     place = MEMBER.fullmatch(member.name)
                     if place is None or member.type != tarfile.REGTYPE:
@@ -307,12 +264,10 @@ def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
                         raise PackError(f"{file}: {member.name} stands in it twice")
                     names.add(member.name)
                     yield place["key"], place["name"], archive.extractfile(member).read()
-            while stream.read(2**16):  # to the end, where a file that was cut off shows it
+            while content.read(2**16):  # to the end, where a file that was cut off shows it
                 pass
-    except FileNotFoundError:
-        raise
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        raise PackError(f"{file}: no pack, or only a part of one ({error})") from error
+        except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+            raise PackError(f"{file}: no pack, or only a part of one ({error})") from error
 
 
 def _record(file: Path) -> dict:

@@ -6,11 +6,11 @@ imports torch.
 
 import difflib
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import pandas as pd
 
@@ -37,84 +37,52 @@ PUBLISHED = [
     *("table", "dataset", "category", "method", "metric", "value"),
     *("printed_as", "origin", "source", "note"),
 ]
+T = TypeVar("T")
 CHECKS = ("leads", "labels", "contaminated")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper that rows of one table can check.
+    """A statement of a paper that rows of one table can check."""
 
-    Attributes:
-        text: the paper's words, at most 25 of them, or ours where `quoted` is false.
-        place: section, page or abstract in which it stands.
-        table: notebook whose rows check it.
-        metric: metric of these rows.
-        method: method that it is about.
-        check: `leads` (the method is best in the table), `labels` (it beats a plain classifier
-            with the same labelled images) or `contaminated` (it withstands abnormal images among
-            the training images).
-        over: methods that it is compared with; all of the table by default.
-        category: category or mean that it is about; by default the one that covers most.
-        quoted: whether `text` is the paper's own.
-    """
-
-    text: str
-    place: str
-    table: str
-    metric: str
-    method: str
+    text: str  # the paper's words, at most 25 of them, or ours where `quoted` is false
+    place: str  # section, page or abstract in which it stands
+    table: str  # notebook whose rows check it
+    metric: str  # of these rows
+    method: str  # that it is about
+    # `leads`: the method is best in the table; `labels`: it beats a plain classifier with the same
+    # labelled images; `contaminated`: it withstands abnormal images among the training images.
     check: str = "leads"
-    over: tuple[str, ...] = ()
-    category: str = ""
-    quoted: bool = True
+    over: tuple[str, ...] = ()  # methods that it is compared with; all of the table by default
+    category: str = ""  # category or mean that it is about; by default the one that covers most
+    quoted: bool = True  # whether `text` is the paper's own
 
 
 @dataclass(frozen=True)
 class Paper:
-    """One folder under `notebooks/`.
-
-    Attributes:
-        name: name of the folder.
-        folder: the folder.
-        title: short name in tables.
-        citation: authors, title, place and year.
-        datasets: data sets whose numbers the paper prints: by notebook, "*" for all others.
-        across: notebooks whose tables set several data sets side by side and average over them.
-        by_metric: notebooks in whose tables the metrics, not the categories, stand side by side.
-        groups: data set -> name of a mean -> categories that the paper averages in it.
-        names: our name of a data set -> the name as printed.
-        methods: method -> `detector`, its settings, and `differs`: why it is not what the paper
-            means by the name.
-        authors: detector -> setting -> [value, source] of the paper or its authors' code.
-        object, texture: settings for categories shown whole, and for those cut into patches.
-        by_category: settings that differ for a category.
-        detectors: settings of a detector; its `by_dataset` holds those that differ.
-        evaluation: notebook -> how the authors came by the numbers that its table prints, where
-            that is not how we do: such numbers are judged by rows of the form "authors" alone.
-        options: what the paper's notebooks ask a profile for -> what it means.
-        claims: statements that our rows can check.
-        profiles: profile -> this paper's section of it, which wins over the profile's file.
-    """
+    """One folder under `notebooks/`: its name, the folder, and the keys of its `paper.toml`."""
 
     name: str
     folder: Path
-    title: str
-    citation: str = ""
-    datasets: dict[str, list] = field(default_factory=dict)
-    across: list[str] = field(default_factory=list)
-    by_metric: list[str] = field(default_factory=list)
-    groups: dict[str, dict] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    methods: dict[str, dict] = field(default_factory=dict)
-    authors: dict[str, dict] = field(default_factory=dict)
-    object: dict[str, Any] = field(default_factory=dict)
-    texture: dict[str, Any] = field(default_factory=dict)
-    by_category: dict[str, dict] = field(default_factory=dict)
-    detectors: dict[str, dict] = field(default_factory=dict)
-    evaluation: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
-    claims: list[Claim] = field(default_factory=list)
-    profiles: dict[str, dict] = field(default_factory=dict)
+    title: str  # short name in tables
+    citation: str  # authors, title, place and year
+    datasets: dict[str, list]  # whose numbers the paper prints: by notebook, "*" for all others
+    across: list[str]  # notebooks whose tables set several data sets side by side and average them
+    by_metric: list[str]  # notebooks whose tables have the metrics, not the categories, as columns
+    groups: dict[str, dict]  # data set -> name of a mean -> categories that the paper averages
+    names: dict[str, str]  # our name of a data set -> the name as printed
+    methods: dict[str, dict]  # `detector`, its settings, `differs`: why it is not what is meant
+    authors: dict[str, dict]  # detector -> setting -> [value, source] of the paper or its code
+    object: dict[str, Any]  # settings for categories shown whole
+    texture: dict[str, Any]  # settings for those cut into patches
+    by_category: dict[str, dict]  # settings that differ for a category
+    detectors: dict[str, dict]  # settings of a detector; its `by_dataset` holds those that differ
+    # Notebook -> how the authors came by the numbers of its table, where that is not how we do: such
+    # numbers are judged by rows of the form "authors" alone.
+    evaluation: dict[str, str]
+    options: dict[str, str]  # what the paper's notebooks ask a profile for -> what it means
+    claims: list[Claim]
+    profiles: dict[str, dict]  # profile -> this paper's section of it, which wins over the file's
 
     @property
     def prints(self) -> bool:
@@ -180,31 +148,38 @@ def checked(values: dict[str, Any], types: dict[str, Any], where: str) -> dict[s
     return values
 
 
+def empty(types: dict[str, Any]) -> dict[str, Any]:
+    """The empty value of every type: "" for `str`, {} for `dict[str, list]`."""
+    return {key: (get_origin(kind) or kind)() for key, kind in types.items()}
+
+
+def until_changed(function: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Keep what a function reads from a file until the file changes."""
+    kept = lru_cache(lambda file, _: function(file))
+    return wraps(function)(lambda file: kept(file, file.stat().st_mtime_ns))
+
+
+@until_changed
 def read_toml(file: Path) -> dict[str, Any]:
     """Content of a TOML file; a ValueError that names the file where it is not valid."""
-    return dict(_toml(file, file.stat().st_mtime_ns))
-
-
-@lru_cache
-def _toml(file: Path, _changed: int) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{file}: {error}") from error
 
 
-@lru_cache
-def _read(file: Path, _changed: int) -> Paper:
+@until_changed
+def _read(file: Path) -> Paper:
     types = {f.name: f.type for f in fields(Paper) if f.name not in ("name", "folder")}
-    values = checked(read_toml(file), types, str(file))
-    if "title" not in values:
+    values = empty(types) | checked(read_toml(file), types, str(file))
+    if not values["title"]:
         raise ValueError(f"{file}: a title is missing")
-    for dataset, groups in values.get("groups", {}).items():
-        checked(groups, dict.fromkeys(MEANS, list), f"{file}: groups.{dataset}")
-    for method, settings in values.get("methods", {}).items():
+    for dataset, means in values["groups"].items():
+        checked(means, dict.fromkeys(MEANS, list), f"{file}: groups.{dataset}")
+    for method, settings in values["methods"].items():
         if "detector" not in settings:
             raise ValueError(f"{file}: methods.{method} names no detector")
-    values["claims"] = [_claim(claim, file) for claim in values.get("claims", [])]
+    values["claims"] = [_claim(claim, file) for claim in values["claims"]]
     return Paper(file.parent.name, file.parent, **values)
 
 
@@ -231,8 +206,7 @@ def read(folder: Path | None = None) -> dict[str, Paper]:
     """
     files = sorted((folder or paths.home() / "notebooks").glob("*/paper.toml"))
     # The profile of the papers' own budgets is called "paper" too.
-    files = [file for file in files if file.parent.name != PROFILES]
-    papers = [_read(file, file.stat().st_mtime_ns) for file in files]
+    papers = [_read(file) for file in files if file.parent.name != PROFILES]
     return {paper.name: paper for paper in sorted(papers, key=lambda paper: not paper.prints)}
 
 
@@ -245,6 +219,5 @@ def load(name: str) -> Paper:
 
 def groups(papers: dict[str, Paper], name: str, dataset: str) -> dict[str, list[str]]:
     """Means over the categories of a data set: a paper's own, else the first other paper's."""
-    own = [papers[name]] if name in papers else []
-    named = (paper.groups[dataset] for paper in [*own, *papers.values()] if dataset in paper.groups)
-    return next(named, {})
+    ordered = sorted(papers.values(), key=lambda paper: paper.name != name)
+    return next((paper.groups[dataset] for paper in ordered if dataset in paper.groups), {})

@@ -6,28 +6,28 @@ own (see `adlib.study.papers`). Nothing here imports torch, so that the engine c
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 from adlib.data.sets import ALL, at_hand
 from adlib.host import paths
 from adlib.study import papers as study_papers
 from adlib.study.papers import ALL_SETS as ALL_SETS
-from adlib.study.papers import PROFILES, checked, known
+from adlib.study.papers import PROFILES, checked, empty, known
 
 BUDGET = ("steps", "batch", "precision", "snapshots")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
 PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
 ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
-# A paper's section: `without` names methods that its tables leave out, `sets` has data set ->
-# categories ("*": all), `notebooks` the sets of one notebook. The others are settings, and budgets,
-# of a detector in this paper, of categories shown whole or cut into patches, of a data set and of a
-# method.
-SECTION = {
-    **{"without": list, "sets": dict, "notebooks": dict[str, dict]},
+SECTION = {  # of a paper
+    "without": list,  # methods that its tables leave out
+    "sets": dict,  # data set -> categories ("*": all)
+    "notebooks": dict[str, dict],  # the sets of one notebook
+    # Settings, and budgets, of categories shown whole or cut into patches, of a detector in this
+    # paper, of a data set and of a method.
     **{"object": dict, "texture": dict, "detectors": dict[str, dict]},
     **{"by_dataset": dict[str, dict], "methods": dict[str, dict]},
 }
@@ -36,8 +36,8 @@ SECTION = {
 def _files() -> dict[str, Path]:
     """Profiles of the checkout, and of the folder `ADLIB_PROFILES` where it is set, by name."""
     folders = [paths.home() / "notebooks" / PROFILES, os.environ.get("ADLIB_PROFILES")]
-    found = (sorted(Path(folder).glob("*.toml")) for folder in folders if folder)
-    return {file.stem: file for files_of_one in found for file in files_of_one}
+    tables = (sorted(Path(folder).glob("*.toml")) for folder in folders if folder)
+    return {file.stem: file for group in tables for file in group}
 
 
 def names() -> list[str]:
@@ -51,15 +51,14 @@ def files(name: str) -> list[Path]:
     Raises:
         ValueError: no profile has this name, or one extends itself.
     """
-    chain: list[Path] = []
+    chain, every = [], _files()
     while name:
-        if name not in _files():
-            raise ValueError(f"no profile {name!r}; there are {', '.join(names())}")
-        file = _files()[name]
-        if file in chain:
-            raise ValueError(f"{file}: this profile extends itself")
-        chain.append(file)
-        name = study_papers.read_toml(file).get("extends", "")
+        if name not in every:
+            raise ValueError(f"no profile {name!r}; there are {', '.join(every)}")
+        if every[name] in chain:
+            raise ValueError(f"{every[name]}: this profile extends itself")
+        chain.append(every[name])
+        name = study_papers.read_toml(every[name]).get("extends", "")
     return chain
 
 
@@ -92,9 +91,8 @@ def _load(name: str, _changed: tuple) -> dict[str, Any]:
             section = paper.profiles[name]
             _check_section(section, paper, f"{paper.folder / 'paper.toml'}: profiles.{name}")
             profile[paper.name] = _merged(profile.get(paper.name, {}), section)
-    empty = {key: (get_origin(kind) or kind)() for key, kind in SECTION.items()}
-    shared = {"detectors": profile.get("detectors", {})}
-    sections = {p: empty | _merged(shared, profile[p]) for p in profile if p in papers}
+    default = empty(SECTION) | {"detectors": profile.get("detectors", {})}
+    sections = {p: _merged(default, profile[p]) for p in profile if p in papers}
     return {key: value for key, value in profile.items() if key in PROFILE} | sections
 
 
@@ -128,18 +126,10 @@ def methods(paper: str, profile: str = "") -> list[str]:
 def method(
     profile: str, paper: str, name: str, dataset: str, category: str, mode: str
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Detector, settings and budget of a method for a category.
+    """Detector, settings and budget of a method for a category of a mode (`object`, `texture`).
 
     Later ones win: the paper's own settings, the profile's for objects or textures, for the
     detector, for the data set, the method's own, the profile's for the method.
-
-    Args:
-        profile: name of the profile.
-        paper: folder of the paper.
-        name: name of the method in the tables.
-        dataset: name of the data set.
-        category: its category.
-        mode: `object` or `texture`.
 
     Raises:
         ValueError: unknown profile, paper or method.
@@ -157,25 +147,15 @@ def method(
 
 @dataclass(frozen=True)
 class Cell:
-    """One execution of a notebook, and the names of its files.
-
-    Attributes:
-        profile: name of the profile.
-        paper: folder of the notebook, for instance `cbigan`.
-        notebook: name of the notebook without suffix.
-        dataset: name of the data set.
-        category: its category.
-        seed: of split and training.
-        after: cells that make the runs this one reads, so it is better started later.
-    """
+    """One execution of a notebook, and the names of its files."""
 
     profile: str
-    paper: str
-    notebook: str
+    paper: str  # folder of the notebook, for instance `cbigan`
+    notebook: str  # without suffix
     dataset: str
     category: str
-    seed: int
-    after: tuple["Cell", ...] = ()
+    seed: int  # of split and training
+    after: tuple["Cell", ...] = ()  # cells that make the runs that this one reads
 
     @property
     def id(self) -> str:
@@ -199,10 +179,8 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
     `grid` is `seeds` (every category and seed), `categories` (first seed only) or `once`; `after`
     names the notebook whose runs it reads.
     """
-    found = {}
-    for file in sorted((paths.home() / "notebooks" / paper).glob("*.ipynb")):
-        found[file.stem] = json.loads(file.read_text(encoding="utf-8"))["metadata"]["adlib"]
-    return found
+    files = sorted((paths.home() / "notebooks" / paper).glob("*.ipynb"))
+    return {f.stem: json.loads(f.read_text(encoding="utf-8"))["metadata"]["adlib"] for f in files}
 
 
 def sets(profile: str, paper: str, notebook: str = "") -> list[tuple[str, str]]:
@@ -218,29 +196,24 @@ def all_sets(profile: str, paper: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pair for pairs in named for pair in pairs))
 
 
-def cells(profile: str, paper: str | None = None) -> list[Cell]:
-    """All cells of a profile whose data are at hand, those that train first.
-
-    Args:
-        profile: name of the profile.
-        paper: one paper's cells only.
-    """
-    made: list[Cell] = []
-    for folder in [paper] if paper else papers(profile):
-        plan = notebooks(folder)
-        for name, what in sorted(plan.items(), key=lambda item: "after" in item[1]):
-            first = what.get("after")
-            for where in _grid(profile, folder, name, what["grid"]):
-                after = (Cell(profile, folder, first, *where),) if first else ()
-                made.append(Cell(profile, folder, name, *where, after=after))
-    planned = {cell.file("") for cell in made}  # a cell waits only for cells that the study has
+def cells(profile: str) -> list[Cell]:
+    """All cells of a profile whose data are at hand, those that train first."""
+    plan = {
+        (paper, notebook, *where): what.get("after")
+        for paper in papers(profile)
+        for notebook, what in sorted(notebooks(paper).items(), key=lambda item: "after" in item[1])
+        for where in _grid(profile, paper, notebook, what["grid"])
+    }
+    # A cell waits only for cells that the study has.
+    firsts = {place: (place[0], first, *place[2:]) for place, first in plan.items()}
     return [
-        replace(cell, after=tuple(c for c in cell.after if c.file("") in planned)) for cell in made
+        Cell(profile, *place, after=(Cell(profile, *first),) if first in plan else ())
+        for place, first in firsts.items()
     ]
 
 
 def _grid(profile: str, paper: str, notebook: str, grid: str) -> list[tuple[str, str, int]]:
-    """(data set, category, seed) of a notebook's cells: `seeds`, `categories` or `once`."""
+    """Data set, category and seed of a notebook's cells: `seeds`, `categories` or `once`."""
     here = [pair for pair in sets(profile, paper, notebook) if at_hand(*pair)]
     seeds = load(profile)["seeds"]
     return [

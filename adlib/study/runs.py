@@ -11,13 +11,13 @@ fingerprint and the code it depends on; the hash of that description names its f
     snapshots/           weights on the way, for training curves
 
 A run that came in a pack (`adlib.study.packs`) may lack weights and losses. Its scores serve as
-they are. Who asks for what is missing trains it again: that adds files to the folder, and the
-record says how far the scores of the new weights are from those of the run, which stay.
+they are. Who asks for what is missing trains it again: the record then says how far the scores of
+the new weights are from those of the run, which stay.
 
-A run is given back only if its description is the one asked for. Two things may differ in an
-unpacked one. Where a budget leaves the precision to the machine (`auto`), that of the machine that
-made the run serves. With `ADLIB_RUNS_OF_OTHER_CODE=1` the code may be another too: rows then name
-its commit, and what is missing can only be had from that code.
+The description of an unpacked run may differ from the one asked for in two things. Where a budget
+leaves the precision to the machine (`auto`), that of the machine that made the run serves. With
+`ADLIB_RUNS_OF_OTHER_CODE=1` the code may be another too: rows then name its commit, and what is
+missing can only be had from that code.
 """
 
 import json
@@ -25,7 +25,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,26 +50,19 @@ class RunError(RuntimeError):
     """A run failed, or its files are not what its record says."""
 
 
+@dataclass(frozen=True)
 class Run:
-    """A finished run in the store; files are checked against the record when they are read.
+    """A finished run in the store; files are checked against the record when they are read."""
 
-    Attributes:
-        folder: where it lies.
-        record: description, provenance and hashes.
-        make: makes again what its folder lacks; None where this code cannot.
-        steps: of the snapshots that were asked for.
-        other_code: whether it was made by other code than this.
-    """
+    folder: Path
+    make: Callable[[], None] | None = None  # makes again what the folder lacks
+    steps: Sequence[int] = ()  # of the snapshots that were asked for
+    other_code: bool = False  # whether other code than this made the run
 
-    def __init__(
-        self,
-        folder: Path,
-        make: Callable[[], None] | None = None,
-        steps: Sequence[int] = (),
-        other_code: bool = False,
-    ) -> None:
-        self.folder, self.make, self.steps, self.other_code = folder, make, steps, other_code
-        self.record = _record(folder)
+    @property
+    def record(self) -> dict:
+        """Description, provenance and hashes."""
+        return _record(self.folder)
 
     @property
     def key(self) -> str:
@@ -79,24 +72,20 @@ class Run:
     @property
     def scores(self) -> pd.DataFrame:
         """One row per validation and test image: path, label, kind, split, score."""
-        return pd.read_csv(self._checked("scores.csv"), keep_default_na=False)
+        return pd.read_csv(self.checked("scores.csv"), keep_default_na=False)
 
     @property
     def history(self) -> pd.DataFrame:
         """One row per training step: step and every logged loss."""
-        return pd.read_csv(self._checked("history.csv"))
+        return pd.read_csv(self.checked("history.csv"))
 
     def detector(self, device: str | torch.device | None = None) -> models.Detector:
         """The detector with the scored weights, on CUDA where there is one by default."""
-        device = device or default_device()
-        return models.load(self._checked("weights.safetensors"), device)
+        return models.load(self.checked("weights.safetensors"), device or default_device())
 
     def snapshots(self) -> dict[int, Path]:
         """Weights on the way, those that the budget asked for: step to file."""
-        names = {step: f"snapshots/step{step:07d}.safetensors" for step in self.steps}
-        if not self.record["files"].keys() >= set(names.values()):
-            self._make_again("snapshots")
-        return {step: self._checked(name) for step, name in names.items()}
+        return {s: self.checked(f"snapshots/step{s:07d}.safetensors") for s in self.steps}
 
     def part(self, name: str) -> tuple:
         """Labels and scores of the `validation` or `test` images as two arrays."""
@@ -105,41 +94,43 @@ class Run:
 
     def export(self, folder: Path) -> None:
         """Copy record and scores to `<folder>/<key>/`."""
-        for name in ("record.json", "scores.csv"):
-            source = self._checked(name) if name != "record.json" else self.folder / name
-            with atomic(Path(folder) / self.key / name) as temporary:
+        for source in (self.folder / "record.json", self.checked("scores.csv")):
+            with atomic(folder / self.key / source.name) as temporary:
                 shutil.copyfile(source, temporary)
 
-    def _checked(self, name: str) -> Path:
-        """A file of the run that is what the record says; made again where a pack left it out."""
-        path = self.folder / name
+    def checked(self, name: str) -> Path:
+        """Path of a file that is what the record says; what a run came without is made again.
+
+        Raises:
+            RunError: the file is missing or another, or only other code can make it.
+        """
         unpacked = (self.folder / packs.UNPACKED).is_file()
-        if unpacked and name != "scores.csv" and not self._is_whole(name):
+        replaceable = name != "scores.csv" and (unpacked or name not in self.record["files"])
+        if replaceable and not self._is_whole(name):
             self._make_again(name)
         if not self._is_whole(name):
             wanted = self.record["files"].get(name, "not in the record")
             raise RunError(
-                f"{path} is missing or not what record.json says (SHA-256 {wanted[:12]}...); "
-                f"remove {self.folder} to train the run again"
+                f"{self.folder / name} is missing or not what record.json says (SHA-256 "
+                f"{wanted[:12]}...); remove {self.folder} to train the run again"
             )
-        return path
+        return self.folder / name
 
     def _is_whole(self, name: str) -> bool:
         path = self.folder / name
         return path.is_file() and sha256_file(path) == self.record["files"].get(name)
 
-    def _make_again(self, what: str) -> None:
-        if self.make is None:
+    def _make_again(self, name: str) -> None:
+        if self.other_code:
             raise RunError(
-                f"{self.folder} has no {what}, and only the code of commit "
+                f"{self.folder} has no {name}, and only the code of commit "
                 f"{self.record['commit']} can make it; unset ADLIB_RUNS_OF_OTHER_CODE to train "
                 "the run with this code"
             )
-        print(f"run {self.key} has no {what}: it is trained again")
-        with FileLock(self.folder.with_suffix(".lock")):
-            if _record(self.folder) == self.record:  # else another process has just made it
+        print(f"run {self.key} has no {name}: it is trained again")
+        with _lock(self.folder):
+            if not self._is_whole(name):  # else another process has just made it
                 self.make()
-        self.record = _record(self.folder)
         change = self.record["made_again"]["score_change"]
         agree = "agree" if change <= AGREEMENT else "DO NOT agree"
         print(
@@ -170,49 +161,22 @@ def get(
         RunError: this run failed before (the record says how), or its files were changed.
         TrainingDivergedError: it failed now; the run is marked failed.
     """
-    detector = models.build(name, **settings)
     device = torch.device(device) if device else default_device()
     # Another precision is another run, also when a killed one goes on elsewhere.
-    precision = resolve_precision(budget.precision, device)
-    description = identity.describe(detector, split, replace(budget, precision=precision), seed)
+    resolved = replace(budget, precision=resolve_precision(budget.precision, device))
+    description = identity.describe(models.build(name, **settings), split, resolved, seed)
     code, folder = description["code"], paths.runs_root() / packs.digest(description)
     if not folder.exists() and (other := _unpacked(description, budget.precision == "auto")):
         folder, description = other, _record(other)["description"]
     budget = replace(budget, precision=description["budget"]["precision"])
-    folder.mkdir(parents=True, exist_ok=True)
 
     def train() -> None:
-        _train(folder, models.build(name, **settings), split, description, budget, seed, device)
+        _train(folder, models.build(name, **settings), split, description, budget, device)
 
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "record.json").is_file():
-            train()
-    other_code = description["code"] != code
-    run = Run(folder, None if other_code else train, budget.snapshot_steps(), other_code)
+    run = _ask(folder, train, budget.snapshot_steps(), description["code"] != code)
     if run.record["status"] == "failed":
         raise RunError(f"{run.record['error']}; remove {folder} to try again")
     return run
-
-
-def _record(folder: Path) -> dict:
-    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
-
-
-def _unpacked(description: dict, any_precision: bool) -> Path | None:
-    """Folder of the newest unpacked run that serves for a description; see the module's text."""
-    any_code = os.environ.get("ADLIB_RUNS_OF_OTHER_CODE") == "1"
-    serving = {}
-    for mark in paths.runs_root().glob(f"*/{packs.UNPACKED}"):
-        record = _record(mark.parent)
-        own, wanted = record["description"], dict(description)
-        if any_code:
-            wanted["code"] = own["code"]
-        if any_precision:
-            precision = own["budget"]["precision"]
-            wanted["budget"] = description["budget"] | {"precision": precision}
-        if packs.digest(wanted) == mark.parent.name:
-            serving[record["started"], mark.parent.name] = mark.parent
-    return serving[max(serving)] if serving else None
 
 
 def rescored(
@@ -243,24 +207,54 @@ def rescored(
     folder = paths.runs_root() / packs.digest(description)
 
     def score() -> None:
-        detector.load_weights(run._checked("weights.safetensors"))
+        if run.other_code:
+            raise RunError(f"{folder}: no such scores, and other code made run {run.key}")
+        detector.load_weights(run.checked("weights.safetensors"))
         detector.to(device or default_device())
         started = time.perf_counter()
         scores = training.score_parts(detector, split)
-        record = run.record | {
-            "description": description,
-            "score_s": round(time.perf_counter() - started, 2),
-            **provenance.commit(),
-        }
-        _keep(folder, record, detector, split, run.history, scores)
+        seconds = round(time.perf_counter() - started, 2)
+        record = run.record | {"description": description, "score_s": seconds}
+        _keep(folder, record | provenance.commit(), detector, split, run.history, scores)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    return _ask(folder, score, other_code=run.other_code)
+
+
+def _ask(
+    folder: Path, make: Callable[[], None], steps: Sequence[int] = (), other_code: bool = False
+) -> Run:
+    """The run of a folder; a process that finds none makes it, another one waits."""
+    with _lock(folder):
         if not (folder / "record.json").is_file():
-            if run.other_code:
-                raise RunError(f"{folder}: no such scores, and other code made run {run.key}")
-            score()
-    return Run(folder, None if run.other_code else score, other_code=run.other_code)
+            make()
+    return Run(folder, make, steps, other_code)
+
+
+def _lock(folder: Path) -> FileLock:
+    """The lock of a run, for one process at a time; the run's folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_suffix(".lock"))
+
+
+def _record(folder: Path) -> dict:
+    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
+
+
+def _unpacked(description: dict, any_precision: bool) -> Path | None:
+    """Folder of the newest unpacked run that serves for a description; see the module's text."""
+    any_code = os.environ.get("ADLIB_RUNS_OF_OTHER_CODE") == "1"
+    serving = []
+    for mark in paths.runs_root().glob(f"*/{packs.UNPACKED}"):
+        record = _record(mark.parent)
+        own, wanted = record["description"], dict(description)
+        if any_code:
+            wanted["code"] = own["code"]
+        if any_precision:
+            precision = own["budget"]["precision"]
+            wanted["budget"] = description["budget"] | {"precision": precision}
+        if packs.digest(wanted) == mark.parent.name:
+            serving.append((record["started"], mark.parent))
+    return max(serving)[1] if serving else None
 
 
 def _train(
@@ -269,11 +263,12 @@ def _train(
     split: Split,
     description: dict,
     budget: training.Budget,
-    seed: int,
     device: torch.device,
 ) -> None:
-    """Train, score, and write the record last, so that a folder with a record is complete."""
+    """Train, score and write the run."""
     started = time.perf_counter()
+    counts = {part: len(split.rows(part)) for part in PARTS}
+    counts["validation_normal"] = int((split.labels_of("validation") == 0).sum())
     record = {
         "description": description,
         "status": "done",
@@ -285,11 +280,10 @@ def _train(
         "machine": provenance.machine(),
         "precision": budget.precision,
         "parameters": detector.parameter_counts(),
-        "counts": {part: len(split.rows(part)) for part in PARTS}
-        | {"validation_normal": int((split.labels_of("validation") == 0).sum())},
+        "counts": counts,
     }
     try:
-        history = detector.fit(split, budget, seed, device=device, folder=folder)
+        history = detector.fit(split, budget, description["seed"], device=device, folder=folder)
         trained = time.perf_counter()
         scores = training.score_parts(detector, split)
     except training.TrainingDivergedError as error:
@@ -327,10 +321,8 @@ def _keep(
     detector.save(folder / "weights.safetensors")
     _write_table(history, folder / "history.csv")
     write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
-    files = {
-        path.relative_to(folder).as_posix(): sha256_file(path)
-        for path in (*map(folder.joinpath, FILES), *folder.glob("snapshots/*"))
-    }
+    written = [*map(folder.joinpath, FILES), *folder.glob("snapshots/*")]
+    files = {path.relative_to(folder).as_posix(): sha256_file(path) for path in written}
     write_text(folder / "record.json", json.dumps(record | {"files": files}, indent=1))
 
 

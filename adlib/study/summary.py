@@ -28,7 +28,7 @@ COUNT = "-"  # the method of rows that describe data, not a detector
 
 @dataclass(frozen=True)
 class Execution:
-    """How one cell went, as `cells.csv` tells it, and what else of it is at hand."""
+    """How one cell went, as `cells.csv` tells it, and its files in the folder `results`."""
 
     results: Path
     cell: Cell
@@ -89,8 +89,7 @@ class Study:
     @cached_property
     def published(self) -> pd.DataFrame:
         """Published rows of all papers, see `adlib.study.papers.Paper.published`."""
-        rows = [paper.published for paper in self.papers.values()]
-        return pd.concat(rows, ignore_index=True)
+        return pd.concat([p.published for p in self.papers.values()], ignore_index=True)
 
     def groups(self, paper: str, dataset: str) -> dict[str, list[str]]:
         """Means over the categories of a data set in a paper's tables: name -> categories."""
@@ -127,13 +126,35 @@ def read(results: Path, notebooks: Path | None = None) -> Study:
     executions, tables = [], []
     for file in sorted(results.glob("*/cells.csv")):
         executions += _executions(file, results)
-        for path in sorted(file.parent.glob("*/*.csv")):
-            tables.append(_rows(path))
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=rows.COLUMNS)
-    if not tables:
-        table = table.assign(profile="", name="")
+        tables += map(_rows, sorted(file.parent.glob("*/*.csv")))
+    empty = pd.DataFrame(columns=[*rows.COLUMNS, "name", "profile"])
+    table = pd.concat(tables or [empty], ignore_index=True)
     rows.refuse_repeats(table)
     return Study(results, executions, table, papers.read(notebooks))
+
+
+def _executions(file: Path, results: Path) -> list[Execution]:
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if missing := [name for name in (*CELL, *STATE) if name not in table]:
+        raise ValueError(f"{file}: lacks the columns {', '.join(missing)}.")
+    executions = []
+    for row in table.to_dict("records"):
+        place = (row[name] for name in ("paper", "notebook", "dataset", "category"))
+        cell = Cell(file.parent.name, *place, int(row["seed"]))
+        seconds = float(row["duration_s"]) if row["duration_s"] else None
+        said = (row["status"], row["error"], row["started"], seconds, row["commit"])
+        executions.append(Execution(results, cell, *said, row["dirty"] == "True"))
+    return executions
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    table = rows.read(path)
+    for column, name in {"paper": path.parent.name, "table": path.stem}.items():
+        if other := sorted(set(table[column]) - {name}):
+            raise ValueError(f"{path}: {column} is {other[0]!r}, its place says {name!r}.")
+    whole = rows.labels(table)
+    table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
+    return table.assign(name=table["method"], method=whole, profile=path.parents[1].name)
 
 
 def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataFrame:
@@ -149,9 +170,7 @@ def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataF
         many), n_normal, n_abnormal, comparable, scale, note, protocol, runs (tuple of keys),
         categories (how many are averaged).
     """
-    numbers = []
-    for key, group in _grouped(table, KEYS):
-        numbers.append(key | _over_seeds(group) | {"categories": 1})
+    numbers = [key | _over_seeds(group) | {"categories": 1} for key, group in _grouped(table, KEYS)]
     methods = table[table["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
         groups = papers.groups(by_name, key["paper"], key["dataset"])
@@ -164,8 +183,7 @@ def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataF
     across = across.assign(category=across["dataset"] + " " + across["category"], dataset=ALL_SETS)
     for key, group in _grouped(across, _WITHOUT_CATEGORY):
         numbers += _mean(key, "mean_overall", group)
-    columns = [*KEYS, *_over_seeds([]), "categories"]
-    return pd.DataFrame(numbers, columns=columns)
+    return pd.DataFrame(numbers, columns=[*KEYS, *_over_seeds([]), "categories"])
 
 
 def _grouped(rows: pd.DataFrame, names: list[str]) -> list[tuple[dict, list[dict]]]:
@@ -185,40 +203,8 @@ def _mean(key: dict, mean: str, rows: list[dict]) -> list[dict]:
     return [key | {"category": mean} | _over_seeds(_over_categories(rows)) | {"categories": n}]
 
 
-def _executions(file: Path, results: Path) -> list[Execution]:
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    if missing := [name for name in (*CELL, *STATE) if name not in table]:
-        raise ValueError(f"{file}: lacks the columns {', '.join(missing)}.")
-    return [
-        Execution(
-            results=results,
-            cell=Cell(
-                file.parent.name,
-                *(row[name] for name in ("paper", "notebook", "dataset", "category")),
-                int(row["seed"]),
-            ),
-            status=row["status"],
-            error=row["error"],
-            started=row["started"],
-            seconds=float(row["duration_s"]) if row["duration_s"] else None,
-            commit=row["commit"],
-            dirty=row["dirty"] == "True",
-        )
-        for row in table.to_dict("records")
-    ]
-
-
-def _rows(path: Path) -> pd.DataFrame:
-    table = rows.read(path)
-    for column, name in {"paper": path.parent.name, "table": path.stem}.items():
-        if other := sorted(set(table[column]) - {name}):
-            raise ValueError(f"{path}: {column} is {other[0]!r}, its place says {name!r}.")
-    whole = rows.labels(table)
-    table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
-    return table.assign(name=table["method"], method=whole, profile=path.parents[1].name)
-
-
 def _over_seeds(rows: list[dict]) -> dict:
+    """What rows of one number say together; without rows, that nothing is known."""
     values, low, high = (
         np.array([row[name] for row in rows], float) for name in ("value", "low", "high")
     )
@@ -236,7 +222,7 @@ def _over_seeds(rows: list[dict]) -> dict:
         for name in ("n_normal", "n_abnormal")
     }
     return {
-        "value": values.mean() if len(values) else np.nan,
+        "value": values.mean() if rows else np.nan,
         "low": ends[0],
         "high": ends[1],
         "about": ABOUT[spread, intervals] if np.isfinite(ends[0]) else "",
@@ -264,9 +250,7 @@ def _over_categories(rows: list[dict]) -> list[dict]:
     half-widths add in quadrature.
     """
     shared = {name: "; ".join(_texts(rows, name)) for name in ("comparable", "scale", "protocol")}
-    shared |= {"metric": rows[0]["metric"], "note": "", "run": ""}
-    shared |= {"n_normal": np.nan, "n_abnormal": np.nan}
-    shared |= {name: rows[0][name] for name in SAME}
+    shared |= {"note": "", "run": "", "n_normal": np.nan, "n_abnormal": np.nan}
     categories = {row["category"] for row in rows}
     means = []
     for seed in sorted({row["seed"] for row in rows}):
@@ -281,5 +265,5 @@ def _over_categories(rows: list[dict]) -> list[dict]:
         below, above = (np.sqrt(((value - end) ** 2).sum()) / len(value) for end in (low, high))
         mean = value.mean()
         ends = {"value": mean, "low": mean - below, "high": mean + above}
-        means.append(shared | {"seed": seed} | ends)
+        means.append(rows[0] | shared | {"seed": seed} | ends)
     return means

@@ -176,27 +176,6 @@ def test_the_precision_of_another_machine_serves_where_it_is_left_open(
     assert ask(split).key != run.key  # float32 was asked for
 
 
-def test_runs_of_the_first_version_get_the_key_of_today(tmp_path):
-    """Catches runs lost to a new way to name them, and a record that changes in more than that."""
-    scores = b"path,label,kind,split,score\n"
-    keys = {}
-    for name, more in (("base", {}), ("rescored", {"scores_of": "base"})):
-        more = {key: keys[value] for key, value in more.items()}
-        budget = {"steps": 5, "checkpoint_every": 500, "snapshots": 3}
-        key, members = made_run(scores, budget=budget, code="0123", **more)
-        keys[name] = key
-        for path, content in members:
-            (tmp_path / "old" / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "old" / path).write_bytes(content)
-    packs.pack(tmp_path / "old", tmp_path / "p.tar.xz")
-    packed = packs.read(tmp_path / "p.tar.xz")
-    base = packs.digest({"budget": {"steps": 5}, "code": "0123"})
-    assert packed[base].record["description"] == {"budget": {"steps": 5}, "code": "0123"}
-    (other,) = set(packed) - {base}
-    assert packed[other].record["description"]["scores_of"] == base
-    assert packed[other].record["status"] == "done" and packed[base].scores.empty
-
-
 def test_a_store_that_disagrees_with_its_record_is_not_packed(split, tmp_path):
     """Catches a pack that its receiver refuses, or a failed run in it."""
     run = ask(split)

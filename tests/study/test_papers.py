@@ -183,7 +183,7 @@ def test_a_new_folder_is_all_that_a_paper_needs(tmp_path):
     code = """
 import json
 from adlib.study import profiles, results
-cell, = profiles.cells("quick", "toy")
+cell, = (cell for cell in profiles.cells("quick") if cell.paper == "toy")
 detector, _, budget = profiles.method("quick", "toy", "Toy", "digits", "0", "object")
 row = {"method": "Toy", "metric": "auroc", "value": 0.8765, "low": 0.8, "high": 0.95}
 results.write_rows(cell, [row | {"protocol": "one class", "comparable": "", "form": ""}])
