@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--collect", action="store_true", help="first collect what that profile's cells have left"
     )
+    report.add_argument(
+        "--readme", action="store_true", help="write what the results show into README.md instead"
+    )
     report.set_defaults(run=_report)
 
     _add_data(commands)
@@ -180,6 +183,13 @@ def _report(options: argparse.Namespace) -> int:
 
     if options.collect:
         collect.collect(options.profile, options.results)
+    if options.readme:
+        from adlib.study import summary
+        from adlib.study.site import readme
+
+        changed = readme.update(paths.home() / "README.md", summary.read(options.results))
+        print(f"README.md: {'written' if changed else 'as it was'}")
+        return 0
     print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
 

@@ -13,7 +13,7 @@ from adlib.plots.comparisons import (  # fmt: skip
     quality_against_cost,
     worth_in_points,
 )
-from adlib.plots.curves import against_share, curves, curves_on_test, sweeps
+from adlib.plots.curves import against_share, curves, curves_on_test, stopping, sweeps
 from adlib.plots.images import (  # fmt: skip
     boxes,
     difference,
@@ -35,7 +35,8 @@ __all__ = [
     "against_share", "boxes", "critical_differences", "curves", "curves_on_test", "difference",
     "dots", "embedding", "false_colours", "gallery", "heat_maps", "layer_diagram", "log_bars",
     "metric_bars", "mosaics", "outlined", "pixel_differences", "planes", "promises",
-    "quality_against_cost", "roc_curves", "score_histograms", "style", "sweeps", "worth_in_points",
+    "quality_against_cost", "roc_curves", "score_histograms", "stopping", "style", "sweeps",
+    "worth_in_points",
 ]  # fmt: skip
 
 

@@ -45,6 +45,35 @@ def curves_on_test(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def stopping(table: pd.DataFrame) -> Figure:
+    """AuROC over a training and where to stop it, one panel a method.
+
+    Args:
+        table: columns `name` (the method), `variant`, `x` (the step) and `value`; a variant that
+            begins with "step" is a point of the curve, any other a way to pick one.
+    """
+    on_the_way = table["variant"].str.startswith("step")
+    names = list(table["name"].unique())
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.6 * len(names), 3.2), sharey=True, squeeze=False
+    )
+    for ax, name in zip(axes[0], names, strict=True):
+        rows = table[table["name"] == name]
+        sns.lineplot(rows[on_the_way], x="x", y="value", color=NORMAL, marker=".", ax=ax)
+        picked = rows[~on_the_way]
+        sns.scatterplot(
+            picked, x="x", y="value", hue="variant", style="variant", s=70, ax=ax, zorder=3
+        )
+        ax.axhline(0.5, color="black", ls=":", lw=1.2)
+        ax.set(title=name, xlabel="training step", ylabel="auROC on the test images")
+        ax.get_legend().remove()
+    handles = {}
+    for ax in axes[0]:
+        handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
 def sweeps(table: pd.DataFrame, label: str) -> Figure:
     """Metric against a setting, one panel a `setting`: columns `x`, `value`, `low`, `high`."""
     groups = list(table.groupby("setting", sort=False))

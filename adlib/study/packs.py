@@ -1,8 +1,8 @@
 """Packs: records, scores, losses and splits of many runs in one archive.
 
 A pack is a `.tar.xz` with the members `<key>/record.json`, `<key>/scores.csv` and, where a run has
-them, `<key>/history.csv` and `<key>/split.json`; weights and snapshots only on request. Equal runs
-give equal bytes.
+them, `<key>/history.csv`, `<key>/split.json` and `<key>/curve.safetensors`; weights and snapshots
+only on request. Equal runs give equal bytes.
 
 An archive may come from anyone. Nothing but these members is taken, every hash that a record names
 is checked, and so is that the key is the hash of the description. No other run is ever changed.
@@ -23,16 +23,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
+from safetensors.numpy import load
 
 from adlib.host.files import atomic, sha256_file
 
-SMALL = ("record.json", "scores.csv", "history.csv", "split.json")
+CURVE = "curve.safetensors"
+SMALL = ("record.json", "scores.csv", "history.csv", "split.json", CURVE)
 MEMBER = re.compile(
     r"(?P<key>[0-9a-f]{16})/"
-    r"(?P<name>record\.json|scores\.csv|history\.csv|split\.json|weights\.safetensors"
-    r"|snapshots/step[0-9]+\.safetensors)"
+    r"(?P<name>record\.json|scores\.csv|history\.csv|split\.json|curve\.safetensors"
+    r"|weights\.safetensors|snapshots/step[0-9]+\.safetensors)"
 )
 # Packs of this study hold about ten times their size; an archive that would fill a disk holds
 # thousands of times its own.
@@ -70,6 +73,10 @@ class Packed:
     def scores(self) -> pd.DataFrame:
         """One row per validation and test image: path, label, kind, split, score."""
         return pd.read_csv(io.BytesIO(self.files["scores.csv"]), keep_default_na=False)
+
+    def curve(self) -> dict[str, np.ndarray]:
+        """Scores by the snapshots, see `adlib.study.curve.write`; {} where the pack has none."""
+        return load(self.files[CURVE]) if CURVE in self.files else {}
 
     def part(self, name: str) -> tuple:
         """Labels and scores of the `validation` or `test` images as two arrays."""

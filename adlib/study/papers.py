@@ -77,8 +77,8 @@ class Paper:
     texture: dict[str, Any]  # settings for those cut into patches
     by_category: dict[str, dict]  # settings that differ for a category
     detectors: dict[str, dict]  # settings of a detector; its `by_dataset` holds those that differ
-    # Notebook -> how the authors came by the numbers of its table, where that is not how we do: such
-    # numbers are judged by rows of the form "authors" alone.
+    # Notebook -> how the authors came by its numbers, where that is not how we do: these are judged
+    # by rows of the form "authors" alone.
     evaluation: dict[str, str]
     options: dict[str, str]  # what the paper's notebooks ask a profile for -> what it means
     claims: list[Claim]

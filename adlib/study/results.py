@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
@@ -16,6 +17,7 @@ from adlib.models.training import Budget
 from adlib.networks import backbones
 from adlib.study import papers, profiles, runs
 from adlib.study import rows as schema
+from adlib.study.curve import picks
 from adlib.study.profiles import Cell
 
 
@@ -243,6 +245,59 @@ def oracle_rates(run: runs.Run) -> dict[str, float]:
     }
 
 
+def authors_row(
+    method: str | tuple[str, str], run: runs.Run, metric: str, **more: object
+) -> dict[str, object] | None:
+    """Row of form "authors": a metric of the snapshot with the best auROC on the test images.
+
+    Where the authors' code makes other scores than the detector, these are taken, see
+    `adlib.study.curve.as_authors`. None where the run kept no scores of snapshots.
+    """
+    curve = run.curve()
+    if not curve:
+        return None
+    labels, _ = run.part("test")
+    scores = curve.get("authors", curve["scores"][:, (run.scores["split"] == "test").to_numpy()])
+    picked = picks(curve, run.scores)
+    best, _ = picked.get("best on the test, batch statistics", picked["best on the test"])
+    step = int(curve["steps"][best])
+    note = f"The best of {len(scores)} snapshots on the test itself, after {step:,} steps"
+    note += ", by batch statistics of the test." if "authors" in curve else "."
+    row = _row(method, run, metric, "authors", getattr(metrics, metric), note=note, **more)
+    value = getattr(metrics, metric)(labels, scores[best])
+    return row | {"value": value, "low": np.nan, "high": np.nan}
+
+
+def stopping_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, object]]:
+    """Rows of the auROC at every snapshot of a run, and at those that `curve.picks` picks.
+
+    Raises:
+        ValueError: the run kept no scores of snapshots.
+    """
+    curve, scores = run.curve(), run.scores
+    if not curve:
+        raise ValueError(f"run {run.key} of {method} has no snapshots; set `snapshots` for it")
+    test = (scores["split"] == "test").to_numpy()
+    labels = scores["label"].to_numpy()[test]
+    rows = []
+
+    def add(variant: str, form: str, k: int, values: np.ndarray) -> None:
+        ends = (np.nan, np.nan) if form in ("oracle", "authors") else None
+        low, high = ends or metrics.interval("auroc", labels, values[k])
+        shared = {"method": (method, variant), "metric": "auroc", "form": form, "run": run.key}
+        number = {"value": metrics.auroc(labels, values[k]), "low": low, "high": high}
+        protocol = run.record["description"]["protocol"]
+        step = int(curve["steps"][k])
+        rows.append(shared | number | {"x": step, "protocol": protocol} | more)
+
+    for k, step in enumerate(curve["steps"]):
+        add(f"step {step}", "", k, curve["scores"][:, test])
+    for variant, (k, form) in picks(curve, scores).items():
+        theirs = form == "authors"
+        add(variant, form, k, curve["authors"] if theirs else curve["scores"][:, test])
+    return rows
+
+
 def table_rows(
     cell: Cell,
     images: data.ImageSet,
@@ -256,7 +311,8 @@ def table_rows(
         cell: where the rows will stand.
         images: what the runs were tested on.
         trained: name in the table to run, or name and variant.
-        names: metrics without a threshold of ours, see `metric_row`.
+        names: metrics without a threshold of ours, see `metric_row`; where the paper's authors
+            evaluate otherwise, see `authors_row` too.
         deployable: metric at the threshold, see `deployable_row`.
     """
     rows = []
@@ -264,6 +320,9 @@ def table_rows(
         name = method[0] if isinstance(method, tuple) else method
         shared = {"comparable": comparable(cell, images, name)}
         rows += [metric_row(method, run, metric, **shared) for metric in names]
+        if cell.notebook in papers.load(cell.paper).evaluation:
+            made = (authors_row(method, run, metric, **shared) for metric in names)
+            rows += filter(None, made)
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
 

@@ -24,7 +24,8 @@ MEANING = {
     "measure": "in the audit: the metric that a trap changes, in words",
     "x": "the value that is swept: a training step, a weight, a share, a side",
     "metric": "name of the metric, a function of `adlib.metrics` where it is one",
-    "form": "`oracle`: picked on test labels; `deployable`: picked on held-out images; or empty",
+    "form": "`oracle`: picked on test labels; `deployable`: picked on held-out images; `authors`: "
+    "as the paper's authors evaluate, faults and all; or empty",
     "value": "the number",
     "low": "lower end of its 95 % interval over test images; empty where none is known",
     "high": "upper end of that interval",

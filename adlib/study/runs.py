@@ -8,7 +8,9 @@ fingerprint and the code it depends on; the hash of that description names its f
     history.csv          one row per step with every loss
     scores.csv           one row per image: path, label, kind, split, score
     split.json           the protocol's file lists
-    snapshots/           weights on the way, for training curves
+    snapshots/           weights on the way, where the budget asks for such
+    curve.safetensors    scores by these weights: `steps`, `scores` (one row a step, one column a
+                         row of scores.csv) and perhaps `authors`, see `adlib.study.curve`
 
 A run that came in a pack (`adlib.study.packs`) may lack weights and losses. Its scores serve as
 they are. Who asks for what is missing trains it again: the record then says how far the scores of
@@ -29,9 +31,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
+from safetensors.numpy import load_file
 
 from adlib import models
 from adlib.data import Split
@@ -40,7 +44,7 @@ from adlib.host import paths, provenance
 from adlib.host.device import default_device, resolve_precision
 from adlib.host.files import atomic, sha256_file, write_text
 from adlib.models import training
-from adlib.study import identity, packs
+from adlib.study import curve, identity, packs
 
 FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
 AGREEMENT = 1e-3  # largest change of a score by training again, in standard deviations of scores
@@ -87,6 +91,18 @@ class Run:
         """Weights on the way, those that the budget asked for: step to file."""
         return {s: self.checked(f"snapshots/step{s:07d}.safetensors") for s in self.steps}
 
+    def curve(self) -> dict[str, np.ndarray]:
+        """Scores by the snapshots, see `adlib.study.curve.write`; {} where none are asked for."""
+        if self.other_code and packs.CURVE not in self.record["files"]:
+            print(f"run {self.key}: other code made it, without scores of snapshots")
+            return {}
+        if not self.steps:
+            return {}
+        path = self.checked(packs.CURVE)
+        if not set(self.steps) <= set(load_file(path)["steps"]):  # made with other snapshots
+            self._make_again(packs.CURVE, whole=True)
+        return load_file(path)
+
     def part(self, name: str) -> tuple:
         """Labels and scores of the `validation` or `test` images as two arrays."""
         rows = self.scores.query("split == @name")
@@ -120,7 +136,7 @@ class Run:
         path = self.folder / name
         return path.is_file() and sha256_file(path) == self.record["files"].get(name)
 
-    def _make_again(self, name: str) -> None:
+    def _make_again(self, name: str, whole: bool = False) -> None:
         if self.other_code:
             raise RunError(
                 f"{self.folder} has no {name}, and only the code of commit "
@@ -129,7 +145,7 @@ class Run:
             )
         print(f"run {self.key} has no {name}: it is trained again")
         with _lock(self.folder):
-            if not self._is_whole(name):  # else another process has just made it
+            if whole or not self._is_whole(name):  # else another process has just made it
                 self.make()
         change = self.record["made_again"]["score_change"]
         agree = "agree" if change <= AGREEMENT else "DO NOT agree"
@@ -291,6 +307,8 @@ def _train(
         if not (folder / "record.json").is_file():  # a run that is made again stays what it was
             write_text(folder / "record.json", json.dumps(record, indent=1))
         raise
+    if budget.snapshots and isinstance(detector, models.Trainable):
+        curve.write(folder / packs.CURVE, detector, split, budget.snapshot_steps())
     record |= {
         "train_s": round(trained - started, 2),
         "score_s": round(time.perf_counter() - trained, 2),
@@ -321,7 +339,7 @@ def _keep(
     detector.save(folder / "weights.safetensors")
     _write_table(history, folder / "history.csv")
     write_text(folder / "split.json", json.dumps(split.lists(), indent=1))
-    written = [*map(folder.joinpath, FILES), *folder.glob("snapshots/*")]
+    written = [*map(folder.joinpath, FILES), *folder.glob("snapshots/*"), *folder.glob(packs.CURVE)]
     files = {path.relative_to(folder).as_posix(): sha256_file(path) for path in written}
     write_text(folder / "record.json", json.dumps(record | {"files": files}, indent=1))
 

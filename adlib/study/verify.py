@@ -138,12 +138,17 @@ def _key(row: pd.Series) -> tuple:
     """What of a row its number depends on, beside the run."""
     rule = row.variant if row.variant in results.threshold_rules() else ""
     promise = None if np.isnan(row.promise) else row.promise
-    return row.metric, row.form, promise, rule, row.seed
+    stop = row.variant if row.table == "when_to_stop" else ""
+    return row.metric, row.form, promise, rule, stop, row.seed
 
 
 def _function(row: pd.Series) -> Callable[[packs.Packed], dict] | None:
     """How a row is computed from a run; None where its scores alone do not give it."""
     metric = RENAMED.get(row.metric, row.metric)
+    if row.table == "when_to_stop":
+        return partial(_stopped, row)
+    if row.form == "authors":
+        return lambda run: results.authors_row("", run, metric)
     if metric.startswith("divided_"):
         return partial(_divided, row)
     if metric in ("false_alarm_rate_at_zfn", "miss_rate_at_best_accuracy"):
@@ -173,6 +178,12 @@ def _at_threshold(row: pd.Series, run: packs.Packed) -> dict:
     else:
         written = results.zfn_rows("", run)
     return next(one for one in written if one["metric"] == row.metric)
+
+
+def _stopped(row: pd.Series, run: packs.Packed) -> dict:
+    """A number of `beyond/when_to_stop`, over the snapshots of a run."""
+    written = results.stopping_rows("", run)
+    return next(one for one in written if one["method"][1] == row.variant)
 
 
 def _divided(row: pd.Series, run: packs.Packed) -> dict:

@@ -39,7 +39,7 @@ def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[
     """
     nearest_ours = nearest(compared)
     ours = study.summary
-    ours = ours[(ours["method"] != COUNT) & ours["value"].notna()]
+    ours = ours[(ours["method"] != COUNT) & ours["value"].notna() & (ours["form"] != "authors")]
     ours = ours[~ours["profile"].isin(SILENT) & ours["paper"].isin(study.papers)]
     printing = ours["paper"].isin([p.name for p in study.papers.values() if p.prints])
     rows = ours[ours["table"].str.startswith("table") & printing]

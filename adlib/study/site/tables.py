@@ -11,6 +11,7 @@ from adlib.study.summary import COUNT
 FORMS = {
     "oracle": "oracle: picked on the test labels",
     "deployable": "deployable: nothing picked on test data",
+    "authors": "as the paper's authors evaluate: the best snapshot on the test",
     "": "",
 }
 # notes that tables of one page share, by their first words

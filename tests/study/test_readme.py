@@ -1,0 +1,31 @@
+"""The README says what the committed results show, and nothing that was typed."""
+
+import pytest
+from report_tree import read
+
+from adlib.host import paths
+from adlib.study import summary
+from adlib.study.site import readme
+
+
+def test_the_readme_is_up_to_date():
+    """Catches results that changed and a README that did not, or a number typed into its block."""
+    home = paths.home()
+    text = (home / "README.md").read_text(encoding="utf-8")
+    block = readme.block(summary.read(home / "results"))
+    assert f"{readme.BEGIN}\n\n{block}\n\n{readme.END}" in text, "run `adlib report --readme`"
+
+
+def test_only_the_block_is_written(made, tmp_path):
+    """Catches text around the markers that is lost, and a README without them that is changed."""
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n", encoding="utf-8")
+    assert readme.update(file, read(made)) and not readme.update(file, read(made))
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "| CBiGAN |" in text
+    for broken in ("nothing", f"{readme.END} {readme.BEGIN}", text + text):
+        file.write_text(broken, encoding="utf-8")
+        with pytest.raises(ValueError, match="once each"):
+            readme.update(file, read(made))
+        assert file.read_text(encoding="utf-8") == broken
