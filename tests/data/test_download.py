@@ -123,7 +123,7 @@ def test_good_archive_and_second_call(server, toothbrush, tmp_path):
     counts = images.counts()
     assert (counts["n_train_normal"], counts["n_test_normal"], counts["n_test_abnormal"]) == COUNTS
     assert images.has_masks
-    assert images.check()["sizes"] == {"8 x 8": 102}
+    assert images.sides() == (8, 8)
     assert server.asked == ["/nowhere.tar.xz", "/archive.tar.xz"]
     get()
     assert len(server.asked) == 2  # the category is there
