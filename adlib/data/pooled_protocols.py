@@ -4,14 +4,16 @@ After Bougaham et al., Industrial and medical anomaly detection through cycle-co
 networks, Neurocomputing 614, 2024, and the authors' code. Their numbers cannot be compared with
 those of one-class protocols: detectors see the defects they are tested on, unless one kind is left
 out.
+
+Here `seed` is of all draws, and `validation` is the share of the normal and of the labelled
+abnormal training images, at least one of either; the rest is described in `adlib.data.protocols`.
 """
 
 import numpy as np
 
-from adlib.data.class_protocols import own_labels
 from adlib.data.images import ImageSet
 from adlib.data.layouts import nearest
-from adlib.data.protocols import Draft
+from adlib.data.protocols import Draft, own_labels
 from adlib.data.split import Split
 
 
@@ -24,18 +26,6 @@ def pooled_balanced(images: ImageSet, seed: int = 0, validation: float = 0.2) ->
     which stands for a repetition with another split, as the authors repeat theirs. They have no
     validation images (`validation=0`), and list files in whatever order the file system does.
     In a set of classes the category is the normal class and all others are abnormal.
-
-    Of byte-identical copies on two sides the training copy is dropped; an image that occurs as
-    normal and as abnormal is dropped before anything is counted.
-
-    Args:
-        images: the set; its labels are the protocol's.
-        seed: of all draws.
-        validation: share of the normal and of the labelled abnormal training images that is held
-            out, at least one of either; 0 for none.
-
-    Raises:
-        ValueError: a share outside [0, 1), no abnormal images, or too few of either class.
     """
     draft = Draft(images, "pooled_balanced", seed, own_labels(images), validation)
     rng = draft.generator()
@@ -55,28 +45,16 @@ def leave_one_kind_out(
     where the kind has more, as many as these are drawn from it and its other images are in no part.
     Normal images are shuffled alike for every kind, so a seed's tests share them as far as they go.
 
-    Args:
-        images: the set; its labels are the protocol's.
-        kind: the kind that is tested on, one of `kinds(images)`. No image of it is trained on, nor
-            is a byte-identical copy of one under another kind's name.
-        seed: of all draws.
-        validation: share of the normal and of the labelled abnormal training images that is held
-            out, at least one of either; 0 for none.
-
-    Raises:
-        ValueError: a share outside [0, 1), an unknown kind (with the nearest names), a set with one
-            kind only, or too few images.
+    `kind` is one of `kinds(images)`; another one is a ValueError with the nearest names. No image
+    of it is trained on, nor is a byte-identical copy of one under another kind's name.
     """
     counts = kinds(images)
     if kind not in counts:
-        raise ValueError(
-            f"{images.name}/{images.category} has no abnormal kind {kind!r}. "
-            + nearest(kind, counts)
-        )
+        raise ValueError(f"{images.title} has no abnormal kind {kind!r}. {nearest(kind, counts)}")
     if len(counts) == 1:
         raise ValueError(
-            f"{images.name}/{images.category} has one abnormal kind only ({kind}): none is left to "
-            "train on. pooled_balanced splits such a set."
+            f"{images.title} has one abnormal kind only ({kind}): none is left to train on. "
+            "pooled_balanced splits such a set."
         )
     draft = Draft(images, "leave_one_kind_out", seed, own_labels(images), validation)
     rng, abnormal = draft.generator(), draft.abnormal
@@ -92,8 +70,7 @@ def leave_one_kind_out(
 def kinds(images: ImageSet) -> dict[str, int]:
     """Kinds of the abnormal images, sorted by name, and how many images there are of each.
 
-    Raises:
-        ValueError: a set without abnormal images.
+    A set without abnormal images is a ValueError.
     """
     kind = images.table["kind"][own_labels(images) == 1]
     return kind.value_counts().sort_index().to_dict()
@@ -102,11 +79,11 @@ def kinds(images: ImageSet) -> dict[str, int]:
 def _balanced(images: ImageSet, *at_most: int) -> int:
     """Size of a balanced test: the smaller of what either class can spare, at least one."""
     if (n := min(at_most)) < 1:
-        counts = images.table["label"].value_counts()
+        counts = images.counts()
         raise ValueError(
-            f"{images.name}/{images.category}: {counts.get(0, 0)} normal and {counts.get(1, 0)} "
-            "abnormal images are too few for a test and training, without those that occur under "
-            "both labels. Add images."
+            f"{images.title}: {counts['n_normal']} normal and {counts['n_abnormal']} abnormal "
+            "images are too few for a test and training, without those that occur under both "
+            "labels. Add images."
         )
     return n
 
@@ -116,12 +93,11 @@ def _trained_on_both(
     rng: np.random.Generator,
 ) -> Split:  # fmt: skip
     """Test on the first `n` normal images and on `test`, with some of both classes to train on."""
-    images, pool = draft.images, np.sort(normal[n:])
-    test = np.union1d(normal[:n], test)
+    pool, test = np.sort(normal[n:]), np.union1d(normal[:n], test)
     split = draft.split(protocol, pool, test, rng, np.sort(others), draft.validation)
     if len(split.abnormal) == 0:
         raise ValueError(
-            f"{images.name}/{images.category}: no labelled abnormal image is left to train on. Add "
-            "abnormal images or lower the share held out."
+            f"{draft.images.title}: no labelled abnormal image is left to train on. Add abnormal "
+            "images or lower the share held out."
         )
     return split
