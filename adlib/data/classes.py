@@ -19,7 +19,7 @@ from PIL import Image
 
 from adlib.data import cache, layouts
 from adlib.data.dataset import Dataset
-from adlib.data.images import ImageSet
+from adlib.data.images import COLUMNS, ImageSet
 from adlib.host.files import write_text
 
 DIGITS = tuple("0123456789")
@@ -47,12 +47,12 @@ def _array_set(
     note: str = "",
 ) -> ImageSet:
     """Make the set of rows (path, class, part) and the images that belong to them."""
-    rows = list(rows)
-    order = sorted(range(len(rows)), key=lambda i: rows[i][0])
-    table = layouts.table((path, 0, kind, part, "") for path, kind, part in rows)
-    if order != list(range(len(rows))):
-        arrays = arrays[order]
-    return dataset.image_set(category, root, _labelled(table, category), arrays=arrays, note=note)
+    table = pd.DataFrame(rows, columns=["path", "kind", "part"]).assign(mask="")
+    if not table["path"].is_monotonic_increasing:  # else an array that lies on disk is not read
+        table = table.sort_values("path")
+        arrays = arrays[table.index]
+    table = _labelled(table, category)[COLUMNS].reset_index(drop=True)
+    return dataset.image_set(category, root, table, arrays=arrays, note=note)
 
 
 def digits(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -114,9 +114,8 @@ def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
         rows, arrays = _cifar_batches(dataset, root)
         return _array_set(dataset, category, root, rows, arrays)
     if folder.is_dir():
-        parts = [folder / part for part in ("train", "test")]
-        table = pd.concat([layouts.classes(part, root) for part in parts], ignore_index=True)
-        table = table.sort_values("path", ignore_index=True)
+        parts = [layouts.classes(folder / part, root) for part in ("train", "test")]
+        table = pd.concat(parts).sort_values("path", ignore_index=True)
         where = [_cifar_place(path, folder) for path in table["path"]]
         table["kind"], table["part"] = zip(*where, strict=True)
         note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
@@ -163,40 +162,38 @@ def _cifar_place(path: str, source: Path) -> tuple[str, str]:
 def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
     """Names of the images in an archive, sorted, and their pixels, uint8 (N, H, W, 3).
 
-    Nothing is unpacked to disk: the archive is read once and the pixels are kept in the cache, from
-    where they are mapped into memory.
+    The archive is read once; the pixels are kept in the cache and mapped into memory from there.
     """
     name, key = archive.name.partition(".")[0], cache.hashed([*cache.stamp(archive), _RULE])
     pixels = cache.file(name, key)
     index = pixels.with_suffix(".json")
     if not (pixels.is_file() and index.is_file()):
         with tarfile.open(archive) as packed:
-            content = {
-                member.name: packed.extractfile(member).read()
-                for member in packed
-                if member.isfile()
-            }
+            files = [member for member in packed if member.isfile()]
+            content = {member.name: packed.extractfile(member).read() for member in files}
         names = sorted(path for path in content if not PurePosixPath(path).name.startswith("."))
         if not names:
             raise ValueError(f"{archive}: no image in it. Get it again or remove it.")
-        shape = _decoded(archive, names[0], content[names[0]]).shape
-        make = lambda i: _decoded(archive, names[i], content[names[i]], shape)  # noqa: E731
+        shape = _decoded(archive, names[0], content).shape
+
+        def make(row: int) -> np.ndarray:
+            image = _decoded(archive, names[row], content)
+            if image.shape != shape:
+                raise ValueError(
+                    f"{archive}: {names[row]} in it is of shape {image.shape}, not {shape}."
+                )
+            return image
+
         cache.build(name, key, (len(names), *shape), make)
         write_text(index, json.dumps(names, indent=0))
     return json.loads(index.read_text(encoding="utf-8")), np.load(pixels, mmap_mode="r")
 
 
-def _decoded(
-    archive: Path, name: str, content: bytes, shape: tuple[int, ...] | None = None
-) -> np.ndarray:
-    """Pixels of an image of an archive, uint8 (H, W, 3), all of one shape."""
+def _decoded(archive: Path, name: str, content: dict[str, bytes]) -> np.ndarray:
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(content[name])).convert("RGB"))
     except OSError as error:
         raise ValueError(f"{archive}: {name} in it is not an image that can be read.") from error
-    if shape not in (None, pixels.shape):
-        raise ValueError(f"{archive}: {name} in it is of shape {pixels.shape}, not {shape}.")
-    return pixels
 
 
 def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -212,11 +209,5 @@ def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
     table = layouts.classes(folder, root, _STRAYS)
     twins = (table["kind"] == "Faces_easy") & (category != "all")
     note = f"from a copy of small images ({reduced.name})" if folder == reduced else ""
-    return dataset.image_set(
-        category,
-        root,
-        table[~twins].reset_index(drop=True),
-        convert=True,
-        note=note,
-        n_left_out=int(twins.sum()),
-    )
+    table, n_left_out = table[~twins].reset_index(drop=True), int(twins.sum())
+    return dataset.image_set(category, root, table, convert=True, note=note, n_left_out=n_left_out)

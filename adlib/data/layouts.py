@@ -90,7 +90,7 @@ def files(
     return images
 
 
-def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+def _by_stem(paths: Iterable[Path], suffix: str = "") -> dict[str, Path]:
     """Paths by name without `suffix` and file type; two of one name are an error."""
     by_stem: dict[str, Path] = {}
     for path in paths:
@@ -104,21 +104,20 @@ def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     return by_stem
 
 
-def _masks_of(images: list[Path], folder: Path, root: Path) -> dict[Path, Path]:
-    """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side raises."""
-    masks = _stems(files(folder, root, "masks (one for every abnormal image)"), "_mask")
-    by_stem = _stems(images)
-    if alone := sorted(masks.keys() - by_stem.keys()):
+def _masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> dict[Path, Path]:
+    """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side is an error."""
+    images, masks = _by_stem(images), _by_stem(masks, "_mask")
+    if alone := sorted(masks.keys() - images.keys()):
         raise ValueError(
-            f"{masks[alone[0]]}: a mask without an image ({alone[0]}.* is not in "
-            f"{images[0].parent}). Add the image or remove the mask."
+            f"{masks[alone[0]]}: a mask without an image of the name {alone[0]}. Add the image or "
+            "remove the mask."
         )
-    if alone := sorted(by_stem.keys() - masks.keys()):
+    if alone := sorted(images.keys() - masks.keys()):
         raise ValueError(
-            f"{by_stem[alone[0]]}: an abnormal image without a mask ({alone[0]}_mask.* is not in "
-            f"{folder}). Add it, or move the whole ground_truth folder away to go on without masks."
+            f"{images[alone[0]]}: an abnormal image without a mask of the name {alone[0]}_mask or "
+            f"{alone[0]}. {way_out}"
         )
-    return {image: masks[stem] for stem, image in by_stem.items()}
+    return {image: masks[stem] for stem, image in images.items()}
 
 
 def mvtec(folder: Path, root: Path) -> pd.DataFrame:
@@ -130,36 +129,35 @@ def mvtec(folder: Path, root: Path) -> pd.DataFrame:
     """
     train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
     normal = files(train / "good", root, "normal training images")
-    normal_test = files(test / "good", root, "normal test images")
+    rows = [(path, 0, "good", "train", "") for path in normal]
+    normal = files(test / "good", root, "normal test images")
+    rows += [(path, 0, "good", "test", "") for path in normal]
     if others := [kind for kind in folders(train, root) if kind.name != "good"]:
         raise ValueError(f"{others[0]}: training images are normal; only train/good is expected.")
-    kinds = [kind for kind in folders(test, root) if kind.name != "good"]
+    kinds = [kind.name for kind in folders(test, root) if kind.name != "good"]
     if not kinds:
         raise ValueError(f"{test}: no folder with abnormal test images beside good/.")
-    masked = {path.name for path in folders(truth, root)} - {"good"} if truth.is_dir() else set()
-    if alone := sorted(masked - {kind.name for kind in kinds}):
+    masked = [kind.name for kind in folders(truth, root)] if truth.is_dir() else []
+    if alone := sorted({*masked} - {"good", *kinds}):
         raise ValueError(
             f"{truth / alone[0]}: masks without images ({test / alone[0]} is missing)."
         )
-    rows = [(path, 0, "good", "train", "") for path in normal]
-    rows += [(path, 0, "good", "test", "") for path in normal_test]
+    way_out = "Add it, or move the whole ground_truth folder away to go on without masks."
     for kind in kinds:
-        images = files(kind, root, "abnormal test images")
-        masks = _masks_of(images, truth / kind.name, root) if truth.is_dir() else {}
-        rows += [(path, 1, kind.name, "test", masks.get(path, "")) for path in images]
+        images = files(test / kind, root, "abnormal test images")
+        masks = {}
+        if truth.is_dir():
+            paths = files(truth / kind, root, "masks (one for every abnormal image)")
+            masks = _masks_of(images, paths, way_out)
+        rows += [(path, 1, kind, "test", masks.get(path, "")) for path in images]
     return table(rows, root)
-
-
-def class_name(folder: str) -> str:
-    """Name of a class by its folder's: without a number in front; "clutter" for the clutter class.
-
-    Caltech-256 calls it `257.clutter`, Caltech-101 `BACKGROUND_Google`.
-    """
-    return CLUTTER if folder == "BACKGROUND_Google" else re.sub(r"^\d+\.", "", folder)
 
 
 def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFrame:
     """`<class>/*` with images of each class; all labels are 0, no parts, no masks.
+
+    A class has its folder's name without a number in front (`056.dog` of Caltech-256). The clutter
+    class is "clutter" (`257.clutter`, or `BACKGROUND_Google` of Caltech-101).
 
     Args:
         folder: holds a folder for each class.
@@ -168,14 +166,11 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; one for each class is expected there.")
-    return table(
-        (
-            (path, 0, class_name(of_class.name), "", "")
-            for of_class in folders(folder, root)
-            for path in files(of_class, root, strays=strays)
-        ),
-        root,
-    )
+    rows = []
+    for of_class in folders(folder, root):
+        kind = re.sub(r"^\d+\.", "", of_class.name).replace("BACKGROUND_Google", CLUTTER)
+        rows += [(path, 0, kind, "", "") for path in files(of_class, root, strays=strays)]
+    return table(rows, root)
 
 
 def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
@@ -221,17 +216,16 @@ def breast_ultrasound(folder: Path, root: Path) -> pd.DataFrame:
 
 def retina(folder: Path, root: Path) -> pd.DataFrame:
     """`{train,val,test}/{CNV,DME,DRUSEN,NORMAL}/*`: val counts as training, and may be missing."""
-    rows, kinds = [], {"CNV": "CNV", "DME": "DME", "DRUSEN": "DRUSEN", "NORMAL": "good"}
-    parts = {"train": "train", "val": "train", "test": "test"}
-    if not (folder / "val").is_dir():
-        del parts["val"]
-    for name, part in parts.items():
-        for of_class, kind in kinds.items():
+    rows, classes = [], ("CNV", "DME", "DRUSEN", "NORMAL")
+    for name in ("train", "val", "test") if (folder / "val").is_dir() else ("train", "test"):
+        part = "test" if name == "test" else "train"
+        for of_class in classes:
+            kind, label = ("good", 0) if of_class == "NORMAL" else (of_class, 1)
             images = files(folder / name / of_class, root)
-            rows += [(path, int(kind != "good"), kind, part, "") for path in images]
-        if strays := [path for path in _entries(folder / name, root) if path.name not in kinds]:
+            rows += [(path, label, kind, part, "") for path in images]
+        if strays := [path for path in _entries(folder / name, root) if path.name not in classes]:
             raise ValueError(
-                f"{strays[0]}: only folders {', '.join(kinds)} are expected there. Move it "
+                f"{strays[0]}: only folders {', '.join(classes)} are expected there. Move it "
                 "elsewhere."
             )
     return table(rows, root)
@@ -254,25 +248,23 @@ def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
 
     The mask is the PNG beside an image; those of `MT_Free` are empty and are passed over.
     """
-    rows = []
-    kinds = [path for path in folders(folder, root) if path.name.startswith("MT_")]
-    if "MT_Free" not in {kind.name for kind in kinds}:
+    if not (folder / "MT_Free").is_dir():
         raise FileNotFoundError(
             f"{folder / 'MT_Free'}: no such folder; normal images are expected there."
         )
-    for kind in kinds:
-        both = files(kind / "Imgs", root)
-        images = _stems([path for path in both if path.suffix.lower() in (".jpg", ".jpeg")])
-        masks = _stems([path for path in both if path.suffix.lower() == ".png"])
-        normal = kind.name == "MT_Free"
+    rows = []
+    for of_kind in folders(folder, root):
+        if not of_kind.name.startswith("MT_"):
+            continue
+        paths = files(of_kind / "Imgs", root)
+        images = [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
+        masks = [path for path in paths if path.suffix.lower() == ".png"]
         if not images:
-            raise ValueError(f"{kind / 'Imgs'}: no .jpg image in it.")
-        for have, lack, what in [(images, masks, "mask"), (masks, images, "image")]:
-            if not normal and (alone := sorted(have.keys() - lack.keys())):
-                raise ValueError(
-                    f"{have[alone[0]]}: its {what} is missing beside it. Get it again."
-                )
-        name = "good" if normal else kind.name.removeprefix("MT_").lower()
-        for stem, path in images.items():
-            rows.append((path, int(not normal), name, "", "" if normal else masks[stem]))
+            raise ValueError(f"{of_kind / 'Imgs'}: no .jpg image in it.")
+        if of_kind.name == "MT_Free":
+            rows += [(path, 0, "good", "", "") for path in images]
+        else:
+            kind = of_kind.name.removeprefix("MT_").lower()
+            pairs = _masks_of(images, masks, "Get it again.")
+            rows += [(path, 1, kind, "", mask) for path, mask in pairs.items()]
     return table(rows, root)
