@@ -137,10 +137,7 @@ _ALL = [
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         _objects(*CIFAR, "all"),
         classes.cifar10,
-        {
-            name: {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000}
-            for name in CIFAR
-        }
+        dict.fromkeys(CIFAR, {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000})
         | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
         f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*CIFAR, "all"], 32),
@@ -155,7 +152,7 @@ _ALL = [
         "https://doi.org/10.22002/D1.20087",
         _objects("all", *INLIERS),
         classes.caltech,
-        {name: {"n_images": 30_607} for name in ("all", *INLIERS)},
+        dict.fromkeys(("all", *INLIERS), {"n_images": 30_607}),
         f"256 classes and clutter. {_CALTECH}",
         lies_in=("caltech256/256_ObjectCategories", "caltech256_64"),
     ),
@@ -168,10 +165,8 @@ _ALL = [
         "https://doi.org/10.22002/D1.20086",
         _objects("all", *INLIERS),
         classes.caltech,
-        {
-            "all": {"n_images": 9_144},
-            **{n: {"n_images": 8_709, "n_left_out": 435} for n in INLIERS},
-        },
+        {"all": {"n_images": 9_144}}
+        | dict.fromkeys(INLIERS, {"n_images": 8_709, "n_left_out": 435}),
         "101 classes and clutter (BACKGROUND_Google). Faces_easy shows the pictures of Faces, cut "
         f"differently; it is left out where classes stand against others. {_CALTECH}",
         lies_in=("caltech101/101_ObjectCategories", "caltech101_64"),
@@ -237,7 +232,7 @@ _ALL = [
         "",
         {"texture": "texture", "object": "object"},
         listers.generated,
-        {name: _counts(64, 24, 24) for name in ("texture", "object")},
+        dict.fromkeys(("texture", "object"), _counts(64, 24, 24)),
         "Generated in memory, for tests and a first trial; its numbers mean nothing beyond that.",
         packaged=("texture", "object"),
     ),
@@ -265,10 +260,8 @@ def categories(name: str) -> list[str]:
 def require_category(dataset: Dataset, category: str) -> None:
     """Raise a ValueError with the nearest names unless `category` is one of the data set's."""
     if dataset.modes and category not in dataset.modes:
-        raise ValueError(
-            f"Unknown category {category!r} of {dataset.name}. "
-            + layouts.nearest(category, dataset.modes)
-        )
+        nearest = layouts.nearest(category, dataset.modes)
+        raise ValueError(f"Unknown category {category!r} of {dataset.name}. {nearest}")
 
 
 def load(

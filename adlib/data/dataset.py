@@ -63,17 +63,15 @@ class Dataset:
         )
 
     def not_there(self, *places: Path, category: str = "") -> FileNotFoundError:
-        """Make the error for data that are not at hand: where they belong, where to get them.
+        """Make the error for data at none of `places`, the first of which is the official layout.
 
-        Args:
-            *places: folders or files, any of which would do; the first is the official layout.
-            category: the category, where each has a folder of its own.
+        `category` is given where each has a folder of its own.
         """
         first, *others = places
-        command = f"adlib data get {self.name} {category}".rstrip()
-        by_program = f" (or run: {command})" if self.archive else ""
         also = f", nor is {' or '.join(map(str, others))}" if others else ""
         what = f"{self.name}/{category}" if category else self.name
+        command = f"adlib data get {what.replace('/', ' ')}"
+        by_program = f" (or run: {command})" if self.archive else ""
         return FileNotFoundError(
             f"{first}: not there{also}. Get {self.title} from {self.homepage} and unpack it "
             f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what}."

@@ -9,7 +9,6 @@ folder of its name is always whole.
 import lzma
 import shutil
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pooch
@@ -22,21 +21,13 @@ from adlib.data.catalogue import Dataset, info, miscounted, require_category
 from adlib.host.paths import data_root
 
 
-def download(
-    name: str,
-    category: str | None = None,
-    root: str | Path | None = None,
-    urls: Sequence[str] | None = None,
-    sha256: str | None = None,
-) -> Path:
+def download(name: str, category: str | None = None, root: str | Path | None = None) -> Path:
     """Get a data set, or a category of it, into the data root, as far as it is not there.
 
     Args:
         name: a data set that can be downloaded (`mvtec_ad`).
         category: one category; None for all.
         root: folder of the data sets; None means `ADLIB_DATA`, else `data/`.
-        urls: addresses to try in turn instead of the built-in ones.
-        sha256: what the archive must hash to, where it is not the built-in archive.
 
     Returns:
         The data set's folder.
@@ -56,11 +47,11 @@ def download(
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock"):
-        for present in [each for each in wanted if (folder / each).exists()]:
-            _counted(dataset, folder / present, present, root)
-        if missing := [each for each in wanted if not (folder / each).exists()]:
-            urls, sha256 = urls or dataset.archive.urls, sha256 or dataset.archive.sha256
-            _unpack(dataset, _fetched(dataset, folder, urls, sha256), missing, root)
+        missing = [each for each in wanted if not (folder / each).exists()]
+        for present in set(wanted) - set(missing):
+            _check_counts(dataset, folder / present, present, root)
+        if missing:
+            _unpack(dataset, _archive(dataset, folder), missing, root)
     return folder
 
 
@@ -71,14 +62,14 @@ def _by_hand(dataset: Dataset, folder: Path) -> str:
     )
 
 
-def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -> Path:
+def _archive(dataset: Dataset, folder: Path) -> Path:
     """The archive from the first address that gives the right bytes, or the one there."""
     failures = []
-    for url in urls:
+    for url in dataset.archive.urls:
         try:
             archive = pooch.retrieve(
                 url,
-                known_hash=f"sha256:{sha256}",
+                known_hash=f"sha256:{dataset.archive.sha256}",
                 fname=PurePosixPath(url).name,
                 path=folder / ".archive",
                 downloader=_transfer,
@@ -87,13 +78,10 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
             failures.append(f"{url}: {error}")
         else:
             return Path(archive)
-    kept = any((folder / ".archive").glob("*.part"))
-    raise ConnectionError(
-        f"{dataset.title} could not be downloaded.\n"
-        + "\n".join(failures)
-        + ("\nCall again: the transfer goes on where it broke off." if kept else "")
-        + f"\n{_by_hand(dataset, folder)}"
-    )
+    if any((folder / ".archive").glob("*.part")):
+        failures.append("Call again: the transfer goes on where it broke off.")
+    lines = [f"{dataset.title} could not be downloaded.", *failures, _by_hand(dataset, folder)]
+    raise ConnectionError("\n".join(lines))
 
 
 def _transfer(url: str, output: str | Path, _: object = None) -> None:
@@ -168,7 +156,7 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
         for category in wanted:
             if not (partial / category).is_dir():
                 raise ValueError(f"{archive}: the archive does not hold the category {category!r}.")
-            _counted(dataset, partial / category, category, root)
+            _check_counts(dataset, partial / category, category, root)
         for category in wanted:
             (partial / category).replace(folder / category)
     except (tarfile.ReadError, lzma.LZMAError, EOFError) as error:
@@ -180,7 +168,7 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
+def _check_counts(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
     """Raise unless a folder holds the published number of images, abnormal ones masked."""
     images = dataset.image_set(category, root, layouts.mvtec(folder, root))
     wrong = miscounted(images) + ([] if images.has_masks else ["abnormal images without masks"])

@@ -51,14 +51,14 @@ def inside(path: Path, root: Path) -> Path:
     return path
 
 
+def is_listed(name: str) -> bool:
+    """Whether a name is neither hidden nor of a file that file managers leave behind."""
+    return not name.startswith(".") and name.lower() not in _OTHERS
+
+
 def _entries(folder: Path, root: Path) -> list[Path]:
     """What a folder holds, sorted by name, without hidden files and those of file managers."""
-    inside(folder, root)
-    entries = [
-        entry
-        for entry in sorted(folder.iterdir())
-        if not entry.name.startswith(".") and entry.name.lower() not in _OTHERS
-    ]
+    entries = [entry for entry in sorted(inside(folder, root).iterdir()) if is_listed(entry.name)]
     return [inside(entry, root) if entry.is_symlink() else entry for entry in entries]
 
 

@@ -31,21 +31,16 @@ def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
             "The data set elpv comes with the package elpv-dataset: pip install elpv-dataset."
         )
     folder = Path(spec.submodule_search_locations[0]) / "data"
-    rows = pd.read_csv(
-        folder / "labels.csv",
-        sep=r"\s+",
-        names=["path", "probability", "type"],
-        dtype={"type": str},
-    )
+    names = ["path", "probability", "type"]
+    rows = pd.read_csv(folder / "labels.csv", sep=r"\s+", names=names)
     rows = rows[rows["type"] == category]
     clear = rows[rows["probability"].isin([0.0, 1.0])]
     table = layouts.table(
         (path, int(p), "defective" if p else "good", "", "")
         for path, p in zip(clear["path"], clear["probability"], strict=True)
     )
-    return dataset.image_set(
-        category, folder, table, n_left_out=len(rows) - len(clear), convert=convert
-    )
+    n_left_out = len(rows) - len(clear)
+    return dataset.image_set(category, folder, table, n_left_out=n_left_out, convert=convert)
 
 
 def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -81,16 +76,16 @@ def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
         stem = root / "pcam" / f"camelyonpatch_level_2_split_{part}"
         images, targets = (_array(dataset, Path(f"{stem}_{name}.h5"), name) for name in "xy")
         labels = targets[:].ravel()
+        again = f"Get it again from {dataset.homepage}."
         if images.dtype != np.uint8 or images.shape[1:] != (96, 96, 3):
             raise ValueError(
                 f"{images.file.filename}: {images.dtype} of shape {images.shape} where bytes of "
-                f"(N, 96, 96, 3) are expected. Get it again from {dataset.homepage}."
+                f"(N, 96, 96, 3) are expected. {again}"
             )
         if len(images) != len(labels) or not np.isin(labels, (0, 1)).all():
             raise ValueError(
                 f"{targets.file.filename}: {len(labels)} labels of {np.unique(labels).tolist()} "
-                f"where a 0 or 1 is expected for each of {len(images)} images. Get it again from "
-                f"{dataset.homepage}."
+                f"where a 0 or 1 is expected for each of {len(images)} images. {again}"
             )
         sources.append(images)
         rows += [
@@ -102,9 +97,8 @@ def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
 
 def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
     """Array `name` of an HDF5 file, which stays open."""
-    # Imported here: the other sets do not need it.
     try:
-        import h5py
+        import h5py  # here, because the other sets do not need it
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"The files of {dataset.title} are read with the package h5py: pip install h5py."

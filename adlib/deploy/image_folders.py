@@ -5,9 +5,9 @@ and colour side by side.
 """
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,9 @@ def listed(folder: str | Path) -> tuple[list[str], list[str]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         above = Path(where).relative_to(folder)
         others += [f"{(above / n).as_posix()}/" for n in folders if Path(where, n).is_symlink()]
-        for name in files:
-            if not (name.startswith(".") or name.lower() in layouts._OTHERS):
-                is_image = Path(name).suffix.lower() in decode.SUFFIXES
-                (images if is_image else others).append((above / name).as_posix())
+        for name in filter(layouts.is_listed, files):
+            is_image = Path(name).suffix.lower() in decode.SUFFIXES
+            (images if is_image else others).append((above / name).as_posix())
     if not images:
         raise ValueError(
             f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
@@ -69,15 +68,15 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
             or a whole data set in place of its normal images.
     """
     folders = [Path(folder).expanduser().resolve() for folder in (normal, abnormal) if folder]
-    if len(folders) == 2:
-        for one, other in (folders, folders[::-1]):
-            if one.is_relative_to(other):
-                raise ValueError(
-                    f"{one} lies in {other}: normal and abnormal images need folders apart."
-                )
+    for one, other in permutations(folders, 2):
+        if one.is_relative_to(other):
+            raise ValueError(
+                f"{one} lies in {other}: normal and abnormal images need folders apart."
+            )
     rows = []
     for label, folder in enumerate(folders):
         names, others = listed(folder)
+        kind = "abnormal" if label else "good"
         if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in names)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
@@ -88,7 +87,6 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
                 f"{folder / others[0]}: not an image by its name, where only images are expected "
                 f"({' '.join(decode.SUFFIXES)}). Move it elsewhere."
             )
-        kind = "abnormal" if label else "good"
         where = f"{folder.as_posix()}/" if label else ""
         rows += [(where + name, label, kind, "", "") for name in names]
     table = layouts.table(rows)
@@ -113,12 +111,12 @@ def pixels(path: Path, side: int, channels: int) -> np.ndarray:
 
 def batches(
     folder: Path, names: Sequence[str], size: int, side: int, channels: int
-) -> Iterator[tuple[Sequence[str], Tensor, list[str]]]:
+) -> Iterator[tuple[Sequence[str], Tensor, dict[str, str]]]:
     """Read files `size` at a time; the next ones are decoded while a batch is worked on.
 
     Yields:
         The batch's names; uint8 `(n, channels, side, side)` of those that could be read, in their
-        order; and for each name why it could not, "" for those that could.
+        order; and by name why the others could not.
     """
 
     def read(name: str) -> np.ndarray | str:
@@ -127,29 +125,21 @@ def batches(
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
 
-    def gathered(chunk: Sequence[str], waiting: list) -> tuple[Sequence[str], Tensor, list[str]]:
-        read = [future.result() for future in waiting]
-        good = [image for image in read if not isinstance(image, str)]
-        pixels = np.stack(good) if good else np.empty((0, channels, side, side), np.uint8)
-        errors = [image if isinstance(image, str) else "" for image in read]
-        return chunk, torch.from_numpy(pixels), errors
-
-    ahead: deque = deque()
+    chunks = [names[start : start + size] for start in range(0, len(names), size)]
     with ThreadPoolExecutor(cache.WORKERS) as pool:
-        for start in range(0, len(names), size):
-            chunk = names[start : start + size]
-            ahead.append((chunk, [pool.submit(read, name) for name in chunk]))
-            if len(ahead) > 1:
-                yield gathered(*ahead.popleft())
-        while ahead:
-            yield gathered(*ahead.popleft())
+        ahead = pool.map(read, chunks[0])
+        for chunk, following in zip(chunks, [*chunks[1:], []], strict=True):
+            waiting, ahead = ahead, pool.map(read, following)
+            results = dict(zip(chunk, waiting, strict=True))
+            errors = {name: error for name, error in results.items() if isinstance(error, str)}
+            readable = [results[name] for name in chunk if name not in errors]
+            images = np.array(readable, np.uint8).reshape(-1, channels, side, side)
+            yield chunk, torch.from_numpy(images), errors
 
 
-def write(folder: str | Path, images: Tensor, names: Sequence[str] = ()) -> Path:
-    """Write uint8 images `(N, C, H, W)` as PNG files, by default `0000.png`, `0001.png`, ..."""
+def write(folder: str | Path, images: Tensor) -> None:
+    """Write uint8 images `(N, C, H, W)` as PNG files `0000.png`, `0001.png`, ..."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
-        name = names[i] if names else f"{i:04d}.png"
-        Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(folder / name)
-    return folder
+        Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(folder / f"{i:04d}.png")

@@ -8,6 +8,7 @@
 import csv
 import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from adlib.host.files import atomic
 from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
 
+Scored = tuple[float, str, Tensor]  # score, name and pixels of an image, uint8 (C, S, S)
 COLUMNS = ("path", "score", "threshold", "decision", "error")
 HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
 SHOWN = 12  # images in a gallery
@@ -130,7 +132,7 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     return Split(images, "own images", seed, labels, train, held, nothing, dropped, learnt)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Summary:
     """Counts of the decisions on a folder.
 
@@ -143,14 +145,13 @@ class Summary:
     """
 
     csv: Path
-    normal: int = 0
-    abnormal: int = 0
-    unreadable: int = 0
-    passed_over: list[str] = field(default_factory=list)
-    shown: list[tuple[float, str, Tensor]] = field(default_factory=list, repr=False)
+    normal: int
+    abnormal: int
+    unreadable: int
+    passed_over: list[str]
+    shown: list[Scored] = field(repr=False)
 
     def __str__(self) -> str:
-        """Counts in a line."""
         images = self.normal + self.abnormal + self.unreadable
         text = f"{images} images: {self.normal} normal, {self.abnormal} abnormal"
         if self.unreadable:
@@ -197,8 +198,8 @@ def score_folder(
         folder, names, others = folder.parent, [folder.name], []
     else:
         names, others = image_folders.listed(folder)
-    summary = Summary(csv_file, passed_over=others)
-    settings, top = detector.detector.settings, []
+    counts, top = Counter(), []
+    size = detector.detector.settings.side, detector.detector.settings.channels
     part = csv_file.with_name(csv_file.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=len(names), unit="image", mininterval=1, leave=False)
@@ -206,26 +207,23 @@ def score_folder(
     with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file, bar:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        read = image_folders.batches(folder, names, batch, settings.side, settings.channels)
-        for chunk, images, errors in read:
-            scores = detector.detector.score(images, batch) if len(images) else np.empty(0)
-            writer.writerows(_rows(detector.threshold, chunk, scores, errors, summary))
+        for chunk, images, errors in image_folders.batches(folder, names, batch, *size):
+            rows, scored = _decided(detector, chunk, images, errors, batch)
+            writer.writerows(rows)
             file.flush()
-            good = [name for name, error in zip(chunk, errors, strict=True) if not error]
-            top += zip(scores.tolist(), good, images, strict=True)
+            counts.update(decision for _, _, _, decision, _ in rows)
+            best = heapq.nlargest(shown, top + scored, key=lambda image: image[0])
             # Copies, because one image kept would keep its whole batch.
-            best = heapq.nlargest(shown, filter(_finite, top), key=lambda image: image[0])
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
     part.replace(csv_file)
-    summary.shown = top
     if gallery_file and not top:
         Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
     elif gallery_file:
         figure = gallery(detector, top, batch)
         with atomic(gallery_file) as temporary:
             figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
-    return summary
+    return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], others, top)
 
 
 def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None) -> None:
@@ -247,34 +245,32 @@ def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None
             )
 
 
-def _finite(image: tuple[float, str, Tensor]) -> bool:
-    return math.isfinite(image[0])
-
-
-def _rows(
-    threshold: float,
+def _decided(
+    detector: CalibratedDetector,
     names: Sequence[str],
-    scores: np.ndarray,
-    errors: Sequence[str],
-    summary: Summary,
-) -> list[tuple]:
-    """Rows of the CSV; the scores are of the names without an error. Counts go to the summary."""
-    rows, left = [], iter(scores.tolist())
-    for name, error in zip(names, errors, strict=True):
-        score = None if error else next(left)
-        if score is not None and not math.isfinite(score):
-            error, score = f"the detector gives the score {score}", None
-        decision = "" if score is None else "abnormal" if score >= threshold else "normal"
-        summary.unreadable += score is None
-        summary.abnormal += decision == "abnormal"
-        summary.normal += decision == "normal"
-        rows.append((name, "" if score is None else repr(score), repr(threshold), decision, error))
-    return rows
+    images: Tensor,
+    errors: dict[str, str],
+    batch: int,
+) -> tuple[list[tuple], list[Scored]]:
+    """Rows of the CSV for all names, and what was scored: `images` are those without an error."""
+    readable = [name for name in names if name not in errors]
+    scores = detector.detector.score(images, batch).tolist() if readable else []
+    rows, scored, left = [], [], zip(scores, images, strict=True)
+    for name in names:
+        score, decision, error = "", "", errors.get(name, "")
+        if not error:
+            score, image = next(left)
+            if math.isfinite(score):
+                decision = "abnormal" if score >= detector.threshold else "normal"
+                scored.append((score, name, image))
+                score = repr(score)
+            else:
+                score, error = "", f"the detector gives the score {score}"
+        rows.append((name, score, repr(detector.threshold), decision, error))
+    return rows, scored
 
 
-def gallery(
-    detector: CalibratedDetector, shown: Sequence[tuple[float, str, Tensor]], batch: int = 16
-) -> Figure:
+def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 16) -> Figure:
     """Draw images beside themselves with their anomaly maps laid over, on one scale of colours.
 
     Args:
