@@ -58,30 +58,22 @@ class Target:
         """Refuse what no threshold can keep."""
         shares = [self.rate] if self.confidence is None else [self.rate, self.confidence]
         if self.kind not in ("fpr", "miss") or not all(0 < share < 1 for share in shares):
-            raise ValueError(
-                f"target '{self}': allowed are for example 'fpr 0.05' (false alarms among normal "
-                "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
-                "rates and confidence lie between 0 and 1"
-            )
+            raise _not_allowed(str(self))
 
     @classmethod
     def parse(cls, text: "str | Target") -> "Target":
         """Read "fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9". A ValueError names the forms."""
-        if isinstance(text, Target):
-            return text
         number = r"(\d*\.?\d+)"
-        match = re.fullmatch(rf"(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?", text.strip())
-        if not match:
-            return cls(text, math.nan)
+        pattern = rf"\s*(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?\s*"
+        if not (match := re.fullmatch(pattern, str(text))):
+            raise _not_allowed(text)
         kind, rate, confidence = match.groups()
         return cls(kind, float(rate), float(confidence) if confidence else None)
 
     def __str__(self) -> str:
         """The text that `parse` reads."""
-        rate = "" if math.isnan(self.rate) else f" {_plain(self.rate)}"
-        return f"{self.kind}{rate}" + (
-            f" confidence {_plain(self.confidence)}" if self.confidence else ""
-        )
+        text = f"{self.kind} {_plain(self.rate)}"
+        return text if self.confidence is None else f"{text} confidence {_plain(self.confidence)}"
 
     @property
     def delta(self) -> float | None:
@@ -136,6 +128,14 @@ def _plain(share: float) -> str:
     return np.format_float_positional(share, trim="-")
 
 
+def _not_allowed(target: str) -> ValueError:
+    return ValueError(
+        f"target '{target}': allowed are for example 'fpr 0.05' (false alarms among normal "
+        "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
+        "rates and confidence lie between 0 and 1"
+    )
+
+
 @dataclass(frozen=True)
 class CalibratedDetector:
     """A detector that decides.
@@ -161,15 +161,15 @@ class CalibratedDetector:
     def __str__(self) -> str:
         """Method, threshold, target and errors on held-out images, in a line."""
         held, which = self.facts["held_out"], ("normal", "abnormal")[self.target.label]
-        seen = [f"{held['false_alarms']} of {held['normal']} normal called abnormal"]
+        errors = f"{held['false_alarms']} of {held['normal']} normal called abnormal"
         if held["abnormal"]:
-            seen.append(f"{held['misses']} of {held['abnormal']} abnormal missed")
+            errors += f", {held['misses']} of {held['abnormal']} abnormal missed"
         name = type(self.detector).__name__
         if isinstance(self.detector, FeatureDetector):
             name += f" ({self.detector.settings.backbone})"
         return (
             f"{name}: threshold {self.threshold:.6g} for '{self.target}', "
-            f"set on {self.facts['calibration']} {which} images; held-out images: {', '.join(seen)}"
+            f"set on {self.facts['calibration']} {which} images; held-out images: {errors}"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -208,18 +208,21 @@ def calibrate(
     target = Target.parse(target)
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
-    held_out = {
-        "normal": scores[0].size,
-        "abnormal": scores[1].size,
-        "false_alarms": int((scores[0] >= threshold).sum()),
-        "misses": int((scores[1] < threshold).sum()),
-    }
     settings = detector.settings
-    decoding = {"rule": decode.RULE, "side": settings.side, "channels": settings.channels}
     about = {
         "calibration": scores[target.label].size,
-        "held_out": held_out,
-        "decoding": decoding | {"convert": True},
+        "held_out": {
+            "normal": scores[0].size,
+            "abnormal": scores[1].size,
+            "false_alarms": int((scores[0] >= threshold).sum()),
+            "misses": int((scores[1] < threshold).sum()),
+        },
+        "decoding": {
+            "rule": decode.RULE,
+            "side": settings.side,
+            "channels": settings.channels,
+            "convert": True,
+        },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),
