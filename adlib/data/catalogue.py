@@ -1,5 +1,6 @@
 """The data sets: what each is, where it comes from, where it lies and how it is listed."""
 
+from functools import partial
 from pathlib import Path
 
 from adlib.data import classes, layouts, listers, mosaics
@@ -179,7 +180,7 @@ _ALL = [
         "Detection, CVPR 2019",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
         {name: "texture" if name in _TEXTURES else "object" for name in _MVTEC},
-        listers.on_disk(layouts.mvtec),
+        partial(listers.on_disk, layout=layouts.mvtec),
         {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
         {name: side for name, (*_, side) in _MVTEC.items()},
@@ -194,7 +195,7 @@ _ALL = [
         "2020",
         "https://github.com/abin24/Magnetic-tile-defect-datasets.",
         {"tile": "texture"},
-        listers.on_disk(layouts.magnetic_tile),
+        partial(listers.on_disk, layout=layouts.magnetic_tile),
         {"tile": {"n_normal": 952, "n_abnormal": 392}},
         "Grey; sizes vary, so images are squeezed to a square. No official parts. Four images of "
         "the kind uneven come with an empty mask. Tiles were photographed at several exposures "
@@ -208,7 +209,7 @@ _ALL = [
         "automated vision-based quality control processes, F1000Research 10:581, 2022",
         "https://doi.org/10.12688/f1000research.52903",
         {"wood": "texture"},
-        listers.on_disk(layouts.mvtec),
+        partial(listers.on_disk, layout=layouts.mvtec),
         note="A selection in MVTec layout with masks; not the category wood of MVTec AD. Normal "
         "test images 71 and 83 are re-encoded copies of training images.",
     ),

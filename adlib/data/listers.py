@@ -4,8 +4,8 @@ A lister takes the data set, the category, the data root and `convert` of `adlib
 of sets that show classes of things are in `adlib.data.classes`, mosaics in `adlib.data.mosaics`.
 """
 
-import importlib.util
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,7 @@ _PCAM = {"test": "test", "train": "train", "valid": "train"}  # official part ->
 
 def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
     """Read the package's labels.csv; its images are opened where they are."""
-    spec = importlib.util.find_spec("elpv_dataset")
-    if spec is None:
-        raise ModuleNotFoundError(
-            "The data set elpv comes with the package elpv-dataset: pip install elpv-dataset."
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "data"
+    folder = Path(resources.files("elpv_dataset")) / "data"
     names = ["path", "probability", "type"]
     rows = pd.read_csv(folder / "labels.csv", sep=r"\s+", names=names)
     rows = rows[rows["type"] == category]
@@ -51,22 +46,18 @@ def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> Ima
 
 
 def on_disk(
-    layout: Callable[[Path, Path], pd.DataFrame], mixed: bool = False
-) -> Callable[[Dataset, str, Path, bool], ImageSet]:
-    """Lister of a set, or of each of its categories, that lies in one folder.
-
-    Args:
-        layout: lists the folder.
-        mixed: official files mix grey and colour, so they are converted without being asked to.
-    """
-
-    def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-        (folder,) = dataset.places(root, category)
-        if not folder.is_dir():
-            raise dataset.not_there(folder, category=category if dataset.lies_in else "")
-        return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
-
-    return lister
+    dataset: Dataset,
+    category: str,
+    root: Path,
+    convert: bool,
+    layout: Callable[[Path, Path], pd.DataFrame],
+    mixed: bool = False,
+) -> ImageSet:
+    """A set, or each of its categories, in one folder; `mixed` grey and colour are converted."""
+    (folder,) = dataset.places(root, category)
+    if not folder.is_dir():
+        raise dataset.not_there(folder, category=category if dataset.lies_in else "")
+    return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
 
 
 def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -97,12 +88,8 @@ def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
 
 def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
     """Array `name` of an HDF5 file, which stays open."""
-    try:
-        import h5py  # here, because the other sets do not need it
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"The files of {dataset.title} are read with the package h5py: pip install h5py."
-        ) from error
+    import h5py  # here, because the other sets do not need it
+
     if not path.is_file():
         raise dataset.not_there(path)
     try:

@@ -48,14 +48,6 @@ def check_shares(**shares: float) -> None:
 class Draft:
     """A set on its way to a split: what every protocol begins and ends with.
 
-    Args:
-        images: the whole set.
-        name: name of the protocol that its draws depend on.
-        seed: seed that the split is to name.
-        labels: (N,), 0 normal and 1 abnormal.
-        validation: share of the training images that is held out.
-        **shares: further shares of the protocol, to be checked.
-
     Attributes:
         normal: rows of label 0, without images whose bytes occur under both labels.
         abnormal: such rows of label 1.
@@ -133,15 +125,8 @@ class Draft:
     ) -> Split:
         """Hold out validation images and drop copies: what all protocols end with.
 
-        Of byte-identical copies the test keeps its own, then the validation.
-
-        Args:
-            protocol: name of the protocol.
-            pool: rows of normal images for training and validation.
-            test: rows to test on.
-            rng: draws the validation images, the normal ones first.
-            abnormal: rows of labelled abnormal training images.
-            abnormal_validation: share of these that is validation.
+        Of copies the test keeps its own, then the validation. Validation images are drawn from the
+        normal `pool` and, `abnormal_validation` of them, from the labelled `abnormal` ones.
         """
         pool = self.without_copies(pool, test, "test")
         abnormal = self.without_copies(test[:0] if abnormal is None else abnormal, test, "test")
