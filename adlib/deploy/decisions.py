@@ -1,16 +1,15 @@
 """A detector with the threshold that turns its scores into decisions, and its target rate.
 
-There are two kinds of target. Either is met with images that the detector has not learnt from and
-that come from the same source as the images to come:
+A target is met with images that the detector has not learnt from and that come from the same source
+as the images to come:
 
 - ``fpr 0.05``: of normal images at most 5 in 100 are called abnormal; set on normal images.
 - ``miss 0.1``: of abnormal images at most 10 in 100 are called normal; set on abnormal images.
 
 Each holds on average over calibration sets (`thresholds.conformal_threshold`; for false alarms the
 same rule on the mirrored scores of normal images). With ``confidence 0.9`` it holds for nine of ten
-calibration sets (`thresholds.high_probability_threshold`), which takes more images. With too few no
-threshold but "everything is abnormal" would meet the target. Such a threshold is of no use, so it
-is an error, which says how many images are needed and which target the present ones can meet.
+calibration sets (`thresholds.high_probability_threshold`), which takes more images. Too few images,
+with which only "everything is abnormal" would meet the target, are an error.
 """
 
 import json
@@ -106,11 +105,7 @@ class Target:
         )
 
     def threshold(self, scores: ArrayLike) -> float:
-        """Threshold from scores of held-out images of the label.
-
-        Raises:
-            ValueError: too few images, scores that are not finite.
-        """
+        """Threshold from scores of held-out images of the label; a ValueError if not finite."""
         scores = np.asarray(scores, dtype=np.float64)
         self.check(scores.size)
         if self.label == 0:

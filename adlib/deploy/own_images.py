@@ -58,15 +58,13 @@ def train(
         abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
             learn from them. Methods that do not learn from them hold all of them out, others half.
         method: name of a detector in `adlib.models.REGISTRY`.
-        target: rate to keep, for example "fpr 0.05" or "miss 0.1 confidence 0.9"; see
-            `adlib.deploy.decisions`.
+        target: rate to keep, for example "fpr 0.05"; see `adlib.deploy.decisions`.
         steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
         **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
-            and PatchCore take features of EfficientNet-Lite0, whose weights come with a package,
-            unless `backbone` names another; a saved detector needs its backbone to be loaded.
+            and PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -101,12 +99,8 @@ def train(
 def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int) -> Split:
     """Split images into those learnt from and those held out (validation); there is no test.
 
-    Drawn at random, the images held out and those to come are exchangeable as long as the latter
-    come from the same source. A fifth of the normal images is held out, more where the target
-    needs them, at most half.
-
-    Raises:
-        ValueError: too few images.
+    A fifth of the normal images is held out, more where the target needs them, at most half. Too
+    few images are a ValueError.
     """
     labels = images.table["label"].to_numpy(copy=True)
     rows, dropped = usable(images, labels)
@@ -116,13 +110,13 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
     n_abnormal = len(abnormal)
+    if learns_abnormal and n_abnormal < 2:
+        raise ValueError(
+            f"{n_abnormal} abnormal image(s) that are no copies of others: this method learns from "
+            "some and holds others out, so at least 2 are needed"
+        )
     if learns_abnormal:
-        if len(abnormal) < 2:
-            raise ValueError(
-                f"{len(abnormal)} abnormal image(s) that are no copies of others: this method "
-                "learns from some and holds others out, so at least 2 are needed"
-            )
-        n_abnormal = min(len(abnormal) - 1, max(len(abnormal) // 2, needed[1]))
+        n_abnormal = min(n_abnormal - 1, max(n_abnormal // 2, needed[1]))
     target.check((n_normal, n_abnormal)[target.label])
     if n_normal < 1:
         raise ValueError(f"{images.category}: {len(normal)} normal image(s); at least 2 are needed")
@@ -171,16 +165,15 @@ def score_folder(
 ) -> Summary:
     """Score and decide on all images of a folder and of those below it, or on one image file.
 
-    Images are read and scored a batch at a time, so that memory does not grow with their number
-    (but for their names). A file that cannot be read gets a row that says why instead of a
-    decision, and the others still get theirs. Rows are appended to `<csv_file>.part`, which
-    gets its name when all are there: whatever stops the run, the rows before it stay.
+    Images are read and scored a batch at a time, so memory does not grow with their number. Rows
+    are appended to `<csv_file>.part`, which gets its name when all are there: whatever stops the
+    run, the rows before it stay.
 
     Args:
         detector: with its threshold.
         folder: images, grey or colour, of any size.
         csv_file: gets a row an image: path (relative to the folder), score, threshold, decision
-            ("normal" or "abnormal"), error.
+            ("normal" or "abnormal"), error (why there is no decision).
         gallery_file: PNG of the most anomalous images with their heat maps.
         batch: images, and network inputs, worked on at once.
         shown: how many images the gallery shows at most.
@@ -280,28 +273,26 @@ def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 
     """
     images = torch.stack([image for _, _, image in shown])
     maps = detector.detector.anomaly_map(images, batch)
-    low, high = float(maps.min()), float(maps.max())
-    heat = mpl.colormaps["magma"]((maps - low) / max(high - low, 1e-12))[..., :3]
+    scale = mpl.colors.Normalize(maps.min(), maps.max())
+    heat = mpl.colormaps["magma"](scale(maps))[..., :3]
     plain = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy() / 255
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.4 * columns, 2.6 * lines + 0.3), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for ax in axes:
-        ax.axis("off")
+        ax.set_axis_off()
     both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
     for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
         ax.imshow(pair)
-        abnormal = score >= detector.threshold
         name = name.encode(errors="replace").decode()
         label = name if len(name) <= 40 else f"...{name[-37:]}"
-        ax.set_title(
-            f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}",
-            fontsize=9,
-            color="firebrick" if abnormal else "0.2",
-            parse_math=False,  # a dollar in a file's name is a dollar
-        )
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), "magma")
-    figure.colorbar(scale, ax=list(axes), shrink=0.8).set_label("anomaly map")
+        abnormal = score >= detector.threshold
+        text = f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}"
+        colour = "firebrick" if abnormal else "0.2"
+        # A dollar in a file's name is a dollar.
+        ax.set_title(text, fontsize=9, color=colour, parse_math=False)
+    colours = mpl.cm.ScalarMappable(scale, "magma")
+    figure.colorbar(colours, ax=list(axes), shrink=0.8).set_label("anomaly map")
     figure.suptitle(f"Most anomalous images; threshold {detector.threshold:.4g}", fontsize=11)
     return figure
