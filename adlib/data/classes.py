@@ -1,4 +1,4 @@
-"""Sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and Caltech-256.
+"""Listers of sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and -256.
 
 The table's `kind` is the class. For a category that is a class the label is 0 for that class and 1
 for all others (a protocol may turn it round); for any other category ("all", "3_inlier_categories",

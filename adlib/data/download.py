@@ -1,9 +1,8 @@
 """Download of MVTec AD: `adlib data get mvtec_ad [category]`.
 
-The archive is fetched once, checked against its SHA-256, and kept beside the data, so that another
-category costs no second download; it may be deleted when all is unpacked. A transfer that broke off
-goes on where it stopped. A category is unpacked into a temporary folder, counted, and renamed, so a
-folder of its name is always whole.
+The archive is fetched once, checked against its SHA-256, and kept beside the data for other
+categories; it may be deleted when all is unpacked. A category is unpacked into a temporary folder,
+counted, and renamed, so a folder of its name is always whole.
 """
 
 import lzma
@@ -88,11 +87,8 @@ def _transfer(url: str, output: str | Path, _: object = None) -> None:
     """Downloader for pooch that goes on where an earlier transfer of the same file broke off.
 
     What has come so far stands beside the archive in `<name>.<size of the whole file>.part`. It is
-    thrown away when the server does not send exactly the rest of a file of that size. A whole file
-    is handed over to pooch, which checks its hash.
-
-    Raises:
-        OSError: no answer, an error status, or the transfer broke off; what has come is kept.
+    thrown away when the server does not send exactly the rest of a file of that size, and kept
+    after an OSError. A whole file is handed over to pooch, which checks its hash.
     """
     folder, name = Path(output).parent, PurePosixPath(url).name
     part = next(folder.glob(f"{name}.*.part"), None)
@@ -127,15 +123,13 @@ def _write(response: requests.Response, part: Path, have: int, size: int) -> Non
 
 def _safe(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
     """The member's path, if it is a plain file or folder that stays inside the archive's folder."""
-    path = PurePosixPath(member.name)
+    path, fault = PurePosixPath(member.name), ""
     if path.is_absolute() or ".." in path.parts or any(c in member.name for c in "\\:\0"):
-        raise ValueError(
-            f"{archive}: {member.name!r} leads out of the folder; nothing was installed."
-        )
-    if not (member.isfile() or member.isdir()):
-        raise ValueError(
-            f"{archive}: {member.name!r} is a link or a device, not a file; nothing was installed."
-        )
+        fault = "leads out of the folder"
+    elif not (member.isfile() or member.isdir()):
+        fault = "is a link or a device, not a file"
+    if fault:
+        raise ValueError(f"{archive}: {member.name!r} {fault}; nothing was installed.")
     return path
 
 

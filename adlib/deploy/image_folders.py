@@ -1,8 +1,4 @@
-"""Images of any folder: listed by name alone, read a few at a time, converted without asking.
-
-What `adlib.data.decode` names under `convert` applies: EXIF turns, alpha on white, 16 bits, grey
-and colour side by side.
-"""
+"""Images of any folder, read a few at a time and converted by the rules of `adlib.data.decode`."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -247,20 +247,19 @@ def _decided(
 ) -> tuple[list[tuple], list[Scored]]:
     """Rows of the CSV for all names, and what was scored: `images` are those without an error."""
     readable = [name for name in names if name not in errors]
-    scores = detector.detector.score(images, batch).tolist() if readable else []
-    rows, scored, left = [], [], zip(scores, images, strict=True)
+    values = detector.detector.score(images, batch).tolist() if readable else []
+    scores = dict(zip(readable, values, strict=True))
+    wrong = {name: score for name, score in scores.items() if not math.isfinite(score)}
+    errors |= {name: f"the detector gives the score {score}" for name, score in wrong.items()}
+    rows, threshold = [], repr(detector.threshold)
     for name in names:
-        score, decision, error = "", "", errors.get(name, "")
-        if not error:
-            score, image = next(left)
-            if math.isfinite(score):
-                decision = "abnormal" if score >= detector.threshold else "normal"
-                scored.append((score, name, image))
-                score = repr(score)
-            else:
-                score, error = "", f"the detector gives the score {score}"
-        rows.append((name, score, repr(detector.threshold), decision, error))
-    return rows, scored
+        if name in errors:
+            rows.append((name, "", threshold, "", errors[name]))
+        else:
+            decision = "abnormal" if scores[name] >= detector.threshold else "normal"
+            rows.append((name, repr(scores[name]), threshold, decision, ""))
+    finite = [(scores[n], n, x) for n, x in zip(scores, images, strict=True) if n not in errors]
+    return rows, finite
 
 
 def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 16) -> Figure:
