@@ -6,6 +6,7 @@ What they share, their common arguments among it, is described in `adlib.data.pr
 import re
 
 import numpy as np
+from numpy.random import Generator
 
 from adlib.data.images import ImageSet
 from adlib.data.layouts import CLUTTER
@@ -132,7 +133,7 @@ def inliers_against_clutter(
     return draft.split(protocol, np.sort(pool), np.union1d(test, abnormal), rng, labelled)
 
 
-def _drawn_classes(images: ImageSet, at_least: int, rng: np.random.Generator) -> np.ndarray:
+def _drawn_classes(images: ImageSet, at_least: int, rng: Generator) -> np.ndarray:
     """Draw as many classes of enough images, without clutter, as the category's name says."""
     number = re.fullmatch(r"([1-9]\d*)_inlier_categories", images.category)
     if not number:
@@ -153,7 +154,7 @@ def _drawn_classes(images: ImageSet, at_least: int, rng: np.random.Generator) ->
 
 
 def _share_of_every_kind(
-    images: ImageSet, rows: np.ndarray, share: float, rng: np.random.Generator
+    images: ImageSet, rows: np.ndarray, share: float, rng: Generator
 ) -> np.ndarray:
     """Draw a share of every kind's rows, at least one of two or more; none for a share of 0."""
     kinds = images.table["kind"].iloc[rows]
@@ -165,9 +166,7 @@ def _share_of_every_kind(
     return np.sort(np.concatenate(taken))
 
 
-def _evenly(
-    images: ImageSet, rows: np.ndarray, n: int, rng: np.random.Generator, what: str
-) -> np.ndarray:
+def _evenly(images: ImageSet, rows: np.ndarray, n: int, rng: Generator, what: str) -> np.ndarray:
     """Draw `n` rows, from every kind as many as from any other as far as they go."""
     if len(rows) < n:
         raise ValueError(

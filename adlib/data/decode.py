@@ -85,10 +85,8 @@ def _converted(image: Image.Image, path: Path) -> Image.Image:
 def open_image(path: Path, convert: bool = False) -> Image.Image:
     """Read a picture as 8-bit grey ("L") or RGB, loaded.
 
-    Raises:
-        ValueError: an empty, damaged, truncated or non-image file; without `convert` also a 16-bit,
-            RGBA, palette or CMYK picture and one that EXIF turns. The message names file and way
-            out.
+    An empty, damaged or non-image file is a ValueError that names file and way out; without
+    `convert` so is a picture of other pixels, and one that EXIF turns.
     """
     with _opened(path) as image:
         oddity = _oddity(image)
@@ -122,12 +120,9 @@ def image_size(path: Path, convert: bool = False) -> tuple[int, int]:
 def open_mask(path: Path, image_path: Path, convert: bool = False) -> np.ndarray:
     """Read a mask as booleans (H, W), True = defective.
 
-    Defective is a value above half of the mask's largest one. This reads masks of 0 and 255, of 0
-    and 1, and masks stored with JPEG noise alike.
-
-    Raises:
-        ValueError: a damaged file, a mask that is not 1-bit, grey or RGB, or of another size than
-            its image.
+    Defective is a value above half of the mask's largest one, which reads masks of 0 and 255, of 0
+    and 1, and masks with JPEG noise alike. A damaged file, one that is not 1-bit, grey or RGB, and
+    a mask of another size than its image are ValueErrors.
     """
     with _opened(path) as mask:
         if mask.mode not in ("1", "L", "RGB"):
@@ -150,9 +145,8 @@ def open_mask(path: Path, image_path: Path, convert: bool = False) -> np.ndarray
 def resized(image: Image.Image, side: int, channels: int) -> np.ndarray:
     """Resize to a square: uint8 (channels, side, side).
 
-    Antialiased bilinear: the triangle filter's support grows with the reduction, so every source
-    pixel counts. A picture that is not square is squeezed into the square; nothing is cut off or
-    padded.
+    Antialiased bilinear, so every source pixel counts. A picture that is not square is squeezed
+    into the square; nothing is cut off or padded.
     """
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)

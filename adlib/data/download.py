@@ -21,15 +21,12 @@ from adlib.host.paths import data_root
 
 
 def download(name: str, category: str | None = None, root: str | Path | None = None) -> Path:
-    """Get a data set, or a category of it, into the data root, as far as it is not there.
+    """Get a data set, or a category of it, as far as it is not there; returns the set's folder.
 
     Args:
         name: a data set that can be downloaded (`mvtec_ad`).
         category: one category; None for all.
         root: folder of the data sets; None means `ADLIB_DATA`, else `data/`.
-
-    Returns:
-        The data set's folder.
 
     Raises:
         ValueError: a data set that is not downloaded; a folder that is there but not whole; an

@@ -115,10 +115,8 @@ class ImageSet:
         """Masks of the images `index`: bool (N, side, side), True = defective, False on normals.
 
         A resized pixel is defective where at least half of its area is; a defect too small for that
-        keeps the pixels it covers most.
-
-        Raises:
-            ValueError: the set has no masks, or a mask does not fit its image.
+        keeps the pixels it covers most. A set without masks, or a mask that does not fit its image,
+        is a ValueError.
         """
         if not self.has_masks:
             raise ValueError(

@@ -72,9 +72,7 @@ def files(
 ) -> list[Path]:
     """Image files of `folder`, sorted by name, without what is named in `strays`.
 
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no image in it, or something that is not an image by its name.
+    An empty folder, and something that is not an image by its name, are ValueErrors.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {what} are expected there.")
@@ -123,9 +121,8 @@ def _masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> di
 def mvtec(folder: Path, root: Path) -> pd.DataFrame:
     """`train/good`, `test/good`, `test/<kind>` and, where there are masks, `ground_truth/<kind>`.
 
-    A mask is named after its image, `NAME_mask` of any file type. Without a folder `ground_truth`
-    the set has no masks; with one, every abnormal test image must have its mask and every mask its
-    image.
+    A mask is named after its image, `NAME_mask` of any file type. With a folder `ground_truth`,
+    every abnormal test image must have its mask and every mask its image.
     """
     train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
     normal = files(train / "good", root, "normal training images")
@@ -157,12 +154,8 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
     """`<class>/*` with images of each class; all labels are 0, no parts, no masks.
 
     A class has its folder's name without a number in front (`056.dog` of Caltech-256). The clutter
-    class is "clutter" (`257.clutter`, or `BACKGROUND_Google` of Caltech-101).
-
-    Args:
-        folder: holds a folder for each class.
-        root: folder that the paths are relative to.
-        strays: names of files and folders that lie among the images by mistake.
+    class is "clutter" (`257.clutter`, or `BACKGROUND_Google` of Caltech-101). `strays` names what
+    lies among the images by mistake.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; one for each class is expected there.")
@@ -174,10 +167,7 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
 
 
 def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
-    """`normal/` and, if any, `abnormal/` with images or with a folder for each kind.
-
-    With `both` a set without `abnormal/` is a FileNotFoundError.
-    """
+    """`normal/` and, if any (with `both`: always), `abnormal/` of images or a folder a kind."""
     normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
     rows = [(path, 0, "good", "", "") for path in normal]
     kinds = folders(abnormal, root) if abnormal.is_dir() else []

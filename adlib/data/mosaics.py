@@ -29,10 +29,7 @@ class Rule:
     test: tuple[int, int]
 
 
-RULES = {
-    "all": Rule(11, (5000, 50), (501, 500)),
-    "digits": Rule(4, (300, 20), (61, 60)),
-}
+RULES = {"all": Rule(11, (5000, 50), (501, 500)), "digits": Rule(4, (300, 20), (61, 60))}
 
 
 def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
@@ -81,11 +78,7 @@ def _drawn(
 
 
 def cell_truth(images: ImageSet) -> np.ndarray:
-    """Which cells of each mosaic hold a 3: bool (N, cells, cells).
-
-    Raises:
-        ValueError: images that are not mosaics.
-    """
+    """Which cells of each mosaic hold a 3: bool (N, cells, cells); only mosaics have cells."""
     masks = images.mask_arrays
     if not isinstance(masks, Mosaics):
         raise ValueError(f"{images.title} is not made of mosaics; only ir_mnist is.")

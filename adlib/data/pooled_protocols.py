@@ -10,6 +10,7 @@ abnormal training images, at least one of either; the rest is described in `adli
 """
 
 import numpy as np
+from numpy.random import Generator
 
 from adlib.data.images import ImageSet
 from adlib.data.layouts import nearest
@@ -90,7 +91,7 @@ def _balanced(images: ImageSet, *at_most: int) -> int:
 
 def _trained_on_both(
     draft: Draft, protocol: str, n: int, normal: np.ndarray, others: np.ndarray, test: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Split:  # fmt: skip
     """Test on the first `n` normal images and on `test`, with some of both classes to train on."""
     pool, test = np.sort(normal[n:]), np.union1d(normal[:n], test)

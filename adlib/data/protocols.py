@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from adlib.data.images import ImageSet
 from adlib.data.split import Split, draw_names, generator
@@ -70,7 +71,7 @@ class Draft:
         rows, self._dropped = usable(images, labels)
         self.normal, self.abnormal = (rows[labels[rows] == label] for label in (0, 1))
 
-    def generator(self, seed: int | None = None) -> np.random.Generator:
+    def generator(self, seed: int | None = None) -> Generator:
         """Generator of the draws that depend on the split's seed, or on another one."""
         return generator(self.seed if seed is None else seed, *self._names)
 
@@ -78,9 +79,9 @@ class Draft:
         self,
         pool: np.ndarray,
         share: float,
-        rng: np.random.Generator,
+        rng: Generator,
         what: str = "the test",
-        which: str = "normal",
+        of: str = "normal",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw `share` of the pool (at least one): the rest and the drawn, both in table order."""
         if share == 0:
@@ -88,8 +89,8 @@ class Draft:
         n = max(1, round(share * len(pool)))
         if len(pool) - n < 1:
             raise ValueError(
-                f"{self.images.title}: {len(pool)} {which} image(s) are too few to hold {n} out "
-                f"for {what} and still train. Add {which} images or lower the share."
+                f"{self.images.title}: {len(pool)} {of} image(s) are too few to hold {n} out "
+                f"for {what} and still train. Add {of} images or lower the share."
             )
         drawn = rng.permutation(len(pool))[:n]
         return np.delete(pool, drawn), np.sort(pool[drawn])
@@ -119,7 +120,7 @@ class Draft:
         protocol: str,
         pool: np.ndarray,
         test: np.ndarray,
-        rng: np.random.Generator,
+        rng: Generator,
         abnormal: np.ndarray | None = None,
         abnormal_validation: float = 0,
     ) -> Split:

@@ -20,15 +20,9 @@ _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders o
 def listed(folder: str | Path) -> tuple[list[str], list[str]]:
     """Names of the images in a folder and all folders below it, and of what else lies there.
 
-    Hidden files and those of file managers are left out. A linked folder is not entered but named
-    among the rest.
-
-    Returns:
-        Two sorted lists, posix, relative to the folder.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no image in it.
+    Both are sorted, posix, relative to the folder. Hidden files and those of file managers are left
+    out. A linked folder is not entered but named among the rest. A folder without any image is a
+    ValueError, a missing one a FileNotFoundError.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -92,9 +86,7 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
 def pixels(path: Path, side: int, channels: int) -> np.ndarray:
     """Pixels of one file, uint8 `(channels, side, side)`.
 
-    Raises:
-        ValueError: it cannot be read or holds several pages; the message names it.
-        FileNotFoundError: it is not there.
+    A file that cannot be read or holds several pages is a ValueError that names it.
     """
     image = decode.open_image(path, convert=True)
     with Image.open(path) as file:
