@@ -1,5 +1,6 @@
 """The data sets: what each is, where it comes from, where it lies and how it is listed."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -283,7 +284,8 @@ def load(
     """
     dataset, category = info(name), str(category)
     require_category(dataset, category)
-    return dataset.lister(dataset, category, data_root(root), convert)
+    images = dataset.lister(dataset, category, data_root(root))
+    return replace(images, convert=True) if convert else images
 
 
 def miscounted(images: ImageSet) -> list[str]:

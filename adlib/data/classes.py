@@ -26,6 +26,7 @@ DIGITS = tuple("0123456789")
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
+Rows = Iterable[tuple[str, str, str]]  # path, class and part of each image
 _ALIASES = {"airplane": "plane", "automobile": "car"}
 _IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
 _RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache key
@@ -39,12 +40,7 @@ def _labelled(table: pd.DataFrame, category: str) -> pd.DataFrame:
 
 
 def _array_set(
-    dataset: Dataset,
-    category: str,
-    root: Path,
-    rows: Iterable[tuple[str, str, str]],
-    arrays: np.ndarray,
-    note: str = "",
+    dataset: Dataset, category: str, root: Path, rows: Rows, arrays: np.ndarray, note: str = ""
 ) -> ImageSet:
     """Make the set of rows (path, class, part) and the images that belong to them."""
     table = pd.DataFrame(rows, columns=["path", "kind", "part"]).assign(mask="")
@@ -55,7 +51,7 @@ def _array_set(
     return dataset.image_set(category, root, table, arrays=arrays, note=note)
 
 
-def digits(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def digits(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """scikit-learn's digits: grey levels 0 to 16 become 0 to 255."""
     arrays, targets = digit_arrays()
     rows = ((f"digits/{i:04d}", str(digit), "") for i, digit in enumerate(targets))
@@ -71,7 +67,7 @@ def digit_arrays() -> tuple[np.ndarray, np.ndarray]:
     return np.round(source.images * (255 / 16)).astype(np.uint8), source.target
 
 
-def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """MNIST's own files in `<root>/MNIST/raw`, packed or not, as torchvision lays them out."""
     rows, arrays = [], []
     for part in _IDX:
@@ -107,7 +103,7 @@ def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
     batches, folder, archive = dataset.places(root)
     if batches.is_dir():
@@ -120,7 +116,7 @@ def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
         table["kind"], table["part"] = zip(*where, strict=True)
         note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
         table = _labelled(table, category)
-        return dataset.image_set(category, root, table, convert=convert, note=note)
+        return dataset.image_set(category, root, table, note=note)
     if archive.is_file():
         names, arrays = _archived(archive)
         rows = [(name, *_cifar_place(name, archive)) for name in names]
@@ -128,7 +124,7 @@ def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
     raise dataset.not_there(batches, folder, archive)
 
 
-def _cifar_batches(dataset: Dataset, root: Path) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+def _cifar_batches(dataset: Dataset, root: Path) -> tuple[Rows, np.ndarray]:
     """Rows and images of the official files, whose MD5 torchvision checks before it opens them."""
     from torchvision.datasets import CIFAR10
 
@@ -196,7 +192,7 @@ def _decoded(archive: Path, name: str, content: dict[str, bytes]) -> np.ndarray:
         raise ValueError(f"{archive}: {name} in it is not an image that can be read.") from error
 
 
-def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def caltech(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Caltech-101 or Caltech-256 as torchvision lays them out, or a copy of small images.
 
     Some of the official images are grey: they get three equal channels without being asked to. Of

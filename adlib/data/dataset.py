@@ -44,7 +44,7 @@ class Dataset:
     citation: str
     homepage: str
     modes: dict[str, str]
-    lister: Callable[["Dataset", str, Path, bool], ImageSet] = field(repr=False)
+    lister: Callable[["Dataset", str, Path], ImageSet] = field(repr=False)
     expected: dict[str, dict[str, int]] = field(default_factory=dict)
     note: str = ""
     sides: dict[str, int] = field(default_factory=dict)

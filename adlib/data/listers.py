@@ -1,7 +1,7 @@
 """Listers: each makes the `ImageSet` of a category of a data set that shows normal and abnormal.
 
-A lister takes the data set, the category, the data root and `convert` of `adlib.data.load`. Those
-of sets that show classes of things are in `adlib.data.classes`, mosaics in `adlib.data.mosaics`.
+A lister takes the data set, the category and the data root. Those of sets that show classes of
+things are in `adlib.data.classes`, mosaics in `adlib.data.mosaics`.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,11 @@ from adlib.data.images import ImageSet
 if TYPE_CHECKING:
     import h5py
 
+Layout = Callable[[Path, Path], pd.DataFrame]  # see adlib.data.layouts
 _PCAM = {"test": "test", "train": "train", "valid": "train"}  # official part -> the table's
 
 
-def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def elpv(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Read the package's labels.csv; its images are opened where they are."""
     folder = Path(resources.files("elpv_dataset")) / "data"
     names = ["path", "probability", "type"]
@@ -34,11 +35,10 @@ def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
         (path, int(p), "defective" if p else "good", "", "")
         for path, p in zip(clear["path"], clear["probability"], strict=True)
     )
-    n_left_out = len(rows) - len(clear)
-    return dataset.image_set(category, folder, table, n_left_out=n_left_out, convert=convert)
+    return dataset.image_set(category, folder, table, n_left_out=len(rows) - len(clear))
 
 
-def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def generated(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Textures and objects of `adlib.data.synthetic`."""
     arrays, masks, rows = synthetic.generate(category)
     table = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
@@ -46,21 +46,16 @@ def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> Ima
 
 
 def on_disk(
-    dataset: Dataset,
-    category: str,
-    root: Path,
-    convert: bool,
-    layout: Callable[[Path, Path], pd.DataFrame],
-    mixed: bool = False,
+    dataset: Dataset, category: str, root: Path, layout: Layout, mixed: bool = False
 ) -> ImageSet:
     """A set, or each of its categories, in one folder; `mixed` grey and colour are converted."""
     (folder,) = dataset.places(root, category)
     if not folder.is_dir():
         raise dataset.not_there(folder, category=category if dataset.lies_in else "")
-    return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
+    return dataset.image_set(category, root, layout(folder, root), convert=mixed)
 
 
-def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def pcam(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Official files in `<root>/pcam`, unpacked, as `torchvision.datasets.PCAM` lays them out."""
     sources, rows = [], []
     for part, ours in _PCAM.items():
@@ -101,7 +96,7 @@ def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
         ) from error
 
 
-def users_folder(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def users_folder(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """A user's own folder; the category is its path."""
     folder = (root / Path(category).expanduser()).absolute()
     if not folder.is_dir():
@@ -111,4 +106,4 @@ def users_folder(dataset: Dataset, category: str, root: Path, convert: bool) -> 
             f"{root}. " + layouts.nearest(folder.name, beside)
         )
     root = folder if Path(category).expanduser().is_absolute() else root
-    return dataset.image_set(category, root, layouts.user(folder, root), convert=convert)
+    return dataset.image_set(category, root, layouts.user(folder, root))

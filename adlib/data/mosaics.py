@@ -32,7 +32,7 @@ class Rule:
 RULES = {"all": Rule(11, (5000, 50), (501, 500)), "digits": Rule(4, (300, 20), (61, 60))}
 
 
-def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def ir_mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Mosaics of MNIST ("all") or of scikit-learn's digits ("digits").
 
     Test mosaics consist of MNIST's test part, or of the second half of scikit-learn's digits.
