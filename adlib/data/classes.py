@@ -79,9 +79,7 @@ def mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
 
 def mnist_arrays(dataset: Dataset, root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 28, 28) of MNIST's part "train" or "test", and what they show, (N,)."""
-    (folder,) = dataset.places(root)
-    if not folder.is_dir():
-        raise dataset.not_there(folder)
+    folder = dataset.place(root)
     images = _idx(dataset, folder / f"{_IDX[part]}-images-idx3-ubyte", 3)
     targets = _idx(dataset, folder / f"{_IDX[part]}-labels-idx1-ubyte", 1)
     if len(images) != len(targets):
@@ -105,23 +103,21 @@ def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
 
 def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
-    batches, folder, archive = dataset.places(root)
-    if batches.is_dir():
+    place = dataset.place(root)
+    batches, _, archive = dataset.places(root)
+    if place == batches:
         rows, arrays = _cifar_batches(dataset, root)
         return _array_set(dataset, category, root, rows, arrays)
-    if folder.is_dir():
-        parts = [layouts.classes(folder / part, root) for part in ("train", "test")]
-        table = pd.concat(parts).sort_values("path", ignore_index=True)
-        where = [_cifar_place(path, folder) for path in table["path"]]
-        table["kind"], table["part"] = zip(*where, strict=True)
-        note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
-        table = _labelled(table, category)
-        return dataset.image_set(category, root, table, note=note)
-    if archive.is_file():
+    if place == archive:
         names, arrays = _archived(archive)
         rows = [(name, *_cifar_place(name, archive)) for name in names]
         return _array_set(dataset, category, root, rows, arrays, COPY)
-    raise dataset.not_there(batches, folder, archive)
+    parts = [layouts.classes(place / part, root) for part in ("train", "test")]
+    table = pd.concat(parts).sort_values("path", ignore_index=True)
+    where = [_cifar_place(path, place) for path in table["path"]]
+    table["kind"], table["part"] = zip(*where, strict=True)
+    note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
+    return dataset.image_set(category, root, _labelled(table, category), note=note)
 
 
 def _cifar_batches(dataset: Dataset, root: Path) -> tuple[Rows, np.ndarray]:
@@ -198,10 +194,7 @@ def caltech(dataset: Dataset, category: str, root: Path) -> ImageSet:
     Some of the official images are grey: they get three equal channels without being asked to. Of
     Caltech-101's two classes of the same faces one is left out where classes stand against others.
     """
-    official, reduced = dataset.places(root)
-    folder = official if official.is_dir() else reduced
-    if not folder.is_dir():
-        raise dataset.not_there(official, reduced)
+    folder, reduced = dataset.place(root), dataset.places(root)[1]
     table = layouts.classes(folder, root, _STRAYS)
     twins = (table["kind"] == "Faces_easy") & (category != "all")
     note = f"from a copy of small images ({reduced.name})" if folder == reduced else ""

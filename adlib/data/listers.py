@@ -49,10 +49,8 @@ def on_disk(
     dataset: Dataset, category: str, root: Path, layout: Layout, mixed: bool = False
 ) -> ImageSet:
     """A set, or each of its categories, in one folder; `mixed` grey and colour are converted."""
-    (folder,) = dataset.places(root, category)
-    if not folder.is_dir():
-        raise dataset.not_there(folder, category=category if dataset.lies_in else "")
-    return dataset.image_set(category, root, layout(folder, root), convert=mixed)
+    table = layout(dataset.place(root, category), root)
+    return dataset.image_set(category, root, table, convert=mixed)
 
 
 def pcam(dataset: Dataset, category: str, root: Path) -> ImageSet:
