@@ -24,8 +24,7 @@ _MVTEC = {
 
 _TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
-# Addresses and SHA-256 as anomalib publishes them over its versions (its data module for MVTec AD);
-# all lead to the same archive of 5,264,982,680 bytes.
+# As anomalib publishes them over its versions; all lead to one archive of 5,264,982,680 bytes.
 _MVTEC_ARCHIVE = Archive(
     (
         "https://www.mydrive.ch/shares/150996/b52ecdcbf521176e9db9c731f2304b27/download/"

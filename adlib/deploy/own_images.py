@@ -161,7 +161,6 @@ def score_folder(
     csv_file: str | Path = "decisions.csv",
     gallery_file: str | Path | None = None,
     batch: int = 16,
-    shown: int = SHOWN,
 ) -> Summary:
     """Score and decide on all images of a folder and of those below it, or on one image file.
 
@@ -176,12 +175,11 @@ def score_folder(
             ("normal" or "abnormal"), error (why there is no decision).
         gallery_file: PNG of the most anomalous images with their heat maps.
         batch: images, and network inputs, worked on at once.
-        shown: how many images the gallery shows at most.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image in it, a batch below 1, a gallery inside the folder, or a file in the
-            way of the CSV that holds no decisions.
+        ValueError: no image in it, a batch below 1, a gallery inside the folder, or another file in
+            the way of the CSV.
     """
     folder, csv_file = Path(folder).expanduser(), Path(csv_file)
     if batch < 1:
@@ -205,7 +203,7 @@ def score_folder(
             writer.writerows(rows)
             file.flush()
             counts.update(decision for _, _, _, decision, _ in rows)
-            best = heapq.nlargest(shown, top + scored, key=lambda image: image[0])
+            best = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
             # Copies, because one image kept would keep its whole batch.
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
