@@ -6,7 +6,7 @@ and returns a table with the columns of `images.COLUMNS`, sorted by path, paths 
 
 import difflib
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -38,6 +38,13 @@ def table(
     named = [(name(path), *others, name(mask)) for path, *others, mask in rows]
     frame = pd.DataFrame(named, columns=COLUMNS).astype({"label": "int64"})
     return frame.sort_values("path", ignore_index=True)
+
+
+def _rows(
+    paths: Iterable[Path], label: int, kind: str, part: str = "", masks: Mapping[Path, Path] = {}
+) -> list[tuple]:
+    """Rows for `table` of images of one kind."""
+    return [(path, label, kind, part, masks.get(path, "")) for path in paths]
 
 
 def inside(path: Path, root: Path) -> Path:
@@ -125,10 +132,8 @@ def mvtec(folder: Path, root: Path) -> pd.DataFrame:
     every abnormal test image must have its mask and every mask its image.
     """
     train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
-    normal = files(train / "good", root, "normal training images")
-    rows = [(path, 0, "good", "train", "") for path in normal]
-    normal = files(test / "good", root, "normal test images")
-    rows += [(path, 0, "good", "test", "") for path in normal]
+    rows = _rows(files(train / "good", root, "normal training images"), 0, "good", "train")
+    rows += _rows(files(test / "good", root, "normal test images"), 0, "good", "test")
     if others := [kind for kind in folders(train, root) if kind.name != "good"]:
         raise ValueError(f"{others[0]}: training images are normal; only train/good is expected.")
     kinds = [kind.name for kind in folders(test, root) if kind.name != "good"]
@@ -146,7 +151,7 @@ def mvtec(folder: Path, root: Path) -> pd.DataFrame:
         if truth.is_dir():
             paths = files(truth / kind, root, "masks (one for every abnormal image)")
             masks = _masks_of(images, paths, way_out)
-        rows += [(path, 1, kind, "test", masks.get(path, "")) for path in images]
+        rows += _rows(images, 1, kind, "test", masks)
     return table(rows, root)
 
 
@@ -162,21 +167,21 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
     rows = []
     for of_class in folders(folder, root):
         kind = re.sub(r"^\d+\.", "", of_class.name).replace("BACKGROUND_Google", CLUTTER)
-        rows += [(path, 0, kind, "", "") for path in files(of_class, root, strays=strays)]
+        rows += _rows(files(of_class, root, strays=strays), 0, kind)
     return table(rows, root)
 
 
 def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
     """`normal/` and, if any (with `both`: always), `abnormal/` of images or a folder a kind."""
     normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
-    rows = [(path, 0, "good", "", "") for path in normal]
+    rows = _rows(normal, 0, "good")
     kinds = folders(abnormal, root) if abnormal.is_dir() else []
     if kinds and (loose := [path for path in _entries(abnormal, root) if not path.is_dir()]):
         raise ValueError(
             f"{loose[0]}: abnormal/ holds files beside folders. Use a folder for each kind or none."
         )
     for kind in kinds or ([abnormal] if both or abnormal.is_dir() else []):
-        rows += [(path, 1, kind.name, "", "") for path in files(kind, root, "abnormal images")]
+        rows += _rows(files(kind, root, "abnormal images"), 1, kind.name)
     return table(rows, root)
 
 
@@ -211,8 +216,7 @@ def retina(folder: Path, root: Path) -> pd.DataFrame:
         part = "test" if name == "test" else "train"
         for of_class in classes:
             kind, label = ("good", 0) if of_class == "NORMAL" else (of_class, 1)
-            images = files(folder / name / of_class, root)
-            rows += [(path, label, kind, part, "") for path in images]
+            rows += _rows(files(folder / name / of_class, root), label, kind, part)
         if strays := [path for path in _entries(folder / name, root) if path.name not in classes]:
             raise ValueError(
                 f"{strays[0]}: only folders {', '.join(classes)} are expected there. Move it "
@@ -252,9 +256,8 @@ def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
         if not images:
             raise ValueError(f"{of_kind / 'Imgs'}: no .jpg image in it.")
         if of_kind.name == "MT_Free":
-            rows += [(path, 0, "good", "", "") for path in images]
+            rows += _rows(images, 0, "good")
         else:
             kind = of_kind.name.removeprefix("MT_").lower()
-            pairs = _masks_of(images, masks, "Get it again.")
-            rows += [(path, 1, kind, "", mask) for path, mask in pairs.items()]
+            rows += _rows(images, 1, kind, masks=_masks_of(images, masks, "Get it again."))
     return table(rows, root)
