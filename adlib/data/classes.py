@@ -182,6 +182,7 @@ def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _decoded(archive: Path, name: str, content: dict[str, bytes]) -> np.ndarray:
+    """Pixels of an image of the archive, whose files' bytes are in `content`."""
     try:
         return np.asarray(Image.open(io.BytesIO(content[name])).convert("RGB"))
     except OSError as error:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adlib import models
@@ -174,9 +174,7 @@ class CalibratedDetector:
             plain = self.detector.save(Path(folder) / "detector.safetensors")
             with safe_open(plain, framework="pt") as file:
                 metadata = file.metadata() | {KEY: json.dumps(about)}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                save_file(tensors, temporary, metadata)
-                del tensors  # they are maps of the file that is about to go
+            save_file(load_file(plain), temporary, metadata)
         return Path(path)
 
 
@@ -203,7 +201,7 @@ def calibrate(
     target = Target.parse(target)
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
-    settings = detector.settings
+    s = detector.settings
     about = {
         "calibration": scores[target.label].size,
         "held_out": {
@@ -212,12 +210,7 @@ def calibrate(
             "false_alarms": int((scores[0] >= threshold).sum()),
             "misses": int((scores[1] < threshold).sum()),
         },
-        "decoding": {
-            "rule": decode.RULE,
-            "side": settings.side,
-            "channels": settings.channels,
-            "convert": True,
-        },
+        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, "convert": True},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),
