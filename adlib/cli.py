@@ -11,19 +11,15 @@ from pathlib import Path
 
 from adlib.host import paths
 
+_DEFAULT = "default: %(default)s"
+
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
 
-_DEFAULT = "default: %(default)s"
-
-
 def _command(
-    commands: argparse._SubParsersAction,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    text: str,
+    commands: argparse._SubParsersAction, name: str, run: Callable, text: str
 ) -> argparse.ArgumentParser:
-    """Add a command that `run` carries out."""
+    """Add a command that the function `run` carries out."""
     parser = commands.add_parser(name, help=text)
     parser.set_defaults(run=run)
     return parser

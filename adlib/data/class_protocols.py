@@ -107,7 +107,7 @@ def inliers_against_clutter(
 
     Args:
         images: a set of classes, category "<n>_inlier_categories"; any other is a ValueError.
-        seed: see `adlib.data.protocols`.
+        seed: of all draws.
         validation: share of the training inliers held out.
         train_share: share of the inliers for training and validation.
         n_labelled: labelled abnormal training images, 0 for none.

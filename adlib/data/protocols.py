@@ -1,11 +1,13 @@
 """Protocols: how a set of images is split. Labels belong to the split, not to the images.
 
-What all protocols, here and in `class_protocols` and `pooled_protocols`, take: `images`, the set;
-`seed`, of their draws, which depend on the names of set and category, too; `validation`, the share
-of the training images that is held out, 0 for none. A share outside [0, 1) is a ValueError with its
-name, and so are too few images. Byte-identical copies never stand on two sides: of a training image
-that is also a test (or validation) image the training copy is dropped, and an image that occurs as
-normal and as abnormal is dropped altogether, before anything is drawn.
+All protocols, here and in `class_protocols` and `pooled_protocols`, take `images`, the set; `seed`,
+of their draws, which depend on the names of set and category, too; and `validation`, the share of
+the training images that is held out, 0 for none. They raise a ValueError for a share outside [0, 1)
+and for too few images.
+
+Byte-identical copies never stand on two sides. Of a training image that is also a test (or
+validation) image the training copy is dropped. An image that occurs as normal and as abnormal is
+dropped altogether, before anything is drawn.
 """
 
 from dataclasses import replace
