@@ -21,7 +21,6 @@ _MVTEC = {
     "toothbrush": (60, 12, 30, 1024), "transistor": (213, 60, 40, 1024),
     "zipper": (240, 32, 119, 1024),
 }  # fmt: skip
-
 _TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
 # As anomalib publishes them over its versions; all lead to one archive of 5,264,982,680 bytes.
@@ -40,10 +39,6 @@ _MVTEC_ARCHIVE = Archive(
 
 def _counts(train: int, good: int, bad: int) -> dict[str, int]:
     return {"n_train_normal": train, "n_test_normal": good, "n_test_abnormal": bad}
-
-
-def _objects(*categories: str) -> dict[str, str]:
-    return dict.fromkeys(categories, "object")
 
 
 # Images of each digit in the official parts.
@@ -83,7 +78,7 @@ _ALL = [
         "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
         "Repository, 1998",
         "https://archive.ics.uci.edu/dataset/80",
-        _objects(*DIGITS, "all", *INLIERS),
+        dict.fromkeys([*DIGITS, "all", *INLIERS], "object"),
         classes.digits,
         note=f"Comes with scikit-learn: 1,797 images of 8 x 8 pixels. {_SINGLED_OUT} No official "
         "parts.",
@@ -96,7 +91,7 @@ _ALL = [
         "LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document "
         "recognition, Proceedings of the IEEE 86, 1998",
         "https://yann.lecun.com/exdb/mnist/",
-        _objects(*DIGITS, "all"),
+        dict.fromkeys([*DIGITS, "all"], "object"),
         classes.mnist,
         {
             digit: {"n_images": 70_000, "n_train_normal": train, "n_test_normal": test}
@@ -114,7 +109,7 @@ _ALL = [
         "Kimura and Yanagihara, Anomaly Detection Using GANs for Visual Inspection in Noisy "
         "Training Data, ACCV Workshops 2018; digits: see mnist and digits",
         "https://yann.lecun.com/exdb/mnist/",
-        _objects(*mosaics.RULES),
+        dict.fromkeys(mosaics.RULES, "object"),
         mosaics.ir_mnist,
         {
             name: {"n_train_normal": rule.train[0], "n_train_abnormal": rule.train[1]}
@@ -136,7 +131,7 @@ _ALL = [
         "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, "
         "University of Toronto, 2009",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
-        _objects(*CIFAR, "all"),
+        dict.fromkeys([*CIFAR, "all"], "object"),
         classes.cifar10,
         dict.fromkeys(CIFAR, {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000})
         | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
@@ -151,7 +146,7 @@ _ALL = [
         "Griffin, Holub and Perona, Caltech-256 Object Category Dataset, California Institute of "
         "Technology, 2007",
         "https://doi.org/10.22002/D1.20087",
-        _objects("all", *INLIERS),
+        dict.fromkeys(["all", *INLIERS], "object"),
         classes.caltech,
         dict.fromkeys(("all", *INLIERS), {"n_images": 30_607}),
         f"256 classes and clutter. {_CALTECH}",
@@ -164,7 +159,7 @@ _ALL = [
         "Li, Andreeto, Ranzato and Perona, Caltech 101, California Institute of Technology, 2022; "
         "Fei-Fei, Fergus and Perona, CVPR Workshops 2004",
         "https://doi.org/10.22002/D1.20086",
-        _objects("all", *INLIERS),
+        dict.fromkeys(["all", *INLIERS], "object"),
         classes.caltech,
         {"all": {"n_images": 9_144}}
         | dict.fromkeys(INLIERS, {"n_images": 8_709, "n_left_out": 435}),

@@ -1,9 +1,9 @@
 """Protocols: how a set of images is split. Labels belong to the split, not to the images.
 
-All protocols, here and in `class_protocols` and `pooled_protocols`, take `images`, the set; `seed`,
-of their draws, which depend on the names of set and category, too; and `validation`, the share of
-the training images that is held out, 0 for none. They raise a ValueError for a share outside [0, 1)
-and for too few images.
+All protocols, here and in `paper_protocols`, take `images`, the set; `seed`, of their draws, which
+depend on the names of set and category, too; and `validation`, the share of the training images
+that is held out, 0 for none. They raise a ValueError for a share outside [0, 1) and for too few
+images.
 
 Byte-identical copies never stand on two sides. Of a training image that is also a test (or
 validation) image the training copy is dropped. An image that occurs as normal and as abnormal is
