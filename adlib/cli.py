@@ -6,11 +6,23 @@ failed, a count or number that differs); 2 nothing could be done.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from adlib.host import paths
 
+_DEFAULT = "default: %(default)s"
+
 # Each command imports what it needs: help and usage errors come without torch's seconds.
+
+
+def _command(
+    commands: argparse._SubParsersAction, name: str, run: Callable, text: str
+) -> argparse.ArgumentParser:
+    """Add a command that the function `run` carries out."""
+    parser = commands.add_parser(name, help=text)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,101 +30,83 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_own_images(commands)
 
-    run = commands.add_parser("run", help="run a notebook; unknown parameters are errors")
+    run = _command(commands, "run", _run, "run a notebook; unknown parameters are errors")
     run.add_argument("notebook", type=Path)
     run.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--attempt", type=int, default=1, help="2: only if the kernel had died")
-    run.set_defaults(run=_run)
 
-    report = commands.add_parser("report", help="build the report of the results folder")
-    results = paths.results_root()
-    report.add_argument("--results", type=Path, default=results, help="default: %(default)s")
+    report = _command(commands, "report", _report, "build the report of the results folder")
+    report.add_argument("--results", type=Path, default=paths.results_root(), help=_DEFAULT)
     report.add_argument("--profile", help="profile that stands first on every page")
-    report.add_argument(
-        "--collect", action="store_true", help="first collect what that profile's cells have left"
-    )
-    report.add_argument(
-        "--readme", action="store_true", help="write what the results show into README.md instead"
-    )
-    report.set_defaults(run=_report)
+    text = "first collect what that profile's cells have left"
+    report.add_argument("--collect", action="store_true", help=text)
+    text = "write what the results show into README.md instead"
+    report.add_argument("--readme", action="store_true", help=text)
 
     _add_data(commands)
     _add_runs(commands)
     return parser
 
 
+def _add_own_images(commands: argparse._SubParsersAction) -> None:
+    score = _command(commands, "score", _score, "decide on all images of a folder")
+    score.add_argument("model", type=Path, help="file that `train` wrote")
+    score.add_argument("folder", type=Path, help="images, also in folders below; or one image")
+    score.add_argument("--csv", type=Path, default=Path("decisions.csv"), help=_DEFAULT)
+    score.add_argument("--gallery", type=Path, help="PNG of the most anomalous images")
+    score.add_argument("--batch", type=int, default=16, help=f"images at once; {_DEFAULT}")
+
+    train = _command(commands, "train", _train, "train on normal images and set the threshold")
+    train.add_argument("normal", type=Path, help="folder of normal images")
+    train.add_argument("--abnormal", type=Path, help="folder of abnormal images")
+    train.add_argument("--method", default="PatchCore", help=f"a detector; {_DEFAULT}")
+    text = f"'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; {_DEFAULT}"
+    train.add_argument("--target", default="fpr 0.05", help=text)
+    train.add_argument("--side", type=int, help="side in pixels that images get")
+    train.add_argument("--steps", type=int, default=2000, help=_DEFAULT)
+    train.add_argument("--seed", type=int, default=0, help=_DEFAULT)
+    train.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
+
+    export = _command(commands, "export", _export, "write the scorer as an ONNX file")
+    export.add_argument("model", type=Path, help="file that `train` wrote")
+    export.add_argument("file", type=Path, help="ends in .onnx")
+    export.add_argument("--batch", type=int, default=1, help=f"images at once; {_DEFAULT}")
+
+    for command in (score, train):
+        command.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda if there is one")
+
+
 def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="list, get and check data sets")
     actions = data.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="names, categories at hand, licence").set_defaults(run=_list)
-    get = actions.add_parser("get", help="download a data set, or a category of it")
-    get.set_defaults(run=_get)
-    check = actions.add_parser("check", help="compare the images at hand with published counts")
-    check.set_defaults(run=_check)
+    _command(actions, "list", _list, "names, categories at hand, licence")
+    get = _command(actions, "get", _get, "download a data set, or a category of it")
+    check = _command(actions, "check", _check, "compare the images at hand with published counts")
     for action in (get, check):
         action.add_argument("name")
         action.add_argument("category", nargs="?")
-        data_root = paths.data_root()
-        action.add_argument("--root", type=Path, default=data_root, help="default: %(default)s")
+        action.add_argument("--root", type=Path, default=paths.data_root(), help=_DEFAULT)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
     runs = commands.add_parser("runs", help="list the runs of the store, pack and unpack them")
     actions = runs.add_subparsers(dest="action", required=True)
-    listed = actions.add_parser("list", help="one line a finished run")
-    listed.set_defaults(run=_list_runs)
-    pack = actions.add_parser("pack", help="write records, scores, losses and splits to one file")
+    listed = _command(actions, "list", _list_runs, "one line a finished run")
+    text = "write records, scores, losses and splits to one file"
+    pack = _command(actions, "pack", _pack, text)
     pack.add_argument("file", type=Path, help="ends in .tar.xz")
     pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
     pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
-    pack.set_defaults(run=_pack)
-    verify = actions.add_parser("verify", help="compute tables and verdicts anew from scores")
-    verify.add_argument("--results", type=Path, help="default: ADLIB_RESULTS, else results/")
-    verify.add_argument("--update", action="store_true", help="write what differs into the tables")
-    verify.set_defaults(run=_verify)
-    unpack = actions.add_parser("unpack", help="check a pack and put its runs into the store")
+    text = "compute tables and verdicts anew from scores"
+    verify = _command(actions, "verify", _verify, text)
+    verify.add_argument("--results", type=Path, default=paths.results_root(), help=_DEFAULT)
+    text = "write what differs into the tables"
+    verify.add_argument("--update", action="store_true", help=text)
+    unpack = _command(actions, "unpack", _unpack, "check a pack and put its runs into the store")
     unpack.add_argument("file", type=Path)
-    unpack.set_defaults(run=_unpack)
-    store = paths.runs_root()
     for action in (listed, pack, unpack):
-        action.add_argument("--root", type=Path, default=store, help="default: %(default)s")
-
-
-def _add_own_images(commands: argparse._SubParsersAction) -> None:
-    score = commands.add_parser("score", help="decide on all images of a folder")
-    score.add_argument("model", type=Path, help="file that `train` wrote")
-    score.add_argument("folder", type=Path, help="images, also in folders below; or one image")
-    score.add_argument(
-        "--csv", type=Path, default=Path("decisions.csv"), help="default: %(default)s"
-    )
-    score.add_argument("--gallery", type=Path, help="PNG of the most anomalous images")
-    score.add_argument("--batch", type=int, default=16, help="images at once; default: %(default)s")
-    score.set_defaults(run=_score)
-
-    train = commands.add_parser("train", help="train on normal images and set the threshold")
-    train.add_argument("normal", type=Path, help="folder of normal images")
-    train.add_argument("--abnormal", type=Path, help="folder of abnormal images")
-    train.add_argument("--method", default="PatchCore", help="a detector; default: %(default)s")
-    train.add_argument(
-        "--target",
-        default="fpr 0.05",
-        help="'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; default: %(default)s",
-    )
-    train.add_argument("--side", type=int, help="side in pixels that images get")
-    train.add_argument("--steps", type=int, default=2000, help="default: %(default)s")
-    train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    train.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
-    train.set_defaults(run=_train)
-
-    export = commands.add_parser("export", help="write the scorer as an ONNX file")
-    export.add_argument("model", type=Path, help="file that `train` wrote")
-    export.add_argument("file", type=Path, help="ends in .onnx")
-    export.add_argument("--batch", type=int, default=1, help="images at once; default: %(default)s")
-    export.set_defaults(run=_export)
-
-    for command in (score, train):
-        command.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda if there is one")
+        action.add_argument("--root", type=Path, default=paths.runs_root(), help=_DEFAULT)
 
 
 def _device(name: str | None) -> object:
@@ -195,15 +189,13 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from adlib.host import paths
     from adlib.study import verify
 
-    root = options.results or paths.results_root()
     if options.update:
-        print(f"{verify.update(root)} numbers written")
-    found = verify.verify(root)
-    print(found)
-    return int(len(found.differences) > 0)
+        print(f"{verify.update(options.results)} numbers written")
+    verified = verify.verify(options.results)
+    print(verified)
+    return int(len(verified.differences) > 0)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -231,23 +223,24 @@ def _get(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from adlib import data
 
-    about, failed = data.info(options.name), 0
-    if options.category is None and not about.modes:
+    about, failed = data.info(options.name), False
+    categories = [options.category] if options.category else about.modes
+    if not categories:
         raise ValueError(f"{about.name}: name the category, which is the path of a folder")
-    for category in [options.category] if options.category else about.modes:
+    for category in categories:
         try:
             images = data.load(about.name, category, options.root)
         except FileNotFoundError as error:
             if options.category:
                 raise
             print(f"{about.name}/{category}: {error}")
-            failed += 1
+            failed = True
             continue
         wrong = data.differences(images)
         published = "as published" if category in about.expected else "no counts are published"
         print(f"{images}: {'; '.join(wrong) or published}")
-        failed += bool(wrong)
-    return int(failed > 0)
+        failed = failed or bool(wrong)
+    return int(failed)
 
 
 def _list_runs(options: argparse.Namespace) -> int:

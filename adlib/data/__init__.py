@@ -7,15 +7,17 @@ torch.Size([48, 3, 64, 64])
 """
 
 from adlib.data.catalogue import Dataset, categories, differences, info, load, names
-from adlib.data.class_protocols import (
-    inliers_against_clutter,
-    one_class_anomalous,
-    one_class_normal,
-    with_labelled,
-)
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
-from adlib.data.pooled_protocols import kinds, leave_one_kind_out, pooled_balanced
+from adlib.data.paper_protocols import (
+    inliers_against_clutter,
+    kinds,
+    leave_one_kind_out,
+    one_class_anomalous,
+    one_class_normal,
+    pooled_balanced,
+    with_labelled,
+)
 from adlib.data.protocols import contaminated, one_class
 from adlib.data.split import PARTS, Split
 

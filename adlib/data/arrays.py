@@ -1,7 +1,7 @@
-"""Stand-ins for an array of images that make or read each image when it is indexed."""
+"""Stand-ins for an array of images that make or read an image when it is indexed."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,14 @@ if TYPE_CHECKING:
 
 
 class Mosaics:
-    """Square mosaics of equal tiles, like an array (N, rows * h, columns * w), assembled on access.
+    """Mosaics of equal tiles, like an array (N, rows * h, columns * w), assembled on access.
 
-    Only the tiles and which of them make up each mosaic are held in memory. Over boolean tiles the
-    mosaics are masks.
+    Only the tiles and their places are held in memory. Over boolean tiles the mosaics are masks.
 
-    Attributes:
-        tiles: (M, h, w), the tiles.
+    Args:
+        tiles: (M, h, w).
         index: (N, rows, columns), the tile in each cell of each mosaic.
     """
-
-    ndim = 3
 
     def __init__(self, tiles: np.ndarray, index: np.ndarray):
         if tiles.ndim != 3 or index.ndim != 3:
@@ -33,23 +30,13 @@ class Mosaics:
                 f"{index.ndim} dimensions."
             )
         self.tiles, self.index = tiles, index
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of mosaics, height and width in pixels."""
-        n, rows, columns = self.index.shape
-        return n, rows * self.tiles.shape[1], columns * self.tiles.shape[2]
-
-    def __len__(self) -> int:
-        return len(self.index)
+        n, rows, columns = index.shape
+        self.shape = n, rows * tiles.shape[1], columns * tiles.shape[2]
 
     def __getitem__(self, item: int | slice | np.ndarray) -> np.ndarray:
         """One mosaic (H, W), or several (n, H, W)."""
         cells = self.tiles[self.index[item]]  # (..., rows, columns, h, w)
         return cells.swapaxes(-3, -2).reshape(*cells.shape[:-4], *self.shape[1:])
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
 
     def digests(self) -> list[str]:
         """SHA-256 of each mosaic's tile digests, row by row: equal for equal mosaics."""
@@ -60,43 +47,28 @@ class Mosaics:
 class Stored:
     """Images in HDF5 files, like one array uint8 (N, H, W, 3), read when they are asked for.
 
-    Attributes:
+    Args:
         sources: the files' arrays, (n, H, W, 3) each.
     """
 
-    ndim = 4
-
     def __init__(self, sources: "Sequence[h5py.Dataset]"):
-        self.sources = list(sources)
-        self._starts = np.cumsum([0, *map(len, self.sources)])  # the last is the number of images
+        self._sources = sources
+        self._starts = np.cumsum([0, *map(len, sources)])  # the last is the number of images
+        self.shape = int(self._starts[-1]), *sources[0].shape[1:]
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Number of images, height and width in pixels, channels."""
-        return len(self), *self.sources[0].shape[1:]
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def __getitem__(self, item: int | slice | np.ndarray) -> np.ndarray:
-        """One image (H, W, 3), or several (n, H, W, 3)."""
-        if isinstance(item, slice | np.ndarray):
-            several = [self[row] for row in np.arange(len(self))[item]]
-            return np.array(several, np.uint8).reshape(-1, *self.shape[1:])
-        row = range(len(self))[item]
+    def __getitem__(self, row: int) -> np.ndarray:
+        """One image (H, W, 3)."""
+        row = range(self.shape[0])[row]
         which = np.searchsorted(self._starts, row, side="right") - 1
-        return self.sources[which][row - self._starts[which]]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
+        return self._sources[which][row - self._starts[which]]
 
     def digests(self) -> list[str]:
         """SHA-256 of each image's pixels, kept in the cache: hashing gigabytes takes a minute."""
-        files = [Path(source.file.filename) for source in self.sources]
+        files = [Path(source.file.filename) for source in self._sources]
         path = cache.build(
             f"{files[0].parent.name}-digests",
             cache.hashed([(file, *cache.stamp(file)) for file in files]),
-            (len(self), hashlib.sha256().digest_size),
+            (self.shape[0], hashlib.sha256().digest_size),
             lambda row: np.frombuffer(hashlib.sha256(self[row].tobytes()).digest(), np.uint8),
         )
         return [row.tobytes().hex() for row in np.load(path)]

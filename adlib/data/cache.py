@@ -45,8 +45,7 @@ def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.
     """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, built if it is not there.
 
     Rows come from a thread pool and are written in blocks, so memory does not grow with the set.
-    The file appears under its name when it is whole; two processes that build it at once write the
-    same bytes to names of their own.
+    Two processes that build it at once write the same bytes to temporary names of their own.
 
     Args:
         name: readable start of the file's name, also the label of the progress bar.
@@ -86,14 +85,11 @@ def read(path: Path, index: np.ndarray) -> np.ndarray:
     Read with plain file reads: pages of a memory map would count as memory beside the copy.
     """
     stored = np.load(path, mmap_mode="r")
-    offset, shape = stored.offset, stored.shape[1:]
-    del stored
-    rows = np.empty((len(index), *shape), np.uint8)
-    size = int(np.prod(shape))
+    rows = np.empty((len(index), *stored.shape[1:]), np.uint8)
     with path.open("rb", buffering=0) as file:
         for row, i in zip(rows, index, strict=True):
-            file.seek(offset + int(i) * size)
-            if file.readinto(row) != size:
+            file.seek(stored.offset + int(i) * row.nbytes)
+            if file.readinto(row) != row.nbytes:
                 raise OSError(f"{path}: the cache file is cut short. Delete it and try again.")
     return rows
 

@@ -1,5 +1,7 @@
 """The data sets: what each is, where it comes from, where it lies and how it is listed."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from adlib.data import classes, layouts, listers, mosaics
@@ -19,11 +21,9 @@ _MVTEC = {
     "toothbrush": (60, 12, 30, 1024), "transistor": (213, 60, 40, 1024),
     "zipper": (240, 32, 119, 1024),
 }  # fmt: skip
-
 _TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
-# Addresses and SHA-256 as anomalib publishes them over its versions (its data module for MVTec AD);
-# all lead to the same archive of 5,264,982,680 bytes.
+# As anomalib publishes them over its versions; all lead to one archive of 5,264,982,680 bytes.
 _MVTEC_ARCHIVE = Archive(
     (
         "https://www.mydrive.ch/shares/150996/b52ecdcbf521176e9db9c731f2304b27/download/"
@@ -39,10 +39,6 @@ _MVTEC_ARCHIVE = Archive(
 
 def _counts(train: int, good: int, bad: int) -> dict[str, int]:
     return {"n_train_normal": train, "n_test_normal": good, "n_test_abnormal": bad}
-
-
-def _objects(*categories: str) -> dict[str, str]:
-    return dict.fromkeys(categories, "object")
 
 
 # Images of each digit in the official parts.
@@ -82,7 +78,7 @@ _ALL = [
         "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
         "Repository, 1998",
         "https://archive.ics.uci.edu/dataset/80",
-        _objects(*DIGITS, "all", *INLIERS),
+        dict.fromkeys([*DIGITS, "all", *INLIERS], "object"),
         classes.digits,
         note=f"Comes with scikit-learn: 1,797 images of 8 x 8 pixels. {_SINGLED_OUT} No official "
         "parts.",
@@ -95,7 +91,7 @@ _ALL = [
         "LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document "
         "recognition, Proceedings of the IEEE 86, 1998",
         "https://yann.lecun.com/exdb/mnist/",
-        _objects(*DIGITS, "all"),
+        dict.fromkeys([*DIGITS, "all"], "object"),
         classes.mnist,
         {
             digit: {"n_images": 70_000, "n_train_normal": train, "n_test_normal": test}
@@ -113,7 +109,7 @@ _ALL = [
         "Kimura and Yanagihara, Anomaly Detection Using GANs for Visual Inspection in Noisy "
         "Training Data, ACCV Workshops 2018; digits: see mnist and digits",
         "https://yann.lecun.com/exdb/mnist/",
-        _objects(*mosaics.RULES),
+        dict.fromkeys(mosaics.RULES, "object"),
         mosaics.ir_mnist,
         {
             name: {"n_train_normal": rule.train[0], "n_train_abnormal": rule.train[1]}
@@ -135,12 +131,9 @@ _ALL = [
         "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, "
         "University of Toronto, 2009",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
-        _objects(*CIFAR, "all"),
+        dict.fromkeys([*CIFAR, "all"], "object"),
         classes.cifar10,
-        {
-            name: {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000}
-            for name in CIFAR
-        }
+        dict.fromkeys(CIFAR, {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000})
         | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
         f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*CIFAR, "all"], 32),
@@ -153,9 +146,9 @@ _ALL = [
         "Griffin, Holub and Perona, Caltech-256 Object Category Dataset, California Institute of "
         "Technology, 2007",
         "https://doi.org/10.22002/D1.20087",
-        _objects("all", *INLIERS),
+        dict.fromkeys(["all", *INLIERS], "object"),
         classes.caltech,
-        {name: {"n_images": 30_607} for name in ("all", *INLIERS)},
+        dict.fromkeys(("all", *INLIERS), {"n_images": 30_607}),
         f"256 classes and clutter. {_CALTECH}",
         lies_in=("caltech256/256_ObjectCategories", "caltech256_64"),
     ),
@@ -166,12 +159,10 @@ _ALL = [
         "Li, Andreeto, Ranzato and Perona, Caltech 101, California Institute of Technology, 2022; "
         "Fei-Fei, Fergus and Perona, CVPR Workshops 2004",
         "https://doi.org/10.22002/D1.20086",
-        _objects("all", *INLIERS),
+        dict.fromkeys(["all", *INLIERS], "object"),
         classes.caltech,
-        {
-            "all": {"n_images": 9_144},
-            **{n: {"n_images": 8_709, "n_left_out": 435} for n in INLIERS},
-        },
+        {"all": {"n_images": 9_144}}
+        | dict.fromkeys(INLIERS, {"n_images": 8_709, "n_left_out": 435}),
         "101 classes and clutter (BACKGROUND_Google). Faces_easy shows the pictures of Faces, cut "
         f"differently; it is left out where classes stand against others. {_CALTECH}",
         lies_in=("caltech101/101_ObjectCategories", "caltech101_64"),
@@ -184,7 +175,7 @@ _ALL = [
         "Detection, CVPR 2019",
         "https://www.mvtec.com/company/research/datasets/mvtec-ad",
         {name: "texture" if name in _TEXTURES else "object" for name in _MVTEC},
-        listers.on_disk(layouts.mvtec),
+        partial(listers.on_disk, layout=layouts.mvtec),
         {name: _counts(*counts) for name, (*counts, _) in _MVTEC.items()},
         "Official train and test parts, masks of every defect.",
         {name: side for name, (*_, side) in _MVTEC.items()},
@@ -199,7 +190,7 @@ _ALL = [
         "2020",
         "https://github.com/abin24/Magnetic-tile-defect-datasets.",
         {"tile": "texture"},
-        listers.on_disk(layouts.magnetic_tile),
+        partial(listers.on_disk, layout=layouts.magnetic_tile),
         {"tile": {"n_normal": 952, "n_abnormal": 392}},
         "Grey; sizes vary, so images are squeezed to a square. No official parts. Four images of "
         "the kind uneven come with an empty mask. Tiles were photographed at several exposures "
@@ -213,7 +204,7 @@ _ALL = [
         "automated vision-based quality control processes, F1000Research 10:581, 2022",
         "https://doi.org/10.12688/f1000research.52903",
         {"wood": "texture"},
-        listers.on_disk(layouts.mvtec),
+        partial(listers.on_disk, layout=layouts.mvtec),
         note="A selection in MVTec layout with masks; not the category wood of MVTec AD. Normal "
         "test images 71 and 83 are re-encoded copies of training images.",
     ),
@@ -237,7 +228,7 @@ _ALL = [
         "",
         {"texture": "texture", "object": "object"},
         listers.generated,
-        {name: _counts(64, 24, 24) for name in ("texture", "object")},
+        dict.fromkeys(("texture", "object"), _counts(64, 24, 24)),
         "Generated in memory, for tests and a first trial; its numbers mean nothing beyond that.",
         packaged=("texture", "object"),
     ),
@@ -265,10 +256,8 @@ def categories(name: str) -> list[str]:
 def require_category(dataset: Dataset, category: str) -> None:
     """Raise a ValueError with the nearest names unless `category` is one of the data set's."""
     if dataset.modes and category not in dataset.modes:
-        raise ValueError(
-            f"Unknown category {category!r} of {dataset.name}. "
-            + layouts.nearest(category, dataset.modes)
-        )
+        nearest = layouts.nearest(category, dataset.modes)
+        raise ValueError(f"Unknown category {category!r} of {dataset.name}. {nearest}")
 
 
 def load(
@@ -289,7 +278,8 @@ def load(
     """
     dataset, category = info(name), str(category)
     require_category(dataset, category)
-    return dataset.lister(dataset, category, data_root(root), convert)
+    images = dataset.lister(dataset, category, data_root(root))
+    return replace(images, convert=True) if convert else images
 
 
 def miscounted(images: ImageSet) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and Caltech-256.
+"""Listers of sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and -256.
 
 The table's `kind` is the class. For a category that is a class the label is 0 for that class and 1
 for all others (a protocol may turn it round); for any other category ("all", "3_inlier_categories",
@@ -19,13 +19,14 @@ from PIL import Image
 
 from adlib.data import cache, layouts
 from adlib.data.dataset import Dataset
-from adlib.data.images import ImageSet
+from adlib.data.images import COLUMNS, ImageSet
 from adlib.host.files import write_text
 
 DIGITS = tuple("0123456789")
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
+Rows = Iterable[tuple[str, str, str]]  # path, class and part of each image
 _ALIASES = {"airplane": "plane", "automobile": "car"}
 _IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
 _RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache key
@@ -39,23 +40,18 @@ def _labelled(table: pd.DataFrame, category: str) -> pd.DataFrame:
 
 
 def _array_set(
-    dataset: Dataset,
-    category: str,
-    root: Path,
-    rows: Iterable[tuple[str, str, str]],
-    arrays: np.ndarray,
-    note: str = "",
+    dataset: Dataset, category: str, root: Path, rows: Rows, arrays: np.ndarray, note: str = ""
 ) -> ImageSet:
     """Make the set of rows (path, class, part) and the images that belong to them."""
-    rows = list(rows)
-    order = sorted(range(len(rows)), key=lambda i: rows[i][0])
-    table = layouts.table((path, 0, kind, part, "") for path, kind, part in rows)
-    if order != list(range(len(rows))):
-        arrays = arrays[order]
-    return dataset.image_set(category, root, _labelled(table, category), arrays=arrays, note=note)
+    table = pd.DataFrame(rows, columns=["path", "kind", "part"]).assign(mask="")
+    if not table["path"].is_monotonic_increasing:  # else an array that lies on disk is not read
+        table = table.sort_values("path")
+        arrays = arrays[table.index]
+    table = _labelled(table, category)[COLUMNS].reset_index(drop=True)
+    return dataset.image_set(category, root, table, arrays=arrays, note=note)
 
 
-def digits(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def digits(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """scikit-learn's digits: grey levels 0 to 16 become 0 to 255."""
     arrays, targets = digit_arrays()
     rows = ((f"digits/{i:04d}", str(digit), "") for i, digit in enumerate(targets))
@@ -71,7 +67,7 @@ def digit_arrays() -> tuple[np.ndarray, np.ndarray]:
     return np.round(source.images * (255 / 16)).astype(np.uint8), source.target
 
 
-def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """MNIST's own files in `<root>/MNIST/raw`, packed or not, as torchvision lays them out."""
     rows, arrays = [], []
     for part in _IDX:
@@ -83,9 +79,7 @@ def mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSe
 
 def mnist_arrays(dataset: Dataset, root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 28, 28) of MNIST's part "train" or "test", and what they show, (N,)."""
-    (folder,) = dataset.places(root)
-    if not folder.is_dir():
-        raise dataset.not_there(folder)
+    folder = dataset.place(root)
     images = _idx(dataset, folder / f"{_IDX[part]}-images-idx3-ubyte", 3)
     targets = _idx(dataset, folder / f"{_IDX[part]}-labels-idx1-ubyte", 1)
     if len(images) != len(targets):
@@ -107,29 +101,26 @@ def _idx(dataset: Dataset, path: Path, ndim: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """CIFAR-10 as its own batches, as a folder of images, or as an archive of that folder."""
-    batches, folder, archive = dataset.places(root)
-    if batches.is_dir():
+    place = dataset.place(root)
+    batches, _, archive = dataset.places(root)
+    if place == batches:
         rows, arrays = _cifar_batches(dataset, root)
         return _array_set(dataset, category, root, rows, arrays)
-    if folder.is_dir():
-        parts = [folder / part for part in ("train", "test")]
-        table = pd.concat([layouts.classes(part, root) for part in parts], ignore_index=True)
-        table = table.sort_values("path", ignore_index=True)
-        where = [_cifar_place(path, folder) for path in table["path"]]
-        table["kind"], table["part"] = zip(*where, strict=True)
-        note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
-        table = _labelled(table, category)
-        return dataset.image_set(category, root, table, convert=convert, note=note)
-    if archive.is_file():
+    if place == archive:
         names, arrays = _archived(archive)
         rows = [(name, *_cifar_place(name, archive)) for name in names]
         return _array_set(dataset, category, root, rows, arrays, COPY)
-    raise dataset.not_there(batches, folder, archive)
+    parts = [layouts.classes(place / part, root) for part in ("train", "test")]
+    table = pd.concat(parts).sort_values("path", ignore_index=True)
+    where = [_cifar_place(path, place) for path in table["path"]]
+    table["kind"], table["part"] = zip(*where, strict=True)
+    note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
+    return dataset.image_set(category, root, _labelled(table, category), note=note)
 
 
-def _cifar_batches(dataset: Dataset, root: Path) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+def _cifar_batches(dataset: Dataset, root: Path) -> tuple[Rows, np.ndarray]:
     """Rows and images of the official files, whose MD5 torchvision checks before it opens them."""
     from torchvision.datasets import CIFAR10
 
@@ -163,60 +154,50 @@ def _cifar_place(path: str, source: Path) -> tuple[str, str]:
 def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
     """Names of the images in an archive, sorted, and their pixels, uint8 (N, H, W, 3).
 
-    Nothing is unpacked to disk: the archive is read once and the pixels are kept in the cache, from
-    where they are mapped into memory.
+    The archive is read once; the pixels are kept in the cache and mapped into memory from there.
     """
     name, key = archive.name.partition(".")[0], cache.hashed([*cache.stamp(archive), _RULE])
     pixels = cache.file(name, key)
     index = pixels.with_suffix(".json")
     if not (pixels.is_file() and index.is_file()):
         with tarfile.open(archive) as packed:
-            content = {
-                member.name: packed.extractfile(member).read()
-                for member in packed
-                if member.isfile()
-            }
+            files = [member for member in packed if member.isfile()]
+            content = {member.name: packed.extractfile(member).read() for member in files}
         names = sorted(path for path in content if not PurePosixPath(path).name.startswith("."))
         if not names:
             raise ValueError(f"{archive}: no image in it. Get it again or remove it.")
-        shape = _decoded(archive, names[0], content[names[0]]).shape
-        make = lambda i: _decoded(archive, names[i], content[names[i]], shape)  # noqa: E731
+        shape = _decoded(archive, names[0], content).shape
+
+        def make(row: int) -> np.ndarray:
+            image = _decoded(archive, names[row], content)
+            if image.shape != shape:
+                raise ValueError(
+                    f"{archive}: {names[row]} in it is of shape {image.shape}, not {shape}."
+                )
+            return image
+
         cache.build(name, key, (len(names), *shape), make)
         write_text(index, json.dumps(names, indent=0))
     return json.loads(index.read_text(encoding="utf-8")), np.load(pixels, mmap_mode="r")
 
 
-def _decoded(
-    archive: Path, name: str, content: bytes, shape: tuple[int, ...] | None = None
-) -> np.ndarray:
-    """Pixels of an image of an archive, uint8 (H, W, 3), all of one shape."""
+def _decoded(archive: Path, name: str, content: dict[str, bytes]) -> np.ndarray:
+    """Pixels of an image of the archive, whose files' bytes are in `content`."""
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(content[name])).convert("RGB"))
     except OSError as error:
         raise ValueError(f"{archive}: {name} in it is not an image that can be read.") from error
-    if shape not in (None, pixels.shape):
-        raise ValueError(f"{archive}: {name} in it is of shape {pixels.shape}, not {shape}.")
-    return pixels
 
 
-def caltech(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def caltech(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Caltech-101 or Caltech-256 as torchvision lays them out, or a copy of small images.
 
     Some of the official images are grey: they get three equal channels without being asked to. Of
     Caltech-101's two classes of the same faces one is left out where classes stand against others.
     """
-    official, reduced = dataset.places(root)
-    folder = official if official.is_dir() else reduced
-    if not folder.is_dir():
-        raise dataset.not_there(official, reduced)
+    folder, reduced = dataset.place(root), dataset.places(root)[1]
     table = layouts.classes(folder, root, _STRAYS)
     twins = (table["kind"] == "Faces_easy") & (category != "all")
     note = f"from a copy of small images ({reduced.name})" if folder == reduced else ""
-    return dataset.image_set(
-        category,
-        root,
-        table[~twins].reset_index(drop=True),
-        convert=True,
-        note=note,
-        n_left_out=int(twins.sum()),
-    )
+    table, n_left_out = table[~twins].reset_index(drop=True), int(twins.sum())
+    return dataset.image_set(category, root, table, convert=True, note=note, n_left_out=n_left_out)

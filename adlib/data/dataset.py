@@ -44,7 +44,7 @@ class Dataset:
     citation: str
     homepage: str
     modes: dict[str, str]
-    lister: Callable[["Dataset", str, Path, bool], ImageSet] = field(repr=False)
+    lister: Callable[["Dataset", str, Path], ImageSet] = field(repr=False)
     expected: dict[str, dict[str, int]] = field(default_factory=dict)
     note: str = ""
     sides: dict[str, int] = field(default_factory=dict)
@@ -56,6 +56,14 @@ class Dataset:
         """Where under `root` a category may lie, the official layout first."""
         return [root / place.format(category=category) for place in self.lies_in or (self.name,)]
 
+    def place(self, root: Path, category: str = "") -> Path:
+        """The first of the places that is there; a FileNotFoundError where none is."""
+        places = self.places(root, category)
+        there = next((place for place in places if place.exists()), None)
+        if there is None:
+            raise self.not_there(*places, category=category)
+        return there
+
     def image_set(self, category: str, root: Path, table: pd.DataFrame, **more) -> ImageSet:
         """Make the set of a category; `more` are further fields of `ImageSet`."""
         return ImageSet(
@@ -63,17 +71,12 @@ class Dataset:
         )
 
     def not_there(self, *places: Path, category: str = "") -> FileNotFoundError:
-        """Make the error for data that are not at hand: where they belong, where to get them.
-
-        Args:
-            *places: folders or files, any of which would do; the first is the official layout.
-            category: the category, where each has a folder of its own.
-        """
+        """Make the error for data at none of `places`, the official layout first."""
         first, *others = places
-        command = f"adlib data get {self.name} {category}".rstrip()
-        by_program = f" (or run: {command})" if self.archive else ""
         also = f", nor is {' or '.join(map(str, others))}" if others else ""
-        what = f"{self.name}/{category}" if category else self.name
+        in_parts = any("{category}" in place for place in self.lies_in)
+        what = f"{self.name}/{category}" if in_parts else self.name
+        by_program = f" (or run: adlib data get {self.name} {category})" if self.archive else ""
         return FileNotFoundError(
             f"{first}: not there{also}. Get {self.title} from {self.homepage} and unpack it "
             f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what}."

@@ -15,6 +15,8 @@ then
 Floating-point and 32-bit pictures have no agreed range and stay an error.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,39 +26,28 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 RULE = "bilinear-antialiased-1"  # part of the cache key: changes with any change of rules here
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
-_ODD_MODES = {
-    "1": "1-bit", "P": "palette", "PA": "palette", "RGBA": "RGBA", "RGBa": "RGBA", "LA": "grey "
-    "with alpha",
-    "La": "grey with alpha", "CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "LAB", "HSV": "HSV",
+_MODES = {
+    "1": "1-bit", "P": "palette", "PA": "palette", "LA": "grey with alpha", "La": "grey with alpha",
 }  # fmt: skip
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+@contextmanager
+def _reading(path: Path, fault: str = "damaged or truncated image") -> Iterator[None]:
+    """Turn what Pillow raises into a ValueError that names the file."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: {fault} ({error}). Get it again or remove it.") from error
 
 
 def _opened(path: Path) -> Image.Image:
-    """Open a file as a picture (header only); an unreadable one is a ValueError with its name."""
+    """Open a file as a picture, its header only."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: listed, but no longer there. Load the data set again.")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty (0 bytes). Get it again or remove it.")
-    try:
+    with _reading(path, "not an image that can be read"):
         return Image.open(path)
-    except _UNREADABLE as error:
-        raise ValueError(
-            f"{path}: not an image that can be read ({error}). Get it again or remove it."
-        ) from error
-
-
-def _load(image: Image.Image, path: Path) -> int:
-    """Decode the pixels; gives the EXIF orientation, 1 where there is none."""
-    try:
-        image.load()
-        return image.getexif().get(_ORIENTATION, 1)
-    except _UNREADABLE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: damaged or truncated image ({error}). Get it again or remove it.")
 
 
 def _oddity(image: Image.Image) -> str:
@@ -65,8 +56,8 @@ def _oddity(image: Image.Image) -> str:
     if image.mode.startswith("I;16") or (image.mode in ("I", "RGB") and "16" in coding):
         return "16-bit"
     if image.mode not in ("L", "RGB"):
-        return _ODD_MODES.get(image.mode, f"of pixel type {image.mode}")
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        return _MODES.get(image.mode, f"of pixel type {image.mode}")
+    if "transparency" in image.info:
         return f"{'grey' if image.mode == 'L' else 'RGB'} with a transparent colour"
     return ""
 
@@ -74,38 +65,34 @@ def _oddity(image: Image.Image) -> str:
 def _converted(image: Image.Image, path: Path) -> Image.Image:
     """Apply the conversion rules of this module; the result is "L" or "RGB"."""
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
+    no_range = f"{path}: {{}} have no agreed range. Save it as 8 or 16 bits per channel."
+    if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(
-                f"{path}: 32-bit values have no agreed range. Save it as 8 or 16 bits per channel."
-            )
+            raise ValueError(no_range.format("32-bit values"))
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if image.mode == "F":
-        raise ValueError(
-            f"{path}: floating-point pixels have no agreed range. Save it as 8 or 16 bits."
-        )
+        raise ValueError(no_range.format("floating-point pixels"))
     if image.mode == "1":
         return image.convert("L")
+    target = "L" if image.mode in ("L", "LA", "La") else "RGB"
     if image.has_transparency_data:
-        grey = image.mode in ("L", "LA", "La")
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB").convert("L") if grey else image.convert("RGB")
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert(target)
 
 
 def open_image(path: Path, convert: bool = False) -> Image.Image:
     """Read a picture as 8-bit grey ("L") or RGB, loaded.
 
-    Raises:
-        ValueError: an empty, damaged, truncated or non-image file; without `convert` also a 16-bit,
-            RGBA, palette or CMYK picture and one that EXIF turns. The message names file and way
-            out.
+    An empty, damaged or non-image file is a ValueError that names file and way out; without
+    `convert` so is a picture of other pixels, and one that EXIF turns.
     """
     with _opened(path) as image:
         oddity = _oddity(image)
-        orientation = _load(image, path)
+        with _reading(path):
+            image.load()
+            orientation = image.getexif().get(_ORIENTATION, 1)
         if convert:
             return _converted(image, path)
     if oddity:
@@ -124,34 +111,27 @@ def open_image(path: Path, convert: bool = False) -> Image.Image:
 
 def image_size(path: Path, convert: bool = False) -> tuple[int, int]:
     """Width and height in pixels: as stored, or with `convert` after any EXIF rotation."""
-    with _opened(path) as image:
-        if not convert:
-            return image.size
-        # Most formats give it without decoding, which would take long for thousands of files.
-        try:
-            turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
-        except _UNREADABLE as error:
-            raise _damaged(path, error) from error
+    with _opened(path) as image, _reading(path):
+        # Most formats give the orientation without decoding, which takes long for many files.
+        turned = convert and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         return image.size[::-1] if turned else image.size
 
 
 def open_mask(path: Path, image_path: Path, convert: bool = False) -> np.ndarray:
     """Read a mask as booleans (H, W), True = defective.
 
-    Defective is a value above half of the mask's largest one. This reads masks of 0 and 255, of 0
-    and 1, and masks stored with JPEG noise alike.
-
-    Raises:
-        ValueError: a damaged file, a mask that is not 1-bit, grey or RGB, or of another size than
-            its image.
+    Defective is a value above half of the mask's largest one, which reads masks of 0 and 255, of 0
+    and 1, and masks with JPEG noise alike. A damaged file, one that is not 1-bit, grey or RGB, and
+    a mask of another size than its image are ValueErrors.
     """
     with _opened(path) as mask:
         if mask.mode not in ("1", "L", "RGB"):
             raise ValueError(
                 f"{path}: a mask must be 8-bit grey or RGB, 0 = normal and 255 = defective; it is "
-                f"{_ODD_MODES.get(mask.mode, mask.mode)}. Save it so."
+                f"{_MODES.get(mask.mode, mask.mode)}. Save it so."
             )
-        _load(mask, path)
+        with _reading(path):
+            mask.load()
         if mask.size != (size := image_size(image_path, convert)):
             raise ValueError(
                 f"{path}: the mask has {mask.width} x {mask.height} pixels but its image "
@@ -165,9 +145,8 @@ def open_mask(path: Path, image_path: Path, convert: bool = False) -> np.ndarray
 def resized(image: Image.Image, side: int, channels: int) -> np.ndarray:
     """Resize to a square: uint8 (channels, side, side).
 
-    Antialiased bilinear: the triangle filter's support grows with the reduction, so every source
-    pixel counts. A picture that is not square is squeezed into the square; nothing is cut off or
-    padded.
+    Antialiased bilinear, so every source pixel counts. A picture that is not square is squeezed
+    into the square; nothing is cut off or padded.
     """
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)

@@ -1,15 +1,13 @@
 """Download of MVTec AD: `adlib data get mvtec_ad [category]`.
 
-The archive is fetched once, checked against its SHA-256, and kept beside the data, so that another
-category costs no second download; it may be deleted when all is unpacked. A transfer that broke off
-goes on where it stopped. A category is unpacked into a temporary folder, counted, and renamed, so a
-folder of its name is always whole.
+The archive is fetched once, checked against its SHA-256, and kept beside the data for other
+categories; it may be deleted when all is unpacked. A category is unpacked into a temporary folder,
+counted, and renamed, so a folder of its name is always whole.
 """
 
 import lzma
 import shutil
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pooch
@@ -22,24 +20,13 @@ from adlib.data.catalogue import Dataset, info, miscounted, require_category
 from adlib.host.paths import data_root
 
 
-def download(
-    name: str,
-    category: str | None = None,
-    root: str | Path | None = None,
-    urls: Sequence[str] | None = None,
-    sha256: str | None = None,
-) -> Path:
-    """Get a data set, or a category of it, into the data root, as far as it is not there.
+def download(name: str, category: str | None = None, root: str | Path | None = None) -> Path:
+    """Get a data set, or a category of it, as far as it is not there; returns the set's folder.
 
     Args:
         name: a data set that can be downloaded (`mvtec_ad`).
         category: one category; None for all.
         root: folder of the data sets; None means `ADLIB_DATA`, else `data/`.
-        urls: addresses to try in turn instead of the built-in ones.
-        sha256: what the archive must hash to, where it is not the built-in archive.
-
-    Returns:
-        The data set's folder.
 
     Raises:
         ValueError: a data set that is not downloaded; a folder that is there but not whole; an
@@ -56,11 +43,11 @@ def download(
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock"):
-        for present in [each for each in wanted if (folder / each).exists()]:
-            _counted(dataset, folder / present, present, root)
-        if missing := [each for each in wanted if not (folder / each).exists()]:
-            urls, sha256 = urls or dataset.archive.urls, sha256 or dataset.archive.sha256
-            _unpack(dataset, _fetched(dataset, folder, urls, sha256), missing, root)
+        missing = [each for each in wanted if not (folder / each).exists()]
+        for present in set(wanted) - set(missing):
+            _check_counts(dataset, folder / present, present, root)
+        if missing:
+            _unpack(dataset, _archive(dataset, folder), missing, root)
     return folder
 
 
@@ -71,14 +58,14 @@ def _by_hand(dataset: Dataset, folder: Path) -> str:
     )
 
 
-def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -> Path:
+def _archive(dataset: Dataset, folder: Path) -> Path:
     """The archive from the first address that gives the right bytes, or the one there."""
     failures = []
-    for url in urls:
+    for url in dataset.archive.urls:
         try:
             archive = pooch.retrieve(
                 url,
-                known_hash=f"sha256:{sha256}",
+                known_hash=f"sha256:{dataset.archive.sha256}",
                 fname=PurePosixPath(url).name,
                 path=folder / ".archive",
                 downloader=_transfer,
@@ -87,24 +74,18 @@ def _fetched(dataset: Dataset, folder: Path, urls: Sequence[str], sha256: str) -
             failures.append(f"{url}: {error}")
         else:
             return Path(archive)
-    kept = any((folder / ".archive").glob("*.part"))
-    raise ConnectionError(
-        f"{dataset.title} could not be downloaded.\n"
-        + "\n".join(failures)
-        + ("\nCall again: the transfer goes on where it broke off." if kept else "")
-        + f"\n{_by_hand(dataset, folder)}"
-    )
+    if any((folder / ".archive").glob("*.part")):
+        failures.append("Call again: the transfer goes on where it broke off.")
+    lines = [f"{dataset.title} could not be downloaded.", *failures, _by_hand(dataset, folder)]
+    raise ConnectionError("\n".join(lines))
 
 
 def _transfer(url: str, output: str | Path, _: object = None) -> None:
     """Downloader for pooch that goes on where an earlier transfer of the same file broke off.
 
     What has come so far stands beside the archive in `<name>.<size of the whole file>.part`. It is
-    thrown away when the server does not send exactly the rest of a file of that size. A whole file
-    is handed over to pooch, which checks its hash.
-
-    Raises:
-        OSError: no answer, an error status, or the transfer broke off; what has come is kept.
+    thrown away when the server does not send exactly the rest of a file of that size, and kept
+    after an OSError. A whole file is handed over to pooch, which checks its hash.
     """
     folder, name = Path(output).parent, PurePosixPath(url).name
     part = next(folder.glob(f"{name}.*.part"), None)
@@ -139,15 +120,13 @@ def _write(response: requests.Response, part: Path, have: int, size: int) -> Non
 
 def _safe(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
     """The member's path, if it is a plain file or folder that stays inside the archive's folder."""
-    path = PurePosixPath(member.name)
+    path, fault = PurePosixPath(member.name), ""
     if path.is_absolute() or ".." in path.parts or any(c in member.name for c in "\\:\0"):
-        raise ValueError(
-            f"{archive}: {member.name!r} leads out of the folder; nothing was installed."
-        )
-    if not (member.isfile() or member.isdir()):
-        raise ValueError(
-            f"{archive}: {member.name!r} is a link or a device, not a file; nothing was installed."
-        )
+        fault = "leads out of the folder"
+    elif not (member.isfile() or member.isdir()):
+        fault = "is a link or a device, not a file"
+    if fault:
+        raise ValueError(f"{archive}: {member.name!r} {fault}; nothing was installed.")
     return path
 
 
@@ -168,7 +147,7 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
         for category in wanted:
             if not (partial / category).is_dir():
                 raise ValueError(f"{archive}: the archive does not hold the category {category!r}.")
-            _counted(dataset, partial / category, category, root)
+            _check_counts(dataset, partial / category, category, root)
         for category in wanted:
             (partial / category).replace(folder / category)
     except (tarfile.ReadError, lzma.LZMAError, EOFError) as error:
@@ -180,7 +159,7 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _counted(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
+def _check_counts(dataset: Dataset, folder: Path, category: str, root: Path) -> None:
     """Raise unless a folder holds the published number of images, abnormal ones masked."""
     images = dataset.image_set(category, root, layouts.mvtec(folder, root))
     wrong = miscounted(images) + ([] if images.has_masks else ["abnormal images without masks"])

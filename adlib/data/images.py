@@ -37,9 +37,9 @@ class ImageSet:
         mode: "object" or "texture".
         n_left_out: images of the source that the set leaves out on purpose.
         convert: convert what is not plain 8-bit grey or RGB (rules in `adlib.data.decode`).
-        arrays: for sets that are not files of one image each the images, uint8 (N, H, W) or
+        arrays: images of a set that is not files of one image each, uint8 (N, H, W) or
             (N, H, W, 3), or what makes or reads them when they are asked for.
-        mask_arrays: for sets without files the masks, bool (N, H, W), or mosaics of them.
+        mask_arrays: masks of a set without files, bool (N, H, W), or mosaics of them.
         note: what sets these images apart from the official ones, for tables; mostly empty.
     """
 
@@ -55,43 +55,42 @@ class ImageSet:
     note: str = ""
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.table)
 
     def __repr__(self) -> str:
-        """Name and counts in a line."""
         counts = ", ".join(f"{key[2:]} {value}" for key, value in self.counts().items() if value)
-        return f"ImageSet({self.name}/{self.category}, {self.mode}: {counts})"
+        return f"ImageSet({self.title}, {self.mode}: {counts})"
+
+    @property
+    def title(self) -> str:
+        """Data set and category, as messages name them."""
+        return f"{self.name}/{self.category}"
 
     def counts(self) -> dict[str, int]:
         """Numbers of images: in all, per label, per official part and label, and left out."""
-        labels, parts = self.table["label"], self.table["part"]
-        return {
-            "n_images": len(self),
-            "n_normal": int((labels == 0).sum()),
-            "n_abnormal": int((labels == 1).sum()),
-            "n_train_normal": int(((parts == "train") & (labels == 0)).sum()),
-            "n_train_abnormal": int(((parts == "train") & (labels == 1)).sum()),
-            "n_test_normal": int(((parts == "test") & (labels == 0)).sum()),
-            "n_test_abnormal": int(((parts == "test") & (labels == 1)).sum()),
-            "n_left_out": self.n_left_out,
-        }
+        counts, part = {"n_images": len(self)}, self.table["part"]
+        groups = {"": self.table, "train_": self.table[part == "train"]}
+        groups["test_"] = self.table[part == "test"]
+        for prefix, rows in groups.items():
+            counts[f"n_{prefix}normal"] = int((rows["label"] == 0).sum())
+            counts[f"n_{prefix}abnormal"] = int((rows["label"] == 1).sum())
+        return counts | {"n_left_out": self.n_left_out}
 
     @property
     def has_masks(self) -> bool:
         """Whether every abnormal image has a mask (and there is an abnormal image)."""
-        abnormal = self.table["label"] == 1
-        return bool(abnormal.any() and (self.table.loc[abnormal, "mask"] != "").all())
+        masks = self.table["mask"][self.table["label"] == 1]
+        return len(masks) > 0 and bool((masks != "").all())
 
     def pixels(
         self, index: Index = None, side: int | None = None, channels: int = 3
     ) -> "torch.Tensor":
         """Pixels of the images `index` (all by default): uint8 (N, channels, side, side), 0 to 255.
 
-        Resized with an antialiased bilinear filter; an image that is not square is squeezed into
-        the square. Done once for the whole set and kept in the cache, which categories that show
-        the same images share. Grey images get three equal channels; with `channels=1` colour
-        becomes ITU-R 601 luma.
+        Images are resized with an antialiased bilinear filter; one that is not square is squeezed
+        into the square. This is done once for the whole set and kept in the cache, which categories
+        that show the same images share. Grey images get three equal channels; with `channels=1`
+        colour becomes ITU-R 601 luma.
 
         Args:
             index: rows of the table.
@@ -103,8 +102,7 @@ class ImageSet:
         """
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, not {channels}.")
-        side = self._side(side)
-        rows = self._rows(index)
+        side, rows = self._side(side), self._rows(index)
         path = cache.build(
             f"{self.name}-{side}-{channels}",
             self._key(side, channels),
@@ -117,19 +115,14 @@ class ImageSet:
         """Masks of the images `index`: bool (N, side, side), True = defective, False on normals.
 
         A resized pixel is defective where at least half of its area is; a defect too small for that
-        keeps the pixels it covers most.
-
-        Raises:
-            ValueError: the set has no masks, or a mask does not fit its image.
+        keeps the pixels it covers most. A set without masks, or a mask that does not fit its image,
+        is a ValueError.
         """
         if not self.has_masks:
             raise ValueError(
-                f"{self.name}/{self.category} has no masks, so pixel metrics cannot be computed "
-                "on it."
+                f"{self.title} has no masks, so pixel metrics cannot be computed on it."
             )
-        side = self._side(side)
-        rows = self._rows(index)
-        masks = np.zeros((len(rows), side, side), bool)
+        side, rows = self._side(side), self._rows(index)
         masked = np.flatnonzero(self.table["mask"] != "")
         path = cache.build(
             f"{self.name}-{side}-mask",
@@ -137,9 +130,15 @@ class ImageSet:
             (len(masked), side, side),
             lambda i: decode.resized_mask(self._opened_mask(masked[i]), side),
         )
+        masks = np.zeros((len(rows), side, side), bool)
         wanted = np.flatnonzero(np.isin(rows, masked))
         masks[wanted] = cache.read(path, np.searchsorted(masked, rows[wanted])).astype(bool)
         return _tensor(masks)
+
+    def sides(self) -> tuple[int, int]:
+        """Shortest and longest side in pixels over all images."""
+        lengths = [length for size in self._sizes for length in size]
+        return min(lengths), max(lengths)
 
     def digests(self) -> list[str]:
         """SHA-256 of each image's bytes (of a mosaic: of its tiles' digests), in table order."""
@@ -150,51 +149,25 @@ class ImageSet:
         rows = self.table[COLUMNS].itertuples(index=False, name=None)
         return cache.hashed([self.name, *zip(rows, self._digests, self._mask_digests, strict=True)])
 
-    def duplicates(self) -> list[list[str]]:
-        """Groups of paths whose files hold the same bytes."""
-        groups = self.table["path"].groupby(pd.Series(self._digests, self.table.index))
-        return [sorted(group) for _, group in groups if len(group) > 1]
-
-    def check(self) -> dict[str, object]:
-        """Open every image and mask and count what is there.
-
-        Returns:
-            counts, sizes ("W x H" -> images), modes ("grey", "colour" -> images), duplicates.
-
-        Raises:
-            ValueError: every bad file, one a line.
-        """
-        if self.arrays is not None:
-            mode = "grey" if self.arrays.ndim == 3 else "colour"
-            height, width = self.arrays.shape[1:3]
-            sizes, modes = {f"{width} x {height}": len(self)}, {mode: len(self)}
-        else:
-            with ThreadPoolExecutor(cache.WORKERS) as pool:
-                seen = list(pool.map(self._seen, range(len(self))))
-            if bad := [line for line, _, _ in seen if line]:
-                raise ValueError("\n".join(bad))
-            sizes, modes = _tally(size for _, size, _ in seen), _tally(mode for _, _, mode in seen)
-        duplicates = self.duplicates()
-        return {"counts": self.counts(), "sizes": sizes, "modes": modes, "duplicates": duplicates}
-
     # What follows reads files.
 
     @cached_property
     def _digests(self) -> list[str]:
         if self.arrays is not None:
             return array_digests(self.arrays)
-        return cache.digests(self._slug("images"), self.root, list(self.table["path"]))
+        return self._file_digests("images", list(self.table["path"]))
 
     @cached_property
     def _mask_digests(self) -> list[str]:
         if self.mask_arrays is not None:
             return array_digests(self.mask_arrays)
         paths = [path for path in self.table["mask"] if path]
-        digests = iter(cache.digests(self._slug("masks"), self.root, paths))
+        digests = iter(self._file_digests("masks", paths))
         return [next(digests) if path else "" for path in self.table["mask"]]
 
-    def _slug(self, what: str) -> str:
-        return re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")
+    def _file_digests(self, what: str, paths: list[str]) -> list[str]:
+        name = re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")
+        return cache.digests(name, self.root, paths)
 
     def _key(self, side: int, what: object) -> str:
         """Hash of all that the cached pixels (or masks) depend on."""
@@ -238,53 +211,29 @@ class ImageSet:
             return self.mask_arrays[row]
         return decode.open_mask(self._path(row, "mask"), self._path(row), self.convert)
 
-    def _seen(self, row: int) -> tuple[str, str, str]:
-        """Error, size and mode of one image after opening it and its mask whole."""
-        try:
-            image = self._opened(row)
-            if self.table["mask"].iat[row]:
-                self._opened_mask(row)
-        except (ValueError, FileNotFoundError) as error:
-            return str(error), "", ""
-        return "", f"{image.width} x {image.height}", "grey" if image.mode == "L" else "colour"
-
-    def _side(self, side: int | None) -> int:
-        if side is not None:
-            if not isinstance(side, (int, np.integer)) or side < 1:
-                raise ValueError(f"side must be a whole number of pixels above 0, not {side!r}.")
-            return int(side)
-        return self._own_side
-
     @cached_property
     def _sizes(self) -> set[tuple[int, int]]:
         """All (width, height) that occur, in pixels."""
         if self.arrays is not None:
             return {self.arrays.shape[2:0:-1]}
         with ThreadPoolExecutor(cache.WORKERS) as pool:
-            size = lambda row: decode.image_size(self._path(row), self.convert)  # noqa: E731
-            return set(pool.map(size, range(len(self))))
+            paths = map(self._path, range(len(self)))
+            return set(pool.map(lambda path: decode.image_size(path, self.convert), paths))
 
-    def sides(self) -> tuple[int, int]:
-        """Shortest and longest side in pixels over all images."""
-        lengths = [length for size in self._sizes for length in size]
-        return min(lengths), max(lengths)
-
-    @cached_property
-    def _own_side(self) -> int:
-        """The images' own side, where all are equal and square."""
-        sizes = self._sizes
-        (width, height), *others = sorted(sizes)
-        if others or width != height:
-            largest = "{} x {}".format(*max(sizes))
-            raise ValueError(
-                f"{self.name}/{self.category}: the images are not all square and of one size (from "
-                f"{width} x {height} to {largest} pixels). Give side=, for example side=256."
-            )
-        return width
-
-
-def _tally(values: object) -> dict[str, int]:
-    return {str(key): int(n) for key, n in pd.Series(list(values)).value_counts().items()}
+    def _side(self, side: int | None) -> int:
+        """Check `side`; None stands for the images' own, where all are equal and square."""
+        if side is None:
+            (width, height), largest = min(self._sizes), max(self._sizes)
+            if len(self._sizes) > 1 or width != height:
+                raise ValueError(
+                    f"{self.title}: the images are not all square and of one size (from {width} x "
+                    f"{height} to {largest[0]} x {largest[1]} pixels). Give side=, for example "
+                    "side=256."
+                )
+            return width
+        if not isinstance(side, (int, np.integer)) or side < 1:
+            raise ValueError(f"side must be a whole number of pixels above 0, not {side!r}.")
+        return int(side)
 
 
 def _tensor(array: np.ndarray) -> "torch.Tensor":

@@ -6,7 +6,7 @@ and returns a table with the columns of `images.COLUMNS`, sorted by path, paths 
 
 import difflib
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -40,6 +40,13 @@ def table(
     return frame.sort_values("path", ignore_index=True)
 
 
+def _rows(
+    paths: Iterable[Path], label: int, kind: str, part: str = "", masks: Mapping[Path, Path] = {}
+) -> list[tuple]:
+    """Rows for `table` of images of one kind."""
+    return [(path, label, kind, part, masks.get(path, "")) for path in paths]
+
+
 def inside(path: Path, root: Path) -> Path:
     """`path`, if it does not lead out of `root` through a symbolic link; else a ValueError."""
     if not path.resolve().is_relative_to(root.resolve()):
@@ -51,14 +58,14 @@ def inside(path: Path, root: Path) -> Path:
     return path
 
 
+def is_listed(name: str) -> bool:
+    """Whether a name is neither hidden nor of a file that file managers leave behind."""
+    return not name.startswith(".") and name.lower() not in _OTHERS
+
+
 def _entries(folder: Path, root: Path) -> list[Path]:
     """What a folder holds, sorted by name, without hidden files and those of file managers."""
-    inside(folder, root)
-    entries = [
-        entry
-        for entry in sorted(folder.iterdir())
-        if not entry.name.startswith(".") and entry.name.lower() not in _OTHERS
-    ]
+    entries = [entry for entry in sorted(inside(folder, root).iterdir()) if is_listed(entry.name)]
     return [inside(entry, root) if entry.is_symlink() else entry for entry in entries]
 
 
@@ -72,9 +79,7 @@ def files(
 ) -> list[Path]:
     """Image files of `folder`, sorted by name, without what is named in `strays`.
 
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no image in it, or something that is not an image by its name.
+    An empty folder, and something that is not an image by its name, are ValueErrors.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {what} are expected there.")
@@ -90,7 +95,7 @@ def files(
     return images
 
 
-def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+def _by_stem(paths: Iterable[Path], suffix: str = "") -> dict[str, Path]:
     """Paths by name without `suffix` and file type; two of one name are an error."""
     by_stem: dict[str, Path] = {}
     for path in paths:
@@ -104,94 +109,79 @@ def _stems(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     return by_stem
 
 
-def _masks_of(images: list[Path], folder: Path, root: Path) -> dict[Path, Path]:
-    """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side raises."""
-    masks = _stems(files(folder, root, "masks (one for every abnormal image)"), "_mask")
-    by_stem = _stems(images)
-    if alone := sorted(masks.keys() - by_stem.keys()):
+def _masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> dict[Path, Path]:
+    """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side is an error."""
+    images, masks = _by_stem(images), _by_stem(masks, "_mask")
+    if alone := sorted(masks.keys() - images.keys()):
         raise ValueError(
-            f"{masks[alone[0]]}: a mask without an image ({alone[0]}.* is not in "
-            f"{images[0].parent}). Add the image or remove the mask."
+            f"{masks[alone[0]]}: a mask without an image of the name {alone[0]}. Add the image or "
+            "remove the mask."
         )
-    if alone := sorted(by_stem.keys() - masks.keys()):
+    if alone := sorted(images.keys() - masks.keys()):
         raise ValueError(
-            f"{by_stem[alone[0]]}: an abnormal image without a mask ({alone[0]}_mask.* is not in "
-            f"{folder}). Add it, or move the whole ground_truth folder away to go on without masks."
+            f"{images[alone[0]]}: an abnormal image without a mask of the name {alone[0]}_mask or "
+            f"{alone[0]}. {way_out}"
         )
-    return {image: masks[stem] for stem, image in by_stem.items()}
+    return {image: masks[stem] for stem, image in images.items()}
 
 
 def mvtec(folder: Path, root: Path) -> pd.DataFrame:
     """`train/good`, `test/good`, `test/<kind>` and, where there are masks, `ground_truth/<kind>`.
 
-    A mask is named after its image, `NAME_mask` of any file type. Without a folder `ground_truth`
-    the set has no masks; with one, every abnormal test image must have its mask and every mask its
-    image.
+    A mask is named after its image, `NAME_mask` of any file type. With a folder `ground_truth`,
+    every abnormal test image must have its mask and every mask its image.
     """
     train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
-    normal = files(train / "good", root, "normal training images")
-    normal_test = files(test / "good", root, "normal test images")
+    rows = _rows(files(train / "good", root, "normal training images"), 0, "good", "train")
+    rows += _rows(files(test / "good", root, "normal test images"), 0, "good", "test")
     if others := [kind for kind in folders(train, root) if kind.name != "good"]:
         raise ValueError(f"{others[0]}: training images are normal; only train/good is expected.")
-    kinds = [kind for kind in folders(test, root) if kind.name != "good"]
+    kinds = [kind.name for kind in folders(test, root) if kind.name != "good"]
     if not kinds:
         raise ValueError(f"{test}: no folder with abnormal test images beside good/.")
-    masked = {path.name for path in folders(truth, root)} - {"good"} if truth.is_dir() else set()
-    if alone := sorted(masked - {kind.name for kind in kinds}):
+    masked = [kind.name for kind in folders(truth, root)] if truth.is_dir() else []
+    if alone := sorted({*masked} - {"good", *kinds}):
         raise ValueError(
             f"{truth / alone[0]}: masks without images ({test / alone[0]} is missing)."
         )
-    rows = [(path, 0, "good", "train", "") for path in normal]
-    rows += [(path, 0, "good", "test", "") for path in normal_test]
+    way_out = "Add it, or move the whole ground_truth folder away to go on without masks."
     for kind in kinds:
-        images = files(kind, root, "abnormal test images")
-        masks = _masks_of(images, truth / kind.name, root) if truth.is_dir() else {}
-        rows += [(path, 1, kind.name, "test", masks.get(path, "")) for path in images]
+        images = files(test / kind, root, "abnormal test images")
+        masks = {}
+        if truth.is_dir():
+            paths = files(truth / kind, root, "masks (one for every abnormal image)")
+            masks = _masks_of(images, paths, way_out)
+        rows += _rows(images, 1, kind, "test", masks)
     return table(rows, root)
-
-
-def class_name(folder: str) -> str:
-    """Name of a class by its folder's: without a number in front; "clutter" for the clutter class.
-
-    Caltech-256 calls it `257.clutter`, Caltech-101 `BACKGROUND_Google`.
-    """
-    return CLUTTER if folder == "BACKGROUND_Google" else re.sub(r"^\d+\.", "", folder)
 
 
 def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFrame:
     """`<class>/*` with images of each class; all labels are 0, no parts, no masks.
 
-    Args:
-        folder: holds a folder for each class.
-        root: folder that the paths are relative to.
-        strays: names of files and folders that lie among the images by mistake.
+    A class has its folder's name without a number in front (`056.dog` of Caltech-256). The clutter
+    class is "clutter" (`257.clutter`, or `BACKGROUND_Google` of Caltech-101). `strays` names what
+    lies among the images by mistake.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; one for each class is expected there.")
-    return table(
-        (
-            (path, 0, class_name(of_class.name), "", "")
-            for of_class in folders(folder, root)
-            for path in files(of_class, root, strays=strays)
-        ),
-        root,
-    )
+    rows = []
+    for of_class in folders(folder, root):
+        kind = re.sub(r"^\d+\.", "", of_class.name).replace("BACKGROUND_Google", CLUTTER)
+        rows += _rows(files(of_class, root, strays=strays), 0, kind)
+    return table(rows, root)
 
 
 def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
-    """`normal/` and, if any, `abnormal/` with images or with a folder for each kind.
-
-    With `both` a set without `abnormal/` is a FileNotFoundError.
-    """
+    """`normal/` and, if any (with `both`: always), `abnormal/` of images or a folder a kind."""
     normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
-    rows = [(path, 0, "good", "", "") for path in normal]
+    rows = _rows(normal, 0, "good")
     kinds = folders(abnormal, root) if abnormal.is_dir() else []
     if kinds and (loose := [path for path in _entries(abnormal, root) if not path.is_dir()]):
         raise ValueError(
             f"{loose[0]}: abnormal/ holds files beside folders. Use a folder for each kind or none."
         )
     for kind in kinds or ([abnormal] if both or abnormal.is_dir() else []):
-        rows += [(path, 1, kind.name, "", "") for path in files(kind, root, "abnormal images")]
+        rows += _rows(files(kind, root, "abnormal images"), 1, kind.name)
     return table(rows, root)
 
 
@@ -221,17 +211,15 @@ def breast_ultrasound(folder: Path, root: Path) -> pd.DataFrame:
 
 def retina(folder: Path, root: Path) -> pd.DataFrame:
     """`{train,val,test}/{CNV,DME,DRUSEN,NORMAL}/*`: val counts as training, and may be missing."""
-    rows, kinds = [], {"CNV": "CNV", "DME": "DME", "DRUSEN": "DRUSEN", "NORMAL": "good"}
-    parts = {"train": "train", "val": "train", "test": "test"}
-    if not (folder / "val").is_dir():
-        del parts["val"]
-    for name, part in parts.items():
-        for of_class, kind in kinds.items():
-            images = files(folder / name / of_class, root)
-            rows += [(path, int(kind != "good"), kind, part, "") for path in images]
-        if strays := [path for path in _entries(folder / name, root) if path.name not in kinds]:
+    rows, classes = [], ("CNV", "DME", "DRUSEN", "NORMAL")
+    for name in ("train", "val", "test") if (folder / "val").is_dir() else ("train", "test"):
+        part = "test" if name == "test" else "train"
+        for of_class in classes:
+            kind, label = ("good", 0) if of_class == "NORMAL" else (of_class, 1)
+            rows += _rows(files(folder / name / of_class, root), label, kind, part)
+        if strays := [path for path in _entries(folder / name, root) if path.name not in classes]:
             raise ValueError(
-                f"{strays[0]}: only folders {', '.join(kinds)} are expected there. Move it "
+                f"{strays[0]}: only folders {', '.join(classes)} are expected there. Move it "
                 "elsewhere."
             )
     return table(rows, root)
@@ -254,25 +242,22 @@ def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
 
     The mask is the PNG beside an image; those of `MT_Free` are empty and are passed over.
     """
-    rows = []
-    kinds = [path for path in folders(folder, root) if path.name.startswith("MT_")]
-    if "MT_Free" not in {kind.name for kind in kinds}:
+    if not (folder / "MT_Free").is_dir():
         raise FileNotFoundError(
             f"{folder / 'MT_Free'}: no such folder; normal images are expected there."
         )
-    for kind in kinds:
-        both = files(kind / "Imgs", root)
-        images = _stems([path for path in both if path.suffix.lower() in (".jpg", ".jpeg")])
-        masks = _stems([path for path in both if path.suffix.lower() == ".png"])
-        normal = kind.name == "MT_Free"
+    rows = []
+    for of_kind in folders(folder, root):
+        if not of_kind.name.startswith("MT_"):
+            continue
+        paths = files(of_kind / "Imgs", root)
+        images = [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
+        masks = [path for path in paths if path.suffix.lower() == ".png"]
         if not images:
-            raise ValueError(f"{kind / 'Imgs'}: no .jpg image in it.")
-        for have, lack, what in [(images, masks, "mask"), (masks, images, "image")]:
-            if not normal and (alone := sorted(have.keys() - lack.keys())):
-                raise ValueError(
-                    f"{have[alone[0]]}: its {what} is missing beside it. Get it again."
-                )
-        name = "good" if normal else kind.name.removeprefix("MT_").lower()
-        for stem, path in images.items():
-            rows.append((path, int(not normal), name, "", "" if normal else masks[stem]))
+            raise ValueError(f"{of_kind / 'Imgs'}: no .jpg image in it.")
+        if of_kind.name == "MT_Free":
+            rows += _rows(images, 0, "good")
+        else:
+            kind = of_kind.name.removeprefix("MT_").lower()
+            rows += _rows(images, 1, kind, masks=_masks_of(images, masks, "Get it again."))
     return table(rows, root)

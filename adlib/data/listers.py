@@ -1,11 +1,11 @@
 """Listers: each makes the `ImageSet` of a category of a data set that shows normal and abnormal.
 
-A lister takes the data set, the category, the data root and `convert` of `adlib.data.load`. Those
-of sets that show classes of things are in `adlib.data.classes`, mosaics in `adlib.data.mosaics`.
+A lister takes the data set, the category and the data root. Those of sets that show classes of
+things are in `adlib.data.classes`, mosaics in `adlib.data.mosaics`.
 """
 
-import importlib.util
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,35 +20,25 @@ from adlib.data.images import ImageSet
 if TYPE_CHECKING:
     import h5py
 
+Layout = Callable[[Path, Path], pd.DataFrame]  # see adlib.data.layouts
 _PCAM = {"test": "test", "train": "train", "valid": "train"}  # official part -> the table's
 
 
-def elpv(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def elpv(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Read the package's labels.csv; its images are opened where they are."""
-    spec = importlib.util.find_spec("elpv_dataset")
-    if spec is None:
-        raise ModuleNotFoundError(
-            "The data set elpv comes with the package elpv-dataset: pip install elpv-dataset."
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    rows = pd.read_csv(
-        folder / "labels.csv",
-        sep=r"\s+",
-        names=["path", "probability", "type"],
-        dtype={"type": str},
-    )
+    folder = Path(resources.files("elpv_dataset")) / "data"
+    names = ["path", "probability", "type"]
+    rows = pd.read_csv(folder / "labels.csv", sep=r"\s+", names=names)
     rows = rows[rows["type"] == category]
     clear = rows[rows["probability"].isin([0.0, 1.0])]
     table = layouts.table(
         (path, int(p), "defective" if p else "good", "", "")
         for path, p in zip(clear["path"], clear["probability"], strict=True)
     )
-    return dataset.image_set(
-        category, folder, table, n_left_out=len(rows) - len(clear), convert=convert
-    )
+    return dataset.image_set(category, folder, table, n_left_out=len(rows) - len(clear))
 
 
-def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def generated(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Textures and objects of `adlib.data.synthetic`."""
     arrays, masks, rows = synthetic.generate(category)
     table = layouts.table((*row, f"mask/{row[0]}" if row[1] else "") for row in rows)
@@ -56,41 +46,30 @@ def generated(dataset: Dataset, category: str, root: Path, convert: bool) -> Ima
 
 
 def on_disk(
-    layout: Callable[[Path, Path], pd.DataFrame], mixed: bool = False
-) -> Callable[[Dataset, str, Path, bool], ImageSet]:
-    """Lister of a set, or of each of its categories, that lies in one folder.
-
-    Args:
-        layout: lists the folder.
-        mixed: official files mix grey and colour, so they are converted without being asked to.
-    """
-
-    def lister(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-        (folder,) = dataset.places(root, category)
-        if not folder.is_dir():
-            raise dataset.not_there(folder, category=category if dataset.lies_in else "")
-        return dataset.image_set(category, root, layout(folder, root), convert=convert or mixed)
-
-    return lister
+    dataset: Dataset, category: str, root: Path, layout: Layout, mixed: bool = False
+) -> ImageSet:
+    """A set, or each of its categories, in one folder; `mixed` grey and colour are converted."""
+    table = layout(dataset.place(root, category), root)
+    return dataset.image_set(category, root, table, convert=mixed)
 
 
-def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def pcam(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """Official files in `<root>/pcam`, unpacked, as `torchvision.datasets.PCAM` lays them out."""
     sources, rows = [], []
     for part, ours in _PCAM.items():
         stem = root / "pcam" / f"camelyonpatch_level_2_split_{part}"
         images, targets = (_array(dataset, Path(f"{stem}_{name}.h5"), name) for name in "xy")
         labels = targets[:].ravel()
+        again = f"Get it again from {dataset.homepage}."
         if images.dtype != np.uint8 or images.shape[1:] != (96, 96, 3):
             raise ValueError(
                 f"{images.file.filename}: {images.dtype} of shape {images.shape} where bytes of "
-                f"(N, 96, 96, 3) are expected. Get it again from {dataset.homepage}."
+                f"(N, 96, 96, 3) are expected. {again}"
             )
         if len(images) != len(labels) or not np.isin(labels, (0, 1)).all():
             raise ValueError(
                 f"{targets.file.filename}: {len(labels)} labels of {np.unique(labels).tolist()} "
-                f"where a 0 or 1 is expected for each of {len(images)} images. Get it again from "
-                f"{dataset.homepage}."
+                f"where a 0 or 1 is expected for each of {len(images)} images. {again}"
             )
         sources.append(images)
         rows += [
@@ -102,13 +81,8 @@ def pcam(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet
 
 def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
     """Array `name` of an HDF5 file, which stays open."""
-    # Imported here: the other sets do not need it.
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"The files of {dataset.title} are read with the package h5py: pip install h5py."
-        ) from error
+    import h5py  # here, because the other sets do not need it
+
     if not path.is_file():
         raise dataset.not_there(path)
     try:
@@ -120,7 +94,7 @@ def _array(dataset: Dataset, path: Path, name: str) -> "h5py.Dataset":
         ) from error
 
 
-def users_folder(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
+def users_folder(dataset: Dataset, category: str, root: Path) -> ImageSet:
     """A user's own folder; the category is its path."""
     folder = (root / Path(category).expanduser()).absolute()
     if not folder.is_dir():
@@ -130,4 +104,4 @@ def users_folder(dataset: Dataset, category: str, root: Path, convert: bool) -> 
             f"{root}. " + layouts.nearest(folder.name, beside)
         )
     root = folder if Path(category).expanduser().is_absolute() else root
-    return dataset.image_set(category, root, layouts.user(folder, root), convert=convert)
+    return dataset.image_set(category, root, layouts.user(folder, root))

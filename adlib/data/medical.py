@@ -15,7 +15,7 @@ MEDICAL = [
         "Chakrabarty, Brain MRI Images for Brain Tumor Detection, 2019 (competition page)",
         "https://www.kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection",
         {"brain": "object"},
-        listers.on_disk(_TWO_FOLDERS, mixed=True),
+        partial(listers.on_disk, layout=_TWO_FOLDERS, mixed=True),
         {"brain": {"n_normal": 98, "n_abnormal": 155}},
         "normal/ holds the official folder no, abnormal/ the folder yes. Collected from the web: "
         "sizes and pixel types vary and many images occur more than once. Copies by content are "
@@ -29,7 +29,7 @@ MEDICAL = [
         "28, 2020",
         "https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
         {"breast": "object"},
-        listers.on_disk(layouts.breast_ultrasound),
+        partial(listers.on_disk, layout=layouts.breast_ultrasound),
         {"breast": {"n_normal": 133, "n_abnormal": 647}},
         "normal/ holds the official folder normal, abnormal/ the images of benign and malignant "
         "(437 and 210), together or in folders of these names; without the masks. Several images "
@@ -45,7 +45,7 @@ MEDICAL = [
         "improved malaria parasite detection in thin blood smear images, PeerJ 6:e4568, 2018",
         "https://lhncbc.nlm.nih.gov/LHC-downloads/downloads.html",
         {"cell": "object"},
-        listers.on_disk(_TWO_FOLDERS),
+        partial(listers.on_disk, layout=_TWO_FOLDERS),
         {"cell": {"n_normal": 13_779, "n_abnormal": 13_779}},
         "normal/ holds the official folder Uninfected, abnormal/ the folder Parasitized. File "
         "names give slide and patient (C116P77, C12N where healthy): a random split puts cells of "
@@ -75,7 +75,7 @@ MEDICAL = [
         "Learning, Cell 172, 2018",
         "https://doi.org/10.17632/rscbjbr9sj",
         {"retina": "object"},
-        listers.on_disk(layouts.retina),
+        partial(listers.on_disk, layout=layouts.retina),
         note="NORMAL is normal, CNV, DME and DRUSEN are the abnormal kinds. Folder val, which not "
         "all versions have, counts as training; the number of images differs between versions, "
         "too. File names give the patient, and some patients have scans in train and in test.",

@@ -1,8 +1,8 @@
 """IR-MNIST: mosaics of digits, abnormal where one of them is a 3, drawn again by rule.
 
-The set of the paper (11 x 11 digits; Kimura and Yanagihara 2018, section 4.1) was published on a
-personal page; its rule is simple enough to follow: draw digits with replacement, without any 3 for
-a normal mosaic. The number of test mosaics is what Table 1 leaves of 6,051.
+The rule of the paper (Kimura and Yanagihara 2018, section 4.1): draw 11 x 11 digits with
+replacement, without any 3 for a normal mosaic. The number of test mosaics is what Table 1 leaves of
+6,051.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,11 @@ class Rule:
     test: tuple[int, int]
 
 
-RULES = {
-    "all": Rule(11, (5000, 50), (501, 500)),
-    "digits": Rule(4, (300, 20), (61, 60)),
-}
+RULES = {"all": Rule(11, (5000, 50), (501, 500)), "digits": Rule(4, (300, 20), (61, 60))}
 
 
-def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> ImageSet:
-    """Mosaics of MNIST ("all") or of scikit-learn's digits ("digits"); test cells of their own.
+def ir_mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
+    """Mosaics of MNIST ("all") or of scikit-learn's digits ("digits").
 
     Test mosaics consist of MNIST's test part, or of the second half of scikit-learn's digits.
     """
@@ -64,14 +61,7 @@ def ir_mnist(dataset: Dataset, category: str, root: Path, convert: bool) -> Imag
 def _drawn(
     category: str, rule: Rule, is_three: np.ndarray, n_train: int
 ) -> tuple[list[tuple[str, int, str, str, str]], np.ndarray]:
-    """Rows of the table, sorted by path, and the tiles of each mosaic, (N, cells, cells).
-
-    Args:
-        category: whose draws.
-        rule: sizes.
-        is_three: (M,), the tiles that are abnormal.
-        n_train: the first tiles, which training mosaics consist of.
-    """
+    """Rows sorted by path, and the tiles of each mosaic; the first `n_train` are for training."""
     rng = generator(0, "ir_mnist", category)
     rows, index = [], []
     for part, tiles in [("test", np.arange(n_train, len(is_three))), ("train", np.arange(n_train))]:
@@ -88,14 +78,8 @@ def _drawn(
 
 
 def cell_truth(images: ImageSet) -> np.ndarray:
-    """Which cells of each mosaic hold a 3: bool (N, cells, cells).
-
-    Raises:
-        ValueError: images that are not mosaics.
-    """
-    if not isinstance(images.mask_arrays, Mosaics):
-        raise ValueError(
-            f"{images.name}/{images.category} is not made of mosaics; only ir_mnist is."
-        )
+    """Which cells of each mosaic hold a 3: bool (N, cells, cells); only mosaics have cells."""
     masks = images.mask_arrays
+    if not isinstance(masks, Mosaics):
+        raise ValueError(f"{images.title} is not made of mosaics; only ir_mnist is.")
     return masks.tiles[:, 0, 0][masks.index]

@@ -1,13 +1,23 @@
-"""Protocols: how a set of images is split. Labels belong to the split, not to the images."""
+"""Protocols: how a set of images is split. Labels belong to the split, not to the images.
+
+All protocols, here and in `paper_protocols`, take `images`, the set; `seed`, of their draws, which
+depend on the names of set and category, too; and `validation`, the share of the training images
+that is held out, 0 for none. They raise a ValueError for a share outside [0, 1) and for too few
+images.
+
+Byte-identical copies never stand on two sides. Of a training image that is also a test (or
+validation) image the training copy is dropped. An image that occurs as normal and as abnormal is
+dropped altogether, before anything is drawn.
+"""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from adlib.data.images import ImageSet
-from adlib.data.split import Split, generator
+from adlib.data.split import Split, draw_names, generator
 
 
 def usable(images: ImageSet, labels: np.ndarray) -> tuple[np.ndarray, list[dict[str, str]]]:
@@ -20,25 +30,15 @@ def usable(images: ImageSet, labels: np.ndarray) -> tuple[np.ndarray, list[dict[
     return np.flatnonzero(~bad), notes
 
 
-def held_out(
-    images: ImageSet,
-    pool: np.ndarray,
-    share: float,
-    rng: np.random.Generator,
-    what: str,
-    which: str = "normal",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `share` of the pool (at least one): the rest and what was drawn, both in table order."""
-    if share == 0:
-        return pool, pool[:0]
-    n = max(1, round(share * len(pool)))
-    if len(pool) - n < 1:
+def own_labels(images: ImageSet) -> np.ndarray:
+    """The table's labels, if they separate normal from abnormal; else a ValueError."""
+    labels = images.table["label"].to_numpy(copy=True)
+    if not labels.any():
         raise ValueError(
-            f"{images.name}/{images.category}: {len(pool)} {which} image(s) are too few to "
-            f"hold {n} out for {what} and still train. Add {which} images or lower the share."
+            f"{images.title} has no abnormal images. In a set of classes take a category that is "
+            "one of them."
         )
-    drawn = rng.permutation(len(pool))[:n]
-    return np.delete(pool, drawn), np.sort(pool[drawn])
+    return labels
 
 
 def check_shares(**shares: float) -> None:
@@ -48,29 +48,13 @@ def check_shares(**shares: float) -> None:
             raise ValueError(f"{name} must be at least 0 and below 1, not {share}.")
 
 
-def draw_names(images: ImageSet, protocol: str) -> tuple[str, str, str]:
-    """What the draws of a protocol depend on beside the seed."""
-    return images.name, Path(images.category).name, protocol
-
-
 class Draft:
     """A set on its way to a split: what every protocol begins and ends with.
-
-    Args:
-        images: the whole set.
-        name: of the protocol; the draws depend on it and on the names of set and category.
-        seed: that the split is to name.
-        labels: (N,), 0 normal and 1 abnormal.
-        validation: share of the training images that is held out.
-        **shares: further shares of the protocol, to be checked.
 
     Attributes:
         normal: rows of label 0, without images whose bytes occur under both labels.
         abnormal: such rows of label 1.
-        dropped: notes on the images left out so far.
-
-    Raises:
-        ValueError: a share outside [0, 1), with its name.
+        part: (N,), official part of each image, "" where the set has none.
     """
 
     def __init__(
@@ -84,13 +68,43 @@ class Draft:
     ) -> None:
         check_shares(validation=validation, **shares)
         self.images, self.seed, self.labels, self.validation = images, seed, labels, validation
-        self.names = draw_names(images, name)
-        rows, self.dropped = usable(images, labels)
+        self.part = images.table["part"].to_numpy()
+        self._names = draw_names(images, name)
+        rows, self._dropped = usable(images, labels)
         self.normal, self.abnormal = (rows[labels[rows] == label] for label in (0, 1))
 
-    def generator(self, seed: int | None = None) -> np.random.Generator:
+    def generator(self, seed: int | None = None) -> Generator:
         """Generator of the draws that depend on the split's seed, or on another one."""
-        return generator(self.seed if seed is None else seed, *self.names)
+        return generator(self.seed if seed is None else seed, *self._names)
+
+    def held_out(
+        self,
+        pool: np.ndarray,
+        share: float,
+        rng: Generator,
+        what: str = "the test",
+        of: str = "normal",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `share` of the pool (at least one): the rest and the drawn, both in table order."""
+        if share == 0:
+            return pool, pool[:0]
+        n = max(1, round(share * len(pool)))
+        if len(pool) - n < 1:
+            raise ValueError(
+                f"{self.images.title}: {len(pool)} {of} image(s) are too few to hold {n} out "
+                f"for {what} and still train. Add {of} images or lower the share."
+            )
+        drawn = rng.permutation(len(pool))[:n]
+        return np.delete(pool, drawn), np.sort(pool[drawn])
+
+    def normal_parts(
+        self, test_share: float, pooled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Normal images to train and to test on: official parts, or else a draw for all seeds."""
+        if (self.part == "").all() or pooled:
+            return self.held_out(self.normal, test_share, self.generator(0))
+        part = self.part[self.normal]
+        return self.normal[part == "train"], self.normal[part == "test"]
 
     def without_copies(self, rows: np.ndarray, kept: np.ndarray, where: str) -> np.ndarray:
         """`rows` without those whose bytes are among `kept`; each one left out is noted."""
@@ -100,7 +114,7 @@ class Draft:
         for row in rows[copies]:
             original = paths.iat[first[digests[row]]]
             reason = f"same bytes as the {where} image {original}"
-            self.dropped.append({"path": paths.iat[row], "reason": reason})
+            self._dropped.append({"path": paths.iat[row], "reason": reason})
         return rows[~copies]
 
     def split(
@@ -108,41 +122,33 @@ class Draft:
         protocol: str,
         pool: np.ndarray,
         test: np.ndarray,
-        rng: np.random.Generator,
+        rng: Generator,
         abnormal: np.ndarray | None = None,
         abnormal_validation: float = 0,
     ) -> Split:
         """Hold out validation images and drop copies: what all protocols end with.
 
-        Validation images are drawn from the pool and, on demand, from the labelled abnormal
-        training images. Of byte-identical copies the test keeps its own, then the validation.
-
-        Args:
-            protocol: name of the protocol.
-            pool: rows of normal images for training and validation.
-            test: rows to test on.
-            rng: draws the validation images, the normal ones first.
-            abnormal: rows of labelled abnormal training images.
-            abnormal_validation: share of these that is validation.
+        Of copies the test keeps its own, then the validation. Validation images are drawn from the
+        normal `pool` and, `abnormal_validation` of them, from the labelled `abnormal` ones.
         """
-        images, part = self.images, "validation"
         pool = self.without_copies(pool, test, "test")
         abnormal = self.without_copies(test[:0] if abnormal is None else abnormal, test, "test")
-        train, held = held_out(images, pool, self.validation, rng, part)
-        abnormal, abnormal_held = held_out(
-            images, abnormal, abnormal_validation, rng, part, "labelled abnormal"
+        train, held = self.held_out(pool, self.validation, rng, "validation")
+        abnormal, abnormal_held = self.held_out(
+            abnormal, abnormal_validation, rng, "validation", "labelled abnormal"
         )
         held = np.union1d(held, abnormal_held)
-        train = self.without_copies(train, held, part)
-        abnormal = self.without_copies(abnormal, held, part)
+        train = self.without_copies(train, held, "validation")
+        abnormal = self.without_copies(abnormal, held, "validation")
         if len(train) == 0:
             raise ValueError(
-                f"{images.name}/{images.category}: no normal image is left to train on. Add normal "
-                "images or lower the shares held out."
+                f"{self.images.title}: no normal image is left to train on. Add normal images or "
+                "lower the shares held out."
             )
         return Split(
-            images, protocol, self.seed, self.labels, train, held, test, self.dropped, abnormal
-        )
+            self.images, protocol, self.seed, self.labels, train, held, test, self._dropped,
+            abnormal,
+        )  # fmt: skip
 
 
 def one_class(
@@ -152,27 +158,12 @@ def one_class(
 
     Where the set has official parts they are kept and only the validation images are drawn. Else
     `test_share` of the normal images is drawn for the test, the same ones for every seed, so that
-    seeds differ in training and not in what they are tested on. Byte-identical copies never stand
-    on two sides: of a training image that is also a test (or validation) image the training copy
-    is dropped, and an image that occurs as normal and as abnormal is dropped altogether.
-
-    Args:
-        images: the set; its labels are the protocol's.
-        seed: of the validation images. Draws also depend on the names of set and category.
-        validation: share of the training images held out, 0 for none.
-        test_share: share of the normal images drawn for the test, where there are no parts.
-
-    Raises:
-        ValueError: a share outside [0, 1), or too few normal images.
+    seeds differ in training and not in what they are tested on.
     """
-    labels, part = (images.table[name].to_numpy(copy=True) for name in ("label", "part"))
+    labels = images.table["label"].to_numpy(copy=True)
     draft = Draft(images, "one_class", seed, labels, validation, test_share=test_share)
-    pool, abnormal = draft.normal, draft.abnormal
-    if (part != "").any():
-        pool, test = pool[part[pool] == "train"], pool[part[pool] == "test"]
-        abnormal = abnormal[part[abnormal] == "test"]
-    else:
-        pool, test = held_out(images, pool, test_share, draft.generator(0), "the test")
+    pool, test = draft.normal_parts(test_share)
+    abnormal = draft.abnormal[draft.part[draft.abnormal] != "train"]
     return draft.split("one_class", pool, np.union1d(test, abnormal), draft.generator())
 
 
@@ -192,8 +183,7 @@ def contaminated(split: Split, share: float, reserve: float = 0.1) -> Split:
     Raises:
         ValueError: a share outside [0, reserve], or too few abnormal test images.
     """
-    if not 0 <= reserve < 1:
-        raise ValueError(f"reserve must be at least 0 and below 1, not {reserve}.")
+    check_shares(reserve=reserve)
     if not 0 <= share <= reserve:
         raise ValueError(
             f"share must be at least 0 and at most reserve = {reserve:g}, not {share}. Raise "
@@ -207,9 +197,9 @@ def contaminated(split: Split, share: float, reserve: float = 0.1) -> Split:
     if needed > len(once) or needed >= len(abnormal):
         most = max(0, min(len(once), len(abnormal) - 1))
         raise ValueError(
-            f"{images.name}/{images.category}: a share of {reserve:g} of the training images takes "
-            f"{needed} abnormal images out of the test, which can spare {most} of {len(abnormal)}. "
-            f"Lower reserve to at most {int(1000 * most / (most + clean)) / 1000:g}."
+            f"{images.title}: a share of {reserve:g} of the training images takes {needed} "
+            f"abnormal images out of the test, which can spare {most} of {len(abnormal)}. Lower "
+            f"reserve to at most {int(1000 * most / (most + clean)) / 1000:g}."
         )
     names = draw_names(images, "contaminated")
     reserved = generator(0, *names).permutation(once)[:needed]

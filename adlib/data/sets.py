@@ -17,20 +17,17 @@ ALL = {
 
 
 def _place(dataset: str, category: str) -> Path | None:
-    """Folder or archive of a category's images; None where there is none."""
-    if dataset not in CATALOGUE:  # a published mean over several sets
+    """Folder or archive of a category's images; None where there is none, or needs to be none."""
+    if dataset not in CATALOGUE or category in CATALOGUE[dataset].packaged:
         return None
     places = CATALOGUE[dataset].places(paths.data_root(), category)
     return next((place for place in places if place.exists()), None)
 
 
-def _packaged(dataset: str, category: str) -> bool:
-    return dataset in CATALOGUE and category in CATALOGUE[dataset].packaged
-
-
 def at_hand(dataset: str, category: str) -> bool:
-    """Whether the images can be loaded without a download."""
-    return _packaged(dataset, category) or _place(dataset, category) is not None
+    """Whether the images can be loaded without a download; never those of an unknown data set."""
+    packaged = dataset in CATALOGUE and category in CATALOGUE[dataset].packaged
+    return packaged or _place(dataset, category) is not None
 
 
 def stamp(dataset: str, category: str) -> str:
@@ -38,7 +35,7 @@ def stamp(dataset: str, category: str) -> str:
 
     No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
     """
-    if _packaged(dataset, category) or (folder := _place(dataset, category)) is None:
+    if (folder := _place(dataset, category)) is None:
         return ""
     if folder.is_file():
         return "{} {}".format(*cache.stamp(folder))

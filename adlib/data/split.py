@@ -66,15 +66,13 @@ class Split:
 
     def table(self, part: str) -> pd.DataFrame:
         """Rows of a part, labels as in this protocol; the index is the row in the set."""
-        rows = self.rows(part)
-        return self.images.table.iloc[rows].assign(label=self.labels[rows])
+        return self.images.table.iloc[self.rows(part)].assign(label=self.labels_of(part))
 
     def lists(self) -> dict[str, list]:
         """Paths of every part, and what was dropped and why; can be written as JSON."""
         paths = self.images.table["path"]
-        return {part: paths.iloc[self.rows(part)].tolist() for part in PARTS} | {
-            "dropped": [dict(item) for item in self.dropped]
-        }
+        lists = {part: paths.iloc[self.rows(part)].tolist() for part in PARTS}
+        return lists | {"dropped": list(self.dropped)}
 
     def subsample(self, n: int) -> "Split":
         """Split whose validation and test hold at most `n` images of either label.
@@ -84,21 +82,19 @@ class Split:
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}.")
-        names = self.images.name, Path(self.images.category).name, "subsample"
-
-        def some(part: str) -> np.ndarray:
+        kept = {}
+        for part in ("validation", "test"):
             rows, labels = self.rows(part), self.labels_of(part)
-            rng = generator(0, *names, part)
-            return np.sort(
-                np.concatenate([rng.permutation(rows[labels == label])[:n] for label in (0, 1)])
-            )
+            rng = generator(0, *draw_names(self.images, "subsample"), part)
+            some = [rng.permutation(rows[labels == label])[:n] for label in (0, 1)]
+            kept[part] = np.sort(np.concatenate(some))
+        name = f"{self.protocol}; test on at most {n} {_SOME}"
+        return replace(self, protocol=name, **kept)
 
-        return replace(
-            self,
-            protocol=f"{self.protocol}; test on at most {n} {_SOME}",
-            validation=some("validation"),
-            test=some("test"),
-        )
+
+def draw_names(images: ImageSet, protocol: str) -> tuple[str, str, str]:
+    """Give the names that the draws of a protocol depend on beside the seed."""
+    return images.name, Path(images.category).name, protocol
 
 
 def subsampled(protocol: str) -> bool:

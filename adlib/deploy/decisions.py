@@ -1,16 +1,15 @@
 """A detector with the threshold that turns its scores into decisions, and its target rate.
 
-There are two kinds of target. Either is met with images that the detector has not learnt from and
-that come from the same source as the images to come:
+A target is met with images that the detector has not learnt from and that come from the same source
+as the images to come:
 
 - ``fpr 0.05``: of normal images at most 5 in 100 are called abnormal; set on normal images.
 - ``miss 0.1``: of abnormal images at most 10 in 100 are called normal; set on abnormal images.
 
 Each holds on average over calibration sets (`thresholds.conformal_threshold`; for false alarms the
 same rule on the mirrored scores of normal images). With ``confidence 0.9`` it holds for nine of ten
-calibration sets (`thresholds.high_probability_threshold`), which takes more images. With too few no
-threshold but "everything is abnormal" would meet the target. Such a threshold is of no use, so it
-is an error, which says how many images are needed and which target the present ones can meet.
+calibration sets (`thresholds.high_probability_threshold`), which takes more images. Too few images,
+with which only "everything is abnormal" would meet the target, are an error.
 """
 
 import json
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adlib import models
@@ -58,30 +57,22 @@ class Target:
         """Refuse what no threshold can keep."""
         shares = [self.rate] if self.confidence is None else [self.rate, self.confidence]
         if self.kind not in ("fpr", "miss") or not all(0 < share < 1 for share in shares):
-            raise ValueError(
-                f"target '{self}': allowed are for example 'fpr 0.05' (false alarms among normal "
-                "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
-                "rates and confidence lie between 0 and 1"
-            )
+            raise _not_allowed(str(self))
 
     @classmethod
     def parse(cls, text: "str | Target") -> "Target":
         """Read "fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9". A ValueError names the forms."""
-        if isinstance(text, Target):
-            return text
         number = r"(\d*\.?\d+)"
-        match = re.fullmatch(rf"(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?", text.strip())
-        if not match:
-            return cls(text, math.nan)
+        pattern = rf"\s*(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?\s*"
+        if not (match := re.fullmatch(pattern, str(text))):
+            raise _not_allowed(text)
         kind, rate, confidence = match.groups()
         return cls(kind, float(rate), float(confidence) if confidence else None)
 
     def __str__(self) -> str:
         """The text that `parse` reads."""
-        rate = "" if math.isnan(self.rate) else f" {_plain(self.rate)}"
-        return f"{self.kind}{rate}" + (
-            f" confidence {_plain(self.confidence)}" if self.confidence else ""
-        )
+        text = f"{self.kind} {_plain(self.rate)}"
+        return text if self.confidence is None else f"{text} confidence {_plain(self.confidence)}"
 
     @property
     def delta(self) -> float | None:
@@ -114,11 +105,7 @@ class Target:
         )
 
     def threshold(self, scores: ArrayLike) -> float:
-        """Threshold from scores of held-out images of the label.
-
-        Raises:
-            ValueError: too few images, scores that are not finite.
-        """
+        """Threshold from scores of held-out images of the label; a ValueError if not finite."""
         scores = np.asarray(scores, dtype=np.float64)
         self.check(scores.size)
         if self.label == 0:
@@ -134,6 +121,14 @@ class Target:
 def _plain(share: float) -> str:
     """All digits of a share, never as 5e-05."""
     return np.format_float_positional(share, trim="-")
+
+
+def _not_allowed(target: str) -> ValueError:
+    return ValueError(
+        f"target '{target}': allowed are for example 'fpr 0.05' (false alarms among normal "
+        "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
+        "rates and confidence lie between 0 and 1"
+    )
 
 
 @dataclass(frozen=True)
@@ -161,15 +156,15 @@ class CalibratedDetector:
     def __str__(self) -> str:
         """Method, threshold, target and errors on held-out images, in a line."""
         held, which = self.facts["held_out"], ("normal", "abnormal")[self.target.label]
-        seen = [f"{held['false_alarms']} of {held['normal']} normal called abnormal"]
+        errors = f"{held['false_alarms']} of {held['normal']} normal called abnormal"
         if held["abnormal"]:
-            seen.append(f"{held['misses']} of {held['abnormal']} abnormal missed")
+            errors += f", {held['misses']} of {held['abnormal']} abnormal missed"
         name = type(self.detector).__name__
         if isinstance(self.detector, FeatureDetector):
             name += f" ({self.detector.settings.backbone})"
         return (
             f"{name}: threshold {self.threshold:.6g} for '{self.target}', "
-            f"set on {self.facts['calibration']} {which} images; held-out images: {', '.join(seen)}"
+            f"set on {self.facts['calibration']} {which} images; held-out images: {errors}"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -179,9 +174,7 @@ class CalibratedDetector:
             plain = self.detector.save(Path(folder) / "detector.safetensors")
             with safe_open(plain, framework="pt") as file:
                 metadata = file.metadata() | {KEY: json.dumps(about)}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                save_file(tensors, temporary, metadata)
-                del tensors  # they are maps of the file that is about to go
+            save_file(load_file(plain), temporary, metadata)
         return Path(path)
 
 
@@ -208,18 +201,16 @@ def calibrate(
     target = Target.parse(target)
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
-    held_out = {
-        "normal": scores[0].size,
-        "abnormal": scores[1].size,
-        "false_alarms": int((scores[0] >= threshold).sum()),
-        "misses": int((scores[1] < threshold).sum()),
-    }
-    settings = detector.settings
-    decoding = {"rule": decode.RULE, "side": settings.side, "channels": settings.channels}
+    s = detector.settings
     about = {
         "calibration": scores[target.label].size,
-        "held_out": held_out,
-        "decoding": decoding | {"convert": True},
+        "held_out": {
+            "normal": scores[0].size,
+            "abnormal": scores[1].size,
+            "false_alarms": int((scores[0] >= threshold).sum()),
+            "misses": int((scores[1] < threshold).sum()),
+        },
+        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, "convert": True},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),

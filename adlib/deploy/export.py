@@ -4,8 +4,8 @@ Needs the packages of the extra `export`; `requirements.txt` holds them too.
 """
 
 import copy
-import importlib.util
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,6 @@ DECODING = (
 SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size
-
-
-def installed(package: str) -> bool:
-    """Whether a package is installed."""
-    return importlib.util.find_spec(package) is not None
 
 
 class _Scorer(nn.Module):
@@ -84,33 +79,24 @@ def to_onnx(
         raise ValueError(f"{name} with score='features' cannot be exported; its other scores can")
     if batch < 1 or Path(path).suffix != ".onnx":
         raise ValueError(f"batch={batch}, {path}: at least 1 and a name that ends in .onnx")
-    if lacking := [package for package in PACKAGES if not installed(package)]:
+    if lacking := [package for package in PACKAGES if find_spec(package) is None]:
         raise ModuleNotFoundError(f"no {', '.join(lacking)}: pip install {' '.join(PACKAGES)}")
     s = detector.settings
+    decoding = {"rule": decode.RULE, "side": s.side, "channels": s.channels, "in_words": DECODING}
+    about = {"detector": name, "decoding": json.dumps(decoding)}
+    if isinstance(scorer, CalibratedDetector):
+        about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
     shape = (batch, s.channels, s.side, s.side)
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     images = torch.from_numpy(noise).to(detector.device)
     detector.networks.eval()
     with atomic(path) as temporary:
-        _written(detector, images[0], _metadata(scorer), temporary)
+        _write(detector, images[0], about, temporary)
         return _compared(detector, images, temporary)
 
 
-def _metadata(scorer: models.Detector | CalibratedDetector) -> dict[str, str]:
-    """What a user of the file must know, as text."""
-    detector = scorer.detector if isinstance(scorer, CalibratedDetector) else scorer
-    about = {"detector": type(detector).__name__}
-    about["decoding"] = json.dumps({
-        "rule": decode.RULE, "side": detector.settings.side, "channels": detector.settings.channels,
-        "in_words": DECODING,
-    })  # fmt: skip
-    if isinstance(scorer, CalibratedDetector):
-        about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
-    return about
-
-
-def _written(detector: models.Detector, images: Tensor, about: dict[str, str], path: Path) -> None:
-    """Trace and translate the scorer for images of this shape."""
+def _write(detector: models.Detector, images: Tensor, about: dict[str, str], path: Path) -> None:
+    """Trace and translate the scorer for images of this shape; `about` becomes its metadata."""
     import onnxscript
 
     op = onnxscript.opset18
@@ -163,9 +149,8 @@ def _compared(detector: models.Detector, images: Tensor, path: Path) -> dict[str
     wanted = images.flatten(0, 1)
     in_torch = {"score": detector.score(wanted), "map": detector.anomaly_map(wanted)}
     differences = {}
-    for i, (name, expected) in enumerate(in_torch.items()):
-        parts = np.concatenate([part[i] for part in outputs])
-        differences[name] = float(np.abs(parts - expected).max())
+    for (name, expected), parts in zip(in_torch.items(), zip(*outputs, strict=True), strict=True):
+        differences[name] = float(np.abs(np.concatenate(parts) - expected).max())
         scale = float(np.abs(expected).max())
         if not differences[name] <= TOLERANCE * max(scale, 1e-6):
             raise ArithmeticError(

@@ -1,13 +1,9 @@
-"""Images of any folder: listed by name alone, read a few at a time, converted without asking.
-
-What `adlib.data.decode` names under `convert` applies: EXIF turns, alpha on white, 16 bits, grey
-and colour side by side.
-"""
+"""Images of any folder, read a few at a time and converted by the rules of `adlib.data.decode`."""
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +20,9 @@ _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders o
 def listed(folder: str | Path) -> tuple[list[str], list[str]]:
     """Names of the images in a folder and all folders below it, and of what else lies there.
 
-    Hidden files and those of file managers are left out. A linked folder is not entered but named
-    among the rest.
-
-    Returns:
-        Two sorted lists, posix, relative to the folder.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no image in it.
+    Both are sorted, posix, relative to the folder. Hidden files and those of file managers are left
+    out. A linked folder is not entered but named among the rest. A folder without any image is a
+    ValueError, a missing one a FileNotFoundError.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -42,10 +32,9 @@ def listed(folder: str | Path) -> tuple[list[str], list[str]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         above = Path(where).relative_to(folder)
         others += [f"{(above / n).as_posix()}/" for n in folders if Path(where, n).is_symlink()]
-        for name in files:
-            if not (name.startswith(".") or name.lower() in layouts._OTHERS):
-                is_image = Path(name).suffix.lower() in decode.SUFFIXES
-                (images if is_image else others).append((above / name).as_posix())
+        for name in filter(layouts.is_listed, files):
+            is_image = Path(name).suffix.lower() in decode.SUFFIXES
+            (images if is_image else others).append((above / name).as_posix())
     if not images:
         raise ValueError(
             f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
@@ -69,15 +58,15 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
             or a whole data set in place of its normal images.
     """
     folders = [Path(folder).expanduser().resolve() for folder in (normal, abnormal) if folder]
-    if len(folders) == 2:
-        for one, other in (folders, folders[::-1]):
-            if one.is_relative_to(other):
-                raise ValueError(
-                    f"{one} lies in {other}: normal and abnormal images need folders apart."
-                )
+    for one, other in permutations(folders, 2):
+        if one.is_relative_to(other):
+            raise ValueError(
+                f"{one} lies in {other}: normal and abnormal images need folders apart."
+            )
     rows = []
     for label, folder in enumerate(folders):
         names, others = listed(folder)
+        kind = "abnormal" if label else "good"
         if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in names)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
@@ -88,7 +77,6 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
                 f"{folder / others[0]}: not an image by its name, where only images are expected "
                 f"({' '.join(decode.SUFFIXES)}). Move it elsewhere."
             )
-        kind = "abnormal" if label else "good"
         where = f"{folder.as_posix()}/" if label else ""
         rows += [(where + name, label, kind, "", "") for name in names]
     table = layouts.table(rows)
@@ -98,9 +86,7 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
 def pixels(path: Path, side: int, channels: int) -> np.ndarray:
     """Pixels of one file, uint8 `(channels, side, side)`.
 
-    Raises:
-        ValueError: it cannot be read or holds several pages; the message names it.
-        FileNotFoundError: it is not there.
+    A file that cannot be read or holds several pages is a ValueError that names it.
     """
     image = decode.open_image(path, convert=True)
     with Image.open(path) as file:
@@ -113,12 +99,12 @@ def pixels(path: Path, side: int, channels: int) -> np.ndarray:
 
 def batches(
     folder: Path, names: Sequence[str], size: int, side: int, channels: int
-) -> Iterator[tuple[Sequence[str], Tensor, list[str]]]:
+) -> Iterator[tuple[Sequence[str], Tensor, dict[str, str]]]:
     """Read files `size` at a time; the next ones are decoded while a batch is worked on.
 
     Yields:
         The batch's names; uint8 `(n, channels, side, side)` of those that could be read, in their
-        order; and for each name why it could not, "" for those that could.
+        order; and by name why the others could not.
     """
 
     def read(name: str) -> np.ndarray | str:
@@ -127,29 +113,21 @@ def batches(
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
 
-    def gathered(chunk: Sequence[str], waiting: list) -> tuple[Sequence[str], Tensor, list[str]]:
-        read = [future.result() for future in waiting]
-        good = [image for image in read if not isinstance(image, str)]
-        pixels = np.stack(good) if good else np.empty((0, channels, side, side), np.uint8)
-        errors = [image if isinstance(image, str) else "" for image in read]
-        return chunk, torch.from_numpy(pixels), errors
-
-    ahead: deque = deque()
+    chunks = [names[start : start + size] for start in range(0, len(names), size)]
     with ThreadPoolExecutor(cache.WORKERS) as pool:
-        for start in range(0, len(names), size):
-            chunk = names[start : start + size]
-            ahead.append((chunk, [pool.submit(read, name) for name in chunk]))
-            if len(ahead) > 1:
-                yield gathered(*ahead.popleft())
-        while ahead:
-            yield gathered(*ahead.popleft())
+        ahead = pool.map(read, chunks[0])
+        for chunk, following in zip(chunks, [*chunks[1:], []], strict=True):
+            waiting, ahead = ahead, pool.map(read, following)
+            results = dict(zip(chunk, waiting, strict=True))
+            errors = {name: error for name, error in results.items() if isinstance(error, str)}
+            readable = [results[name] for name in chunk if name not in errors]
+            images = np.array(readable, np.uint8).reshape(-1, channels, side, side)
+            yield chunk, torch.from_numpy(images), errors
 
 
-def write(folder: str | Path, images: Tensor, names: Sequence[str] = ()) -> Path:
-    """Write uint8 images `(N, C, H, W)` as PNG files, by default `0000.png`, `0001.png`, ..."""
+def write(folder: str | Path, images: Tensor) -> None:
+    """Write uint8 images `(N, C, H, W)` as PNG files `0000.png`, `0001.png`, ..."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
-        name = names[i] if names else f"{i:04d}.png"
-        Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(folder / name)
-    return folder
+        Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(folder / f"{i:04d}.png")

@@ -8,6 +8,7 @@
 import csv
 import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from adlib.host.files import atomic
 from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
 
+Scored = tuple[float, str, Tensor]  # score, name and pixels of an image, uint8 (C, S, S)
 COLUMNS = ("path", "score", "threshold", "decision", "error")
 HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
 SHOWN = 12  # images in a gallery
@@ -56,15 +58,13 @@ def train(
         abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
             learn from them. Methods that do not learn from them hold all of them out, others half.
         method: name of a detector in `adlib.models.REGISTRY`.
-        target: rate to keep, for example "fpr 0.05" or "miss 0.1 confidence 0.9"; see
-            `adlib.deploy.decisions`.
+        target: rate to keep, for example "fpr 0.05"; see `adlib.deploy.decisions`.
         steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
         **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
-            and PatchCore take features of EfficientNet-Lite0, whose weights come with a package,
-            unless `backbone` names another; a saved detector needs its backbone to be loaded.
+            and PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -99,12 +99,8 @@ def train(
 def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int) -> Split:
     """Split images into those learnt from and those held out (validation); there is no test.
 
-    Drawn at random, the images held out and those to come are exchangeable as long as the latter
-    come from the same source. A fifth of the normal images is held out, more where the target
-    needs them, at most half.
-
-    Raises:
-        ValueError: too few images.
+    A fifth of the normal images is held out, more where the target needs them, at most half. Too
+    few images are a ValueError.
     """
     labels = images.table["label"].to_numpy(copy=True)
     rows, dropped = usable(images, labels)
@@ -114,13 +110,13 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
     n_abnormal = len(abnormal)
+    if learns_abnormal and n_abnormal < 2:
+        raise ValueError(
+            f"{n_abnormal} abnormal image(s) that are no copies of others: this method learns from "
+            "some and holds others out, so at least 2 are needed"
+        )
     if learns_abnormal:
-        if len(abnormal) < 2:
-            raise ValueError(
-                f"{len(abnormal)} abnormal image(s) that are no copies of others: this method "
-                "learns from some and holds others out, so at least 2 are needed"
-            )
-        n_abnormal = min(len(abnormal) - 1, max(len(abnormal) // 2, needed[1]))
+        n_abnormal = min(n_abnormal - 1, max(n_abnormal // 2, needed[1]))
     target.check((n_normal, n_abnormal)[target.label])
     if n_normal < 1:
         raise ValueError(f"{images.category}: {len(normal)} normal image(s); at least 2 are needed")
@@ -130,7 +126,7 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     return Split(images, "own images", seed, labels, train, held, nothing, dropped, learnt)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Summary:
     """Counts of the decisions on a folder.
 
@@ -143,14 +139,13 @@ class Summary:
     """
 
     csv: Path
-    normal: int = 0
-    abnormal: int = 0
-    unreadable: int = 0
-    passed_over: list[str] = field(default_factory=list)
-    shown: list[tuple[float, str, Tensor]] = field(default_factory=list, repr=False)
+    normal: int
+    abnormal: int
+    unreadable: int
+    passed_over: list[str]
+    shown: list[Scored] = field(repr=False)
 
     def __str__(self) -> str:
-        """Counts in a line."""
         images = self.normal + self.abnormal + self.unreadable
         text = f"{images} images: {self.normal} normal, {self.abnormal} abnormal"
         if self.unreadable:
@@ -166,28 +161,25 @@ def score_folder(
     csv_file: str | Path = "decisions.csv",
     gallery_file: str | Path | None = None,
     batch: int = 16,
-    shown: int = SHOWN,
 ) -> Summary:
     """Score and decide on all images of a folder and of those below it, or on one image file.
 
-    Images are read and scored a batch at a time, so that memory does not grow with their number
-    (but for their names). A file that cannot be read gets a row that says why instead of a
-    decision, and the others still get theirs. Rows are appended to `<csv_file>.part`, which
-    gets its name when all are there: whatever stops the run, the rows before it stay.
+    Images are read and scored a batch at a time, so memory does not grow with their number. Rows
+    are appended to `<csv_file>.part`, which gets its name when all are there: whatever stops the
+    run, the rows before it stay.
 
     Args:
         detector: with its threshold.
         folder: images, grey or colour, of any size.
         csv_file: gets a row an image: path (relative to the folder), score, threshold, decision
-            ("normal" or "abnormal"), error.
+            ("normal" or "abnormal"), error (why there is no decision).
         gallery_file: PNG of the most anomalous images with their heat maps.
         batch: images, and network inputs, worked on at once.
-        shown: how many images the gallery shows at most.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image in it, a batch below 1, a gallery inside the folder, or a file in the
-            way of the CSV that holds no decisions.
+        ValueError: no image in it, a batch below 1, a gallery inside the folder, or another file in
+            the way of the CSV.
     """
     folder, csv_file = Path(folder).expanduser(), Path(csv_file)
     if batch < 1:
@@ -197,8 +189,8 @@ def score_folder(
         folder, names, others = folder.parent, [folder.name], []
     else:
         names, others = image_folders.listed(folder)
-    summary = Summary(csv_file, passed_over=others)
-    settings, top = detector.detector.settings, []
+    counts, top = Counter(), []
+    size = detector.detector.settings.side, detector.detector.settings.channels
     part = csv_file.with_name(csv_file.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=len(names), unit="image", mininterval=1, leave=False)
@@ -206,26 +198,23 @@ def score_folder(
     with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file, bar:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        read = image_folders.batches(folder, names, batch, settings.side, settings.channels)
-        for chunk, images, errors in read:
-            scores = detector.detector.score(images, batch) if len(images) else np.empty(0)
-            writer.writerows(_rows(detector.threshold, chunk, scores, errors, summary))
+        for chunk, images, errors in image_folders.batches(folder, names, batch, *size):
+            rows, scored = _decided(detector, chunk, images, errors, batch)
+            writer.writerows(rows)
             file.flush()
-            good = [name for name, error in zip(chunk, errors, strict=True) if not error]
-            top += zip(scores.tolist(), good, images, strict=True)
+            counts.update(decision for _, _, _, decision, _ in rows)
+            best = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
             # Copies, because one image kept would keep its whole batch.
-            best = heapq.nlargest(shown, filter(_finite, top), key=lambda image: image[0])
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
     part.replace(csv_file)
-    summary.shown = top
     if gallery_file and not top:
         Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
     elif gallery_file:
         figure = gallery(detector, top, batch)
         with atomic(gallery_file) as temporary:
             figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
-    return summary
+    return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], others, top)
 
 
 def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None) -> None:
@@ -247,34 +236,31 @@ def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None
             )
 
 
-def _finite(image: tuple[float, str, Tensor]) -> bool:
-    return math.isfinite(image[0])
-
-
-def _rows(
-    threshold: float,
+def _decided(
+    detector: CalibratedDetector,
     names: Sequence[str],
-    scores: np.ndarray,
-    errors: Sequence[str],
-    summary: Summary,
-) -> list[tuple]:
-    """Rows of the CSV; the scores are of the names without an error. Counts go to the summary."""
-    rows, left = [], iter(scores.tolist())
-    for name, error in zip(names, errors, strict=True):
-        score = None if error else next(left)
-        if score is not None and not math.isfinite(score):
-            error, score = f"the detector gives the score {score}", None
-        decision = "" if score is None else "abnormal" if score >= threshold else "normal"
-        summary.unreadable += score is None
-        summary.abnormal += decision == "abnormal"
-        summary.normal += decision == "normal"
-        rows.append((name, "" if score is None else repr(score), repr(threshold), decision, error))
-    return rows
+    images: Tensor,
+    errors: dict[str, str],
+    batch: int,
+) -> tuple[list[tuple], list[Scored]]:
+    """Rows of the CSV for all names, and what was scored: `images` are those without an error."""
+    readable = [name for name in names if name not in errors]
+    values = detector.detector.score(images, batch).tolist() if readable else []
+    scores = dict(zip(readable, values, strict=True))
+    wrong = {name: score for name, score in scores.items() if not math.isfinite(score)}
+    errors |= {name: f"the detector gives the score {score}" for name, score in wrong.items()}
+    rows, threshold = [], repr(detector.threshold)
+    for name in names:
+        if name in errors:
+            rows.append((name, "", threshold, "", errors[name]))
+        else:
+            decision = "abnormal" if scores[name] >= detector.threshold else "normal"
+            rows.append((name, repr(scores[name]), threshold, decision, ""))
+    finite = [(scores[n], n, x) for n, x in zip(scores, images, strict=True) if n not in errors]
+    return rows, finite
 
 
-def gallery(
-    detector: CalibratedDetector, shown: Sequence[tuple[float, str, Tensor]], batch: int = 16
-) -> Figure:
+def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 16) -> Figure:
     """Draw images beside themselves with their anomaly maps laid over, on one scale of colours.
 
     Args:
@@ -284,28 +270,26 @@ def gallery(
     """
     images = torch.stack([image for _, _, image in shown])
     maps = detector.detector.anomaly_map(images, batch)
-    low, high = float(maps.min()), float(maps.max())
-    heat = mpl.colormaps["magma"]((maps - low) / max(high - low, 1e-12))[..., :3]
+    scale = mpl.colors.Normalize(maps.min(), maps.max())
+    heat = mpl.colormaps["magma"](scale(maps))[..., :3]
     plain = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy() / 255
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.4 * columns, 2.6 * lines + 0.3), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for ax in axes:
-        ax.axis("off")
+        ax.set_axis_off()
     both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
     for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
         ax.imshow(pair)
-        abnormal = score >= detector.threshold
         name = name.encode(errors="replace").decode()
         label = name if len(name) <= 40 else f"...{name[-37:]}"
-        ax.set_title(
-            f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}",
-            fontsize=9,
-            color="firebrick" if abnormal else "0.2",
-            parse_math=False,  # a dollar in a file's name is a dollar
-        )
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), "magma")
-    figure.colorbar(scale, ax=list(axes), shrink=0.8).set_label("anomaly map")
+        abnormal = score >= detector.threshold
+        text = f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}"
+        colour = "firebrick" if abnormal else "0.2"
+        # A dollar in a file's name is a dollar.
+        ax.set_title(text, fontsize=9, color=colour, parse_math=False)
+    colours = mpl.cm.ScalarMappable(scale, "magma")
+    figure.colorbar(colours, ax=list(axes), shrink=0.8).set_label("anomaly map")
     figure.suptitle(f"Most anomalous images; threshold {detector.threshold:.4g}", fontsize=11)
     return figure

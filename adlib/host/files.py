@@ -25,11 +25,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> Path:
+def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 with newlines as they stand."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-    return Path(path)
 
 
 def sha256_file(path: str | Path) -> str:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", 
 
 
 def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(paths.home()), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(paths.home()), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no git on this machine: the record says "unknown"
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -48,11 +45,8 @@ def _version(package: str) -> str:
 def processor() -> str:
     """Name of the processor as the system gives it."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    names = re.findall(r"^model name\s*:(.*)", info.read_text(), re.M) if info.is_file() else []
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def machine() -> dict[str, object]:
@@ -85,8 +79,7 @@ def peak_memory_mb() -> dict[str, float]:
     else:
         import resource
 
-        # Kilobytes on Linux, bytes on macOS.
-        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, else in KB
         host *= 1 if sys.platform == "darwin" else 1024
     peak = {"host": round(host / 1e6, 1)}
     if torch.cuda.is_available():

@@ -94,6 +94,14 @@ def pack(server, *folders, extra=()):
     return server.url + path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def download(category, root, urls, sha256):
+    """Get a category of MVTec AD from other addresses than the real ones."""
+    known = replace(data.info("mvtec_ad"), archive=Archive(tuple(urls), sha256))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(catalogue.CATALOGUE, "mvtec_ad", known)
+        return downloads.download("mvtec_ad", category, root)
+
+
 def files(root):
     """What is installed under a data root."""
     return [path for path in (root / "mvtec_ad").glob("*") if not path.name.startswith(".")]
@@ -115,15 +123,13 @@ def test_good_archive_and_second_call(server, toothbrush, tmp_path):
     """Catches a category that does not load after its download, and a second download of it."""
     url, sha256 = pack(server, toothbrush)
     broken = server.url + "nowhere.tar.xz"
-    get = partial(
-        downloads.download, "mvtec_ad", "toothbrush", tmp_path, [broken, url], sha256=sha256
-    )
+    get = partial(download, "toothbrush", tmp_path, [broken, url], sha256=sha256)
     assert get() == tmp_path / "mvtec_ad"
     images = data.load("mvtec_ad", "toothbrush", tmp_path)
     counts = images.counts()
     assert (counts["n_train_normal"], counts["n_test_normal"], counts["n_test_abnormal"]) == COUNTS
     assert images.has_masks
-    assert images.check()["sizes"] == {"8 x 8": 102}
+    assert images.sides() == (8, 8)
     assert server.asked == ["/nowhere.tar.xz", "/archive.tar.xz"]
     get()
     assert len(server.asked) == 2  # the category is there
@@ -140,7 +146,7 @@ def test_wrong_hash_and_dead_address(server, toothbrush, tmp_path):
     """Catches an archive that is unpacked though its bytes are not the expected ones."""
     url, _ = pack(server, toothbrush)
     with pytest.raises(ConnectionError) as error:
-        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url, server.url + "no"], "0" * 64)
+        download("toothbrush", tmp_path, [url, server.url + "no"], "0" * 64)
     for part in [url, "hash", "404", "by hand", "www.mvtec.com", str(tmp_path / "mvtec_ad")]:
         assert part in str(error.value)
     assert not files(tmp_path)
@@ -153,7 +159,7 @@ def test_truncated_archive(server, toothbrush, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(ValueError, match="truncated"):
-        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
+        download("toothbrush", tmp_path, [url], sha256)
     assert not files(tmp_path)
     assert not (tmp_path / "mvtec_ad" / ".unpacking").exists()
 
@@ -163,7 +169,7 @@ def broken_off(server, toothbrush, tmp_path):
     """A transfer that broke off half-way: the call to repeat, archive and its part file."""
     url, sha256 = pack(server, toothbrush)
     server.cut = CUT
-    get = partial(downloads.download, "mvtec_ad", "toothbrush", tmp_path, [url])
+    get = partial(download, "toothbrush", tmp_path, [url])
     with pytest.raises(ConnectionError, match="Call again: the transfer goes on"):
         get(sha256=sha256)
     (part,) = (tmp_path / "mvtec_ad" / ".archive").glob("*.part")
@@ -193,7 +199,7 @@ def test_broken_transfer_goes_on_at_the_next_address(server, toothbrush, tmp_pat
     url, sha256 = pack(server, toothbrush)
     server.cut = CUT
     urls = [url, server.url + "nowhere/archive.tar.xz", url]
-    downloads.download("mvtec_ad", "toothbrush", tmp_path, urls, sha256)
+    download("toothbrush", tmp_path, urls, sha256)
     first, second, third = server.ranges
     assert first == "" and second == third != ""
     assert installed(tmp_path)
@@ -271,7 +277,7 @@ def test_hostile_archive(server, toothbrush, tmp_path, bad, message):
     """Catches a file written outside the data folder, a link or a device from an archive."""
     url, sha256 = pack(server, toothbrush, extra=[bad])
     with pytest.raises(ValueError, match=message) as error:
-        downloads.download("mvtec_ad", "toothbrush", tmp_path / "root", [url], sha256)
+        download("toothbrush", tmp_path / "root", [url], sha256)
     assert repr(bad.name) in str(error.value)
     assert not files(tmp_path / "root")
     assert not list(tmp_path.rglob("outside.png"))
@@ -281,18 +287,18 @@ def test_missing_category_and_wrong_counts(server, toothbrush, tmp_path):
     """Catches an archive of other contents, or an old half-unpacked folder, taken for whole."""
     url, sha256 = pack(server, toothbrush)
     with pytest.raises(ValueError, match="does not hold the category 'screw'"):
-        downloads.download("mvtec_ad", "screw", tmp_path, [url], sha256)
+        download("screw", tmp_path, [url], sha256)
     mvtec_tree(tmp_path / "few" / "toothbrush", counts=(60, 12, 29), side=8)
     url, sha256 = pack(server, tmp_path / "few" / "toothbrush")
     with pytest.raises(ValueError, match="test abnormal images 29 instead of 30"):
-        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
+        download("toothbrush", tmp_path, [url], sha256)
     assert not files(tmp_path)
     mvtec_tree(tmp_path / "mvtec_ad" / "toothbrush", counts=(59, 12, 30), side=8)
     with pytest.raises(ValueError, match="Move the folder away"):
-        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
+        download("toothbrush", tmp_path, [url], sha256)
     shutil.rmtree(tmp_path / "mvtec_ad" / "toothbrush" / "ground_truth")
     with pytest.raises(ValueError, match="without masks"):
-        downloads.download("mvtec_ad", "toothbrush", tmp_path, [url], sha256)
+        download("toothbrush", tmp_path, [url], sha256)
 
 
 def test_command_line(server, toothbrush, tmp_path, monkeypatch, capsys):

@@ -369,8 +369,8 @@ def test_unusable_places_are_refused(trained, folders, tmp_path):
 def test_nothing_of_the_user_is_replaced(trained, folders, tmp_path):
     """Would catch an image or a table of the user's overwritten by a result, before or after."""
     detector, _ = trained
-    image_folders.write(tmp_path / "in", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), ["a.png"])
-    image, notes = tmp_path / "in" / "a.png", tmp_path / "notes.csv"
+    image_folders.write(tmp_path / "in", torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    image, notes = tmp_path / "in" / "0000.png", tmp_path / "notes.csv"
     notes.write_text("my,own\n", encoding="utf-8")
     before = image.read_bytes()
     for arguments, said in [

@@ -1,5 +1,6 @@
 """ONNX files of scorers, run by another program than torch."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -15,7 +16,7 @@ SMALL = {
     "CycleGAN": {"side": 32, "channels": 1, "width": 2, "blocks": 1},  # own norm
 }
 packages = pytest.mark.skipif(
-    not all(map(export.installed, export.PACKAGES)),
+    not all(map(importlib.util.find_spec, export.PACKAGES)),
     reason=f"the extra 'export' is not installed ({', '.join(export.PACKAGES)})",
 )
 
