@@ -6,7 +6,7 @@
 torch.Size([48, 3, 64, 64])
 """
 
-from adlib.data.catalogue import Dataset, categories, differences, info, load, names
+from adlib.data.catalogue import Dataset, categories, info, load, names
 from adlib.data.class_protocols import (
     inliers_against_clutter,
     one_class_anomalous,
@@ -15,6 +15,7 @@ from adlib.data.class_protocols import (
 )
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
+from adlib.data.official import differences, reduced
 from adlib.data.pooled_protocols import kinds, leave_one_kind_out, pooled_balanced
 from adlib.data.protocols import contaminated, one_class
 from adlib.data.split import PARTS, Split
@@ -22,6 +23,6 @@ from adlib.data.split import PARTS, Split
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
     "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
-    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced",
+    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced", "reduced",
     "with_labelled",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ DIGITS = tuple("0123456789")
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
+LOSSY = (".jpg", ".jpeg")
 _ALIASES = {"airplane": "plane", "automobile": "car"}
 _IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
 _RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache key
@@ -119,7 +120,7 @@ def cifar10(dataset: Dataset, category: str, root: Path, convert: bool) -> Image
         table = table.sort_values("path", ignore_index=True)
         where = [_cifar_place(path, folder) for path in table["path"]]
         table["kind"], table["part"] = zip(*where, strict=True)
-        note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
+        note = COPY if table["path"].str.lower().str.endswith(LOSSY).any() else ""
         table = _labelled(table, category)
         return dataset.image_set(category, root, table, convert=convert, note=note)
     if archive.is_file():

@@ -74,9 +74,27 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons.insert(0, f"{images.name} instead of {titles}")
     else:
-        reasons += data.differences(images)
+        reasons += data.differences(images, _side(cell, images, method))
     differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
+
+
+def note_on(cell: Cell, images: data.ImageSet, method: str = "") -> str:
+    """What a reader of a method's (any method's) numbers on `images` should know of them."""
+    made_smaller = data.reduced(images, _side(cell, images, method))
+    return " ".join(filter(None, [data.info(images.name).note, made_smaller]))
+
+
+def _side(cell: Cell, images: data.ImageSet, method: str) -> int | None:
+    """Side that a method resizes `images` to; the largest of all methods' where it names none."""
+    names = profiles.methods(cell.paper, cell.profile)
+    shown = images.name, images.category, images.mode
+    plans = [
+        profiles.method(cell.profile, cell.paper, name, *shown)
+        for name in ([method] if method in names else names)
+    ]
+    sides = (settings.get("side", REGISTRY[name].Settings.side) for name, settings, _ in plans)
+    return max(sides, default=None)
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
@@ -269,7 +287,8 @@ def table_rows(
     for method, run in trained.items():
         name = method[0] if isinstance(method, tuple) else method
         shared = {"comparable": comparable(cell, images, name)}
-        rows += [metric_row(method, run, metric, **shared) for metric in names]
+        note = data.reduced(images, _side(cell, images, name))
+        rows += [metric_row(method, run, metric, note=note, **shared) for metric in names]
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
 
