@@ -171,6 +171,7 @@ def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
     pixels = cache.file(name, key)
     index = pixels.with_suffix(".json")
     if not (pixels.is_file() and index.is_file()):
+        # Nothing is extracted, so tarfile's filters, which guard `extract`, have no part in it.
         with tarfile.open(archive) as packed:
             content = {
                 member.name: packed.extractfile(member).read()

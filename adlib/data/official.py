@@ -14,14 +14,17 @@ def reduced(images: ImageSet, side: int | None) -> str:
     resized to 128 px at once, or through 256 px by a bicubic or bilinear filter, their pixels
     differ by 0.24 to 0.52 of 255 grey levels on average (PSNR 49 to 54 dB). At the copy's own 256
     px a bicubic filter makes 0.19 to 2.5 of it. No antialiasing, as in the code of CBiGAN's
-    authors, makes 0.4 to 19 at 128 px; the JPEG copy of CIFAR-10 at hand has a PSNR of 30.5 dB.
+    authors, makes 0.4 to 19 at 128 px.
 
     Args:
         images: of any data set.
         side: in pixels; None where no network is asked about.
     """
-    published, (shortest, longest) = info(images.name).sides.get(images.category), images.sides()
-    if not published or side is None or not side <= shortest <= longest < published:
+    published = info(images.name).sides.get(images.category)
+    if not published or side is None:
+        return ""
+    shortest, longest = images.sides()
+    if not side <= shortest <= longest < published:
         return ""
     return f"Official images, made smaller from {published} to {longest} px before they were read."
 

@@ -299,7 +299,7 @@ def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
         with lzma.open(file) as compressed:
             stream = _Stream(file, compressed)
             with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
+                for member in archive:  # read, never extracted: tarfile's filters have no part
                     place = MEMBER.fullmatch(member.name)
                     if place is None or member.type != tarfile.REGTYPE:
                         raise PackError(f"{file}: {member.name!r} has no place in a pack of runs")
