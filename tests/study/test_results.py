@@ -120,6 +120,16 @@ def test_a_copy_no_smaller_than_the_input_is_comparable(
     assert "px instead of" in "; ".join(data.differences(images))  # `adlib data check` tells
 
 
+def test_rows_of_a_table_note_a_smaller_copy(monkeypatch):
+    """Catches a table without the note, and a note in the place of the threshold's own."""
+    images = data.load("synthetic", "object")
+    run = results.run(CELL, "AE-L2", data.one_class(images, seed=0))
+    monkeypatch.setattr(data, "reduced", lambda images, side: f"no smaller than {side} px")
+    area, deployable = results.table_rows(CELL, images, {"AE-L2": run}, ("auroc",))
+    assert area["note"] == f"no smaller than {run.record['description']['settings']['side']} px"
+    assert deployable["note"].startswith("Threshold at no more than 5%")
+
+
 def test_each_method_is_asked_for_its_own_side(tmp_path, monkeypatch):
     """Catches one side for all methods: here Cycle-GAN sees 64 px and PatchCore 256 px."""
     monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
