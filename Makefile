@@ -55,5 +55,6 @@ $(INSTALLED): requirements.txt pyproject.toml
 	    'adlib needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Name another: make study PYTHON=python3.12' % v)"
 	@echo "Installing into $(ENV) (once: some minutes, up to 6 GB on Linux)"
 	@$(PYTHON) -m venv $(ENV) || { echo "No virtual environment: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet -r requirements.txt -e .
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

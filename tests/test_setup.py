@@ -12,14 +12,20 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 HOME = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETUP = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETUP["project"]
 PYTHONS = ("3.11.0", "3.11.13", "3.12.0", "3.13.0")
+
+
+def lines():
+    """Entries of requirements.txt: continued lines joined, comments left out."""
+    text = (HOME / "requirements.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    return [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
 
 
 def pinned():
     """Requirement by name, as requirements.txt lists them."""
-    lines = (HOME / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    found = [Requirement(line.partition(" --hash")[0]) for line in lines()]
     assert len({r.name for r in found}) == len(found), "a package is listed twice"
     return {r.name: r for r in found}
 
@@ -38,12 +44,39 @@ def test_requirements_are_exact():
     assert "://" not in (HOME / "requirements.txt").read_text(encoding="utf-8")
 
 
-def test_platform_packages_carry_a_marker():
-    """Catches a pin that only one system has, and GPU libraries, which torch chooses itself."""
-    pins = pinned()
-    assert not [name for name in pins if re.match("nvidia|cuda|triton", name)]
-    for name in ("appnope", "colorama", "pywinpty", "pexpect", "ptyprocess"):
-        assert "sys_platform" in str(pins[name].marker), name
+def test_every_pin_has_hashes():
+    """Catches a pin that pip would install, or refuse, without knowing what its files hash to."""
+    for line in lines():
+        _, *hashes = line.split(" --hash=")
+        assert hashes and len(set(hashes)) == len(hashes), line[:80]
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}\s*", text) for text in hashes), line[:80]
+
+
+def test_every_install_checks_the_hashes():
+    """Catches a way to install that takes files unchecked, of a package or of what builds ours."""
+    texts = [makefile(), (HOME / "README.md").read_text(encoding="utf-8")]
+    commands = [found for text in texts for found in re.findall(r"-m pip install .*", text)]
+    assert len(commands) == 4
+    for command in commands:
+        checked = "--require-hashes -r requirements.txt" in command
+        assert checked or "--no-deps --no-build-isolation -e ." in command, command
+    (backend,) = SETUP["build-system"]["requires"]
+    assert next(iter(pinned()["setuptools"].specifier)).version in Requirement(backend).specifier
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_each_system_gets_its_own(system):
+    """Catches a pin that a system does not have, and GPU libraries that Linux takes unchecked."""
+    here = {"sys_platform": system, "os_name": "nt" if system == "win32" else "posix"}
+    there = {name for name, r in pinned().items() if not r.marker or r.marker.evaluate(here)}
+    gpu = {name for name in pinned() if re.match("nvidia|cuda|triton", name)}
+    assert len(gpu) > 10 and there & gpu == (gpu if system == "linux" else set())
+    own = {
+        "linux": {"pexpect"},
+        "darwin": {"pexpect", "appnope"},
+        "win32": {"colorama", "pywinpty"},
+    }
+    assert there & set.union(*own.values()) == own[system]
 
 
 @pytest.mark.parametrize("requirement", wanted(), ids=lambda r: r.name)
@@ -58,7 +91,7 @@ def test_conda_installs_the_same_versions():
     """Catches versions that are written into environment.yml and go their own way."""
     environment = yaml.safe_load((HOME / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
-    assert pip == {"pip": ["-r requirements.txt", "-e ."]}
+    assert pip == {"pip": ["-r requirements.txt"]}
     assert [Requirement(text).name for text in conda] == ["python", "pip"]
     python = Requirement(conda[0]).specifier
     assert python == SpecifierSet(PROJECT["requires-python"])

@@ -6,9 +6,10 @@
 torch.Size([48, 3, 64, 64])
 """
 
-from adlib.data.catalogue import Dataset, categories, differences, info, load, names
+from adlib.data.catalogue import Dataset, categories, info, load, names
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
+from adlib.data.official import differences, reduced
 from adlib.data.paper_protocols import (
     inliers_against_clutter,
     kinds,
@@ -24,6 +25,6 @@ from adlib.data.split import PARTS, Split
 __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
     "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
-    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced",
+    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced", "reduced",
     "with_labelled",
 ]  # fmt: skip

@@ -290,11 +290,3 @@ def miscounted(images: ImageSet) -> list[str]:
         for key, n in info(images.name).expected.get(images.category, {}).items()
         if counts[key] != n
     ]
-
-
-def differences(images: ImageSet) -> list[str]:
-    """What differs from the published counts and size, in words; mostly nothing does."""
-    texts, side = miscounted(images), info(images.name).sides.get(images.category)
-    if side and (longest := images.sides()[1]) != side:
-        texts.append(f"images of {longest} px instead of {side} px")
-    return texts

@@ -27,6 +27,7 @@ CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", 
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
 Rows = Iterable[tuple[str, str, str]]  # path, class and part of each image
+LOSSY = (".jpg", ".jpeg")
 _ALIASES = {"airplane": "plane", "automobile": "car"}
 _IDX = {"train": "train", "test": "t10k"}  # how MNIST's files call its parts
 _RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache key
@@ -116,7 +117,7 @@ def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     table = pd.concat(parts).sort_values("path", ignore_index=True)
     where = [_cifar_place(path, place) for path in table["path"]]
     table["kind"], table["part"] = zip(*where, strict=True)
-    note = COPY if table["path"].str.lower().str.endswith((".jpg", ".jpeg")).any() else ""
+    note = COPY if table["path"].str.lower().str.endswith(LOSSY).any() else ""
     return dataset.image_set(category, root, _labelled(table, category), note=note)
 
 
@@ -160,6 +161,7 @@ def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
     pixels = cache.file(name, key)
     index = pixels.with_suffix(".json")
     if not (pixels.is_file() and index.is_file()):
+        # Nothing is extracted, so tarfile's filters, which guard `extract`, have no part in it.
         with tarfile.open(archive) as packed:
             files = [member for member in packed if member.isfile()]
             content = {member.name: packed.extractfile(member).read() for member in files}

@@ -136,6 +136,7 @@ def _unpack(dataset: Dataset, archive: Path, wanted: list[str], root: Path) -> N
     partial = folder / ".unpacking"
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed call; the lock keeps others out
     try:
+        # Content is copied, nothing is extracted: tarfile's filters guard `extract` alone.
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = _safe(member, archive)

@@ -41,8 +41,35 @@ def mixed_precision(device: torch.device, mixed: bool) -> Iterator[None]:
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             yield
     else:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain_float32():
             yield
+
+
+@contextlib.contextmanager
+def plain_float32(deterministic: bool = False) -> Iterator[None]:
+    """Convolutions and matrix products of a GPU in whole float32, not in TF32's ten bits.
+
+    Nothing changes on a CPU. All is set through torch's `fp32_precision`; `allow_tf32`, which it
+    replaces, raises where both have been used.
+
+    Args:
+        deterministic: only algorithms of cuDNN that give the same bits each time.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    wanted = (
+        (cudnn, "benchmark", False),  # timing decides between algorithms that round differently
+        (cudnn, "deterministic", deterministic),
+        (cudnn.conv, "fp32_precision", "ieee"),
+        (matmul, "fp32_precision", "ieee"),
+    )
+    before = [(place, name, getattr(place, name)) for place, name, _ in wanted]
+    try:
+        for place, name, value in wanted:
+            setattr(place, name, value)
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

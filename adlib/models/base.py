@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adlib.data.protocols import Split
+from adlib.host.device import plain_float32
 from adlib.host.files import atomic
 from adlib.models import training
 from adlib.models.settings import Settings
@@ -152,7 +153,7 @@ class Detector(ABC):
         per_image = (s.side // s.input_side) ** 2
         chunk = max(1, batch // per_image)
         results = []
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with plain_float32(deterministic=True):
             for part in images.split(chunk):
                 tiles = augment.tile(part, s.input_side)
                 for piece in tiles.split(batch):  # one image may hold more than `batch` patches

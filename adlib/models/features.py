@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from adlib.data.protocols import Split
-from adlib.host.device import default_device
+from adlib.host.device import default_device, plain_float32
 from adlib.models.base import Detector
 from adlib.models.settings import Count, Settings, declared
 from adlib.models.training import Budget
@@ -120,7 +120,7 @@ class FeatureDetector(Detector):
         self.networks = nn.ModuleDict(self.build())
         self.to(device or default_device())
         rng = torch.Generator().manual_seed(seed)
-        with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+        with torch.no_grad(), plain_float32(deterministic=True):
             batches = (self.maps(augment.to_float(x.to(self.device))) for x in pixels.split(BATCH))
             told = self.learn(batches, len(pixels), rng)
         return pd.DataFrame([{"step": 1, **told}])

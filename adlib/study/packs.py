@@ -263,7 +263,7 @@ def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
     with _Content(file) as content:
         try:
             with tarfile.open(fileobj=content, mode="r|") as archive:
-                for member in archive:
+                for member in archive:  # read, never extracted: filters have no part
                     place = MEMBER.fullmatch(member.name)
                     if place is None or member.type != tarfile.REGTYPE:
                         raise PackError(f"{file}: {member.name!r} has no place in a pack of runs")

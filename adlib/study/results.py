@@ -77,9 +77,27 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons = [f"{images.name} instead of {titles}"]
     else:
-        reasons = data.differences(images)
+        reasons = data.differences(images, _side(cell, images, method))
     differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
+
+
+def note_on(cell: Cell, images: data.ImageSet, method: str = "") -> str:
+    """What a reader of a method's (any method's) numbers on `images` should know of them."""
+    made_smaller = data.reduced(images, _side(cell, images, method))
+    return " ".join(filter(None, [data.info(images.name).note, made_smaller]))
+
+
+def _side(cell: Cell, images: data.ImageSet, method: str) -> int | None:
+    """Side that a method resizes `images` to; the largest of all methods' where it names none."""
+    names = profiles.methods(cell.paper, cell.profile)
+    shown = images.name, images.category, images.mode
+    plans = [
+        profiles.method(cell.profile, cell.paper, name, *shown)
+        for name in ([method] if method in names else names)
+    ]
+    sides = (settings.get("side", REGISTRY[name].Settings.side) for name, settings, _ in plans)
+    return max(sides, default=None)
 
 
 def write_rows(cell: Cell, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
@@ -261,8 +279,9 @@ def authors_row(
     picked = picks(curve, run.scores)
     best, _ = picked.get("best on the test, batch statistics", picked["best on the test"])
     step = int(curve["steps"][best])
-    note = f"The best of {len(scores)} snapshots on the test itself, after {step:,} steps"
-    note += ", by batch statistics of the test." if "authors" in curve else "."
+    picked_by = f"The best of {len(scores)} snapshots on the test itself, after {step:,} steps"
+    picked_by += ", by batch statistics of the test." if "authors" in curve else "."
+    note = f"{more.pop('note', '')} {picked_by}".strip()
     row = _row(method, run, metric, "authors", getattr(metrics, metric), note=note, **more)
     value = getattr(metrics, metric)(labels, scores[best])
     return row | {"value": value, "low": np.nan, "high": np.nan}
@@ -319,9 +338,11 @@ def table_rows(
     for method, run in trained.items():
         name = method[0] if isinstance(method, tuple) else method
         shared = {"comparable": comparable(cell, images, name)}
-        rows += [metric_row(method, run, metric, **shared) for metric in names]
+        note = data.reduced(images, _side(cell, images, name))
+        noted = shared | {"note": note}
+        rows += [metric_row(method, run, metric, **noted) for metric in names]
         if cell.notebook in papers.load(cell.paper).evaluation:
-            made = (authors_row(method, run, metric, **shared) for metric in names)
+            made = (authors_row(method, run, metric, **noted) for metric in names)
             rows += filter(None, made)
         rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows

@@ -77,14 +77,71 @@ def test_reasons_against_a_comparison():
     assert reason == "synthetic instead of MVTec AD"
 
 
-def test_a_smaller_copy_is_not_the_papers_data(tmp_path, monkeypatch):
-    """Would catch MVTec AD with other counts or another resolution taken for the paper's."""
+def counts_of(monkeypatch, category, counts):
+    """Let the catalogue expect few images of a category of MVTec AD, of its published size."""
+    keys = ("n_train_normal", "n_test_normal", "n_test_abnormal")
+    monkeypatch.setitem(
+        data.info("mvtec_ad").expected, category, dict(zip(keys, counts, strict=True))
+    )
+
+
+def test_other_counts_and_larger_inputs_are_not_the_papers_data(tmp_path, monkeypatch):
+    """Catches MVTec AD with other counts, or enlarged for a network, taken for the paper's."""
     monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
     mvtec_tree(tmp_path / "mvtec_ad" / "screw")
     cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", "screw", 0)
     reason = results.comparable(cell, data.load("mvtec_ad", "screw"))
     assert "train normal images" in reason and "instead of 320" in reason
-    assert "px instead of 1024 px" in reason
+    assert "16 px instead of 1024 px" in reason
+    assert "smaller" not in results.note_on(cell, data.load("mvtec_ad", "screw"))
+
+
+@pytest.mark.parametrize(
+    ("category", "side", "suffix", "why"),
+    [
+        ("screw", 128, ".png", ""),  # what CBiGAN sees of objects
+        ("screw", 127, ".png", "images of 127 px instead of 1024 px"),
+        ("screw", 128, ".jpg", "from a lossy JPEG copy"),
+        ("tile", 128, ".png", "images of 128 px instead of 840 px"),  # cut from 512 px
+        ("tile", 512, ".png", ""),
+    ],
+)
+def test_a_copy_no_smaller_than_the_input_is_comparable(
+    tmp_path, monkeypatch, category, side, suffix, why
+):
+    """Catches the official images called others for their size, and a worse copy taken for them."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    counts_of(monkeypatch, category, (2, 1, 1))
+    mvtec_tree(tmp_path / "mvtec_ad" / category, "texture", (2, 1, 1), side, suffix=suffix)
+    images = data.load("mvtec_ad", category)
+    cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", category, 0)
+    assert results.comparable(cell, images) == why
+    noted = "made smaller from" in results.note_on(cell, images)
+    assert noted == ("instead" not in why)
+    assert "px instead of" in "; ".join(data.differences(images))  # `adlib data check` tells
+
+
+def test_rows_of_a_table_note_a_smaller_copy(monkeypatch):
+    """Catches a table without the note, and a note in the place of the threshold's own."""
+    images = data.load("synthetic", "object")
+    run = results.run(CELL, "AE-L2", data.one_class(images, seed=0))
+    monkeypatch.setattr(data, "reduced", lambda images, side: f"no smaller than {side} px")
+    area, deployable = results.table_rows(CELL, images, {"AE-L2": run}, ("auroc",))
+    assert area["note"] == f"no smaller than {run.record['description']['settings']['side']} px"
+    assert deployable["note"].startswith("Threshold at no more than 5%")
+
+
+def test_each_method_is_asked_for_its_own_side(tmp_path, monkeypatch):
+    """Catches one side for all methods: here Cycle-GAN sees 64 px and PatchCore 256 px."""
+    monkeypatch.setenv("ADLIB_DATA", str(tmp_path))
+    counts_of(monkeypatch, "screw", (2, 1, 1))
+    mvtec_tree(tmp_path / "mvtec_ad" / "screw", counts=(2, 1, 1), side=100)
+    images = data.load("mvtec_ad", "screw")
+    cell = Cell("paper", "cyclegan", "table_accuracy_zfn", "mvtec_ad", "screw", 0)
+    assert results.comparable(cell, images, "Cycle-GAN") == ""
+    assert "made smaller from 1024 to 100 px" in results.note_on(cell, images, "Cycle-GAN")
+    for method in ("PatchCore", "no method of the paper", ""):
+        assert "instead of 1024 px" in results.comparable(cell, images, method)
 
 
 def test_rows_of_other_code_say_so():

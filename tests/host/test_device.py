@@ -1,0 +1,83 @@
+"""Where and in which precision detectors compute."""
+
+import warnings
+
+import pytest
+import torch
+
+from adlib.host.device import mixed_precision, plain_float32
+
+CPU = torch.device("cpu")
+
+
+def state():
+    """What decides in which precision, and by which algorithm, a GPU multiplies."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    return cudnn.conv.fp32_precision, matmul.fp32_precision, cudnn.deterministic, cudnn.benchmark
+
+
+@pytest.fixture
+def changed():
+    """A user's own choices, all other than ours; what was there before comes back afterwards."""
+    before = state()
+    _set("tf32", "tf32", False, True)
+    yield state()
+    _set(*before)
+
+
+def _set(conv, product, deterministic, benchmark):
+    cudnn = torch.backends.cudnn
+    cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = conv, product
+    cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_float32_is_whole_and_the_users_choices_come_back(changed, deterministic):
+    """Catches TF32 in a score, and a setting of the user's that a detector changes for good."""
+    with warnings.catch_warnings(action="error"):  # a deprecated call would warn
+        with plain_float32(deterministic):
+            assert state() == ("ieee", "ieee", deterministic, False)
+            with plain_float32(not deterministic):
+                assert state() == ("ieee", "ieee", not deterministic, False)
+            assert state() == ("ieee", "ieee", deterministic, False)
+        assert state() == changed
+        with pytest.raises(KeyError), plain_float32():
+            raise KeyError
+        assert state() == changed
+
+
+def test_only_float32_training_sets_it(changed):
+    """Catches mixed precision without its type, and float32 training that stays in TF32."""
+    a = torch.ones(2, 2)
+    with mixed_precision(CPU, True):
+        assert (a @ a).dtype == torch.bfloat16 and state() == changed
+    with mixed_precision(CPU, False):
+        assert (a @ a).dtype == torch.float32 and state()[:2] == ("ieee", "ieee")
+
+
+@pytest.mark.parametrize("precision", ["highest", "high"])
+def test_the_old_calls_may_have_been_used_before(precision):
+    """Catches torch's error on a mix of its two interfaces where a user's notebook has the old."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = precision == "high"
+        with plain_float32():
+            assert state()[:2] == ("ieee", "ieee")
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cudnn.allow_tf32 == (precision == "high")
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_computes_in_float32(changed):
+    """Catches a setting that torch takes and the GPU's libraries do not follow."""
+    rng = torch.Generator("cuda").manual_seed(0)
+    x, w = (torch.randn(8, 64, 16, 16, generator=rng, device="cuda") for _ in range(2))
+    a = torch.randn(512, 512, generator=rng, device="cuda")
+    for function in (lambda *t: torch.conv2d(t[0], t[1][..., :3, :3]), lambda *t: t[2] @ t[2]):
+        exact = function(x.double(), w.double(), a.double())
+        with plain_float32():
+            assert (function(x, w, a) - exact).abs().max() / exact.abs().max() < 1e-5
