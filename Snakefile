@@ -17,11 +17,7 @@ from adlib.host import paths
 
 PROFILE = config.get("profile", "quick")
 THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
-PYTHON = sys.executable
-RESULTS = paths.results_root()
-if RESULTS.is_relative_to(Path.cwd()):
-    RESULTS = RESULTS.relative_to(Path.cwd())
-RESULTS = RESULTS.as_posix()
+RESULTS = paths.results_root().as_posix().removeprefix(f"{Path.cwd().as_posix()}/")
 OUT = f"{RESULTS}/{PROFILE}/cells"
 
 
@@ -38,7 +34,6 @@ stamp = cache(sets.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
-PROFILE_FILES = [os.path.relpath(file) for file in profiles.files(PROFILE)]
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
 STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
@@ -71,7 +66,7 @@ rule cell:
         notebook=lambda w: f"notebooks/{CELLS[w.cell].paper}/{CELLS[w.cell].notebook}.ipynb",
         sources=SOURCES,
         paper=lambda w: f"notebooks/{CELLS[w.cell].paper}/paper.toml",
-        profile=PROFILE_FILES,
+        profile=[os.path.relpath(file) for file in profiles.files(PROFILE)],
         after=lambda w: [f"{OUT}/{name(cell)}.csv" for cell in CELLS[w.cell].after],
     output:
         csv=OUT + "/{cell}.csv",
@@ -93,7 +88,7 @@ rule cell:
         attempt=lambda w, attempt: attempt,
     retries: 1  # does something only after a dead kernel or a killed process
     shell:
-        "{PYTHON:q} -m adlib.study.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
+        "{sys.executable:q} -m adlib.study.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
         " --attempt {resources.attempt}"
 
 
@@ -112,4 +107,4 @@ rule report:
     output:
         RESULTS + "/report/index.html",
     shell:
-        "{PYTHON:q} -m adlib report --profile {PROFILE:q} --collect"
+        "{sys.executable:q} -m adlib report --profile {PROFILE:q} --collect"

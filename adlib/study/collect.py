@@ -41,7 +41,7 @@ def collect(profile: str, results: Path) -> None:
             number.
     """
     folder, planned = results / profile, profiles.cells(profile)
-    executed = {cell: record for cell in planned if (record := _record(folder, cell))}
+    executed = {cell: record for cell in planned if (record := _record(results, cell))}
     if not executed:
         return
     before = _states(folder / "cells.csv")
@@ -106,19 +106,14 @@ def _stays(
     return waiting | lacking
 
 
-def _left(profile: Path, cell: Cell, suffix: str) -> Path:
-    """A file that a cell's execution left."""
-    return profile / "cells" / cell.paper / cell.notebook / f"{cell.id}{suffix}"
-
-
-def _record(profile: Path, cell: Cell) -> dict:
+def _record(results: Path, cell: Cell) -> dict:
     """The record of an execution; empty where there was none.
 
     It is written last: without one, an execution that left anything was cut off.
     """
-    file = _left(profile, cell, ".json")
+    file = cell.file(".json", results)
     if not file.is_file():
-        cut_off = any(_left(profile, cell, suffix).is_file() for suffix in (".csv", ".ipynb"))
+        cut_off = any(file.with_suffix(suffix).is_file() for suffix in (".csv", ".ipynb"))
         return {"status": UNFINISHED} if cut_off else {}
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -133,7 +128,7 @@ def _collect_rows(path: Path, done: list[Cell], stays: set[Key]) -> None:
         place = path.parent.name, path.stem
         tables.append(before[[(*place, cell) in stays for cell in before["cell"]]])
     for cell in done:
-        written = _left(path.parents[1], cell, ".csv")
+        written = cell.file(".csv", path.parents[2])
         if written.is_file():
             texts = pd.read_csv(written, dtype=str, keep_default_na=False)
             tables.append(rows.typed(texts, written))
@@ -150,7 +145,8 @@ def _collect_pictures(folder: Path, notebook: str, cells: list[Cell], stays: set
         if (folder.name, notebook, old.name.split("__")[1]) not in stays:
             old.unlink()
     for cell in cells:
-        for picture in (folder.parent / "cells" / folder.name / notebook).glob(f"{cell.id}__*.png"):
+        cell_folder = cell.file("", folder.parents[1]).parent
+        for picture in cell_folder.glob(f"{cell.id}__*.png"):
             with atomic(folder / f"{notebook}__{picture.name}") as temporary:
                 shutil.copyfile(picture, temporary)
 

@@ -236,8 +236,7 @@ def _one_line(error: Exception) -> str:
 def progress(output: Path) -> str:
     """How many cells of the study are finished and how long the others may take; "" outside of one.
 
-    Args:
-        output: `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
+    `output` is `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
     """
     if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
         return ""
@@ -251,11 +250,7 @@ def progress(output: Path) -> str:
 
 
 def report_so_far(output: Path) -> None:
-    """Build the report while the study goes on: after the tour, then every few minutes.
-
-    Args:
-        output: as in `progress`.
-    """
+    """Build the report while the study goes on: after the tour, then every few minutes."""
     if "ADLIB_STUDY" not in os.environ:
         return
     results, parts = paths.results_root(), output.resolve().parts
@@ -275,11 +270,8 @@ def report_so_far(output: Path) -> None:
 def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -> int:
     """Execute a notebook, say in a line how it went, and return 0 if it ran to its end, else 1.
 
-    Args:
-        notebook: the `.ipynb` to run.
-        output: where the executed notebook goes.
-        given: parameters by name, as text or values.
-        attempt: 2 for a retry, which is only made if the kernel had died.
+    `given` holds parameters by name, as text or values. A second attempt is made only if the kernel
+    had died at the first.
 
     Raises:
         ValueError: an output that does not end in `.ipynb`.

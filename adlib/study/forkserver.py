@@ -31,30 +31,18 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets at the end of its parent
 ADDRESS = "ADLIB_FORKSERVER"  # the environment's name for the server's socket
 # Not matplotlib's inline backend: it draws only where it is imported by a running kernel.
+# torch's optimisers import torch._dynamo at their first step.
 LIBRARIES = (
-    "torch",
-    "torch._dynamo",  # torch's optimisers import it at their first step
-    "pandas",
-    "scipy.ndimage",
-    "scipy.stats",
-    "sklearn.metrics",
-    "matplotlib.pyplot",
-    "seaborn",
-    "h5py",
-    "safetensors.torch",
-    "tqdm.auto",
-    "IPython",
-    "ipykernel.kernelapp",
-    "papermill",
+    *("torch", "torch._dynamo", "pandas", "scipy.ndimage", "scipy.stats", "sklearn.metrics"),
+    *("matplotlib.pyplot", "seaborn", "h5py", "safetensors.torch", "tqdm.auto"),
+    *("IPython", "ipykernel.kernelapp", "papermill"),
 )
 
 
 def start(threads: int, libraries: tuple[str, ...] = LIBRARIES) -> int | None:
     """Start a server for this process and all that it starts; the environment names its socket.
 
-    Args:
-        threads: of every fork; the libraries read their number when they are loaded.
-        libraries: what the server imports.
+    Every fork has the number of `threads`, which the `libraries` read when they are loaded.
 
     Returns:
         A file descriptor: the server ends when it is closed, as the end of this process does. None
@@ -91,13 +79,10 @@ class ServerGoneError(RuntimeError):
 class ForkedProcess:
     """`python -m ...` in a fork, with what `jupyter_client` uses of `subprocess.Popen`.
 
-    Args:
-        command: a Python, "-m", a module and its arguments.
-        env: its environment.
-        cwd: its folder.
+    The command is a Python, "-m", a module and its arguments.
 
     Raises:
-        ServerGoneError: the server has ended, also while `wait` or `poll` asks it.
+        ServerGoneError: the server has ended; `wait` and `poll` raise it too.
     """
 
     stdin = stdout = stderr = None

@@ -89,6 +89,11 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def record(folder: Path) -> dict:
+    """The record of a run's folder."""
+    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
+
+
 def write(runs: Iterable[tuple[str, Mapping[str, bytes]]], file: Path) -> None:
     """Write a pack of runs, each a key and its files (name -> content), in the order given."""
     with atomic(file) as temporary, tarfile.open(temporary, "w:xz", preset=6) as archive:
@@ -114,8 +119,8 @@ def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False
     """
     if not file.name.endswith(".tar.xz"):
         raise ValueError(f"{file}: a pack ends in .tar.xz")
-    records = root.glob("*/record.json")
-    finished = {path.parent.name for path in records if _record(path)["status"] == "done"}
+    folders = [file.parent for file in root.glob("*/record.json")]
+    finished = {folder.name for folder in folders if record(folder)["status"] == "done"}
     chosen = sorted(set(keys)) or sorted(finished)
     if unknown := sorted(set(chosen) - finished):
         raise ValueError(f"{root} holds no finished run {unknown[0]}; see `adlib runs list`")
@@ -190,37 +195,37 @@ def unpack(file: Path, root: Path) -> list[str]:
 
 def listed(root: Path) -> pd.DataFrame:
     """One row a finished or failed run of a store: the columns of `runs.csv`, and `weights`."""
-    files = sorted(root.glob("*/record.json"))
-    weights = [file.with_name("weights.safetensors").is_file() for file in files]
-    return table((file.parent.name, _record(file)) for file in files).assign(weights=weights)
+    folders = sorted(file.parent for file in root.glob("*/record.json"))
+    weights = [(folder / "weights.safetensors").is_file() for folder in folders]
+    return table((folder.name, record(folder)) for folder in folders).assign(weights=weights)
 
 
 def table(records: Iterable[tuple[str, Mapping]]) -> pd.DataFrame:
     """`runs.csv` of keys and records: one row a run, integers as integers where one is missing."""
-    rows = pd.DataFrame([_flat(key, record) for key, record in records])
+    rows = pd.DataFrame([_flat(*one) for one in records])
     integers = [name for name in rows if name in INTEGERS or name.startswith("n_")]
     return rows.astype(dict.fromkeys(integers, "Int64"))
 
 
-def _flat(key: str, record: Mapping) -> dict[str, object]:
+def _flat(key: str, facts: Mapping) -> dict[str, object]:
     """One row of `runs.csv`."""
-    description, machine = record["description"], record["machine"]
-    budget, memory = description["budget"], record.get("peak_memory_mb", {})
+    description, machine = facts["description"], facts["machine"]
+    budget, memory = description["budget"], facts.get("peak_memory_mb", {})
     return {
         "run": key,
-        "status": record["status"],
+        "status": facts["status"],
         **{name: description[name] for name in ("detector", "dataset", "category", "protocol")},
         "seed": description["seed"],
         "settings": json.dumps(description["settings"]),
         **{name: budget.get(name) for name in ("steps", "batch", "precision")},
         "scores_of": description.get("scores_of", ""),
         **{name: description[name] for name in ("images", "split", "code")},
-        **{name: record.get(name) for name in ("commit", "dirty", "started", "device")},
+        **{name: facts.get(name) for name in ("commit", "dirty", "started", "device")},
         "processor": machine["processor"],
         "gpu": machine.get("gpu", ""),
-        "torch": record["versions"]["torch"],
-        **{f"n_{name}": record["counts"].get(name) for name in COUNTS},
-        **{name: record.get(name) for name in ("train_s", "score_s")},
+        "torch": facts["versions"]["torch"],
+        **{f"n_{name}": facts["counts"].get(name) for name in COUNTS},
+        **{name: facts.get(name) for name in ("train_s", "score_s")},
         **{f"{name}_mb": memory.get(name) for name in ("host", "gpu")},
     }
 
@@ -230,8 +235,8 @@ def _check(key: str, files: Mapping[str, bytes], where: Path) -> None:
     if missing := {"record.json", "scores.csv"} - set(files):
         raise PackError(f"{where}: run {key} lacks {', '.join(sorted(missing))}")
     try:
-        record = json.loads(files["record.json"])
-        description, hashes = record["description"], dict(record["files"])
+        content = json.loads(files["record.json"])
+        description, hashes = content["description"], dict(content["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise PackError(f"{where}: {key}/record.json is no record of a run") from error
     if digest(description) != key:
@@ -277,16 +282,12 @@ def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
             raise PackError(f"{file}: no pack, or only a part of one ({error})") from error
 
 
-def _record(file: Path) -> dict:
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
 def _at_hand(folder: Path, own: Path, file: Path) -> bool:
     """Whether a store has an unpacked run already; a PackError where its scores are others."""
     if not (own / "record.json").is_file():
         return False
     scores = own / "scores.csv"  # a failed run has none
-    packed = _record(folder / "record.json")["files"]["scores.csv"]
+    packed = record(folder)["files"]["scores.csv"]
     if not scores.is_file() or sha256_file(scores) != packed:
         raise PackError(f"{file}: run {own.name} has other scores than {own}; nothing was unpacked")
     return True

@@ -165,12 +165,13 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """`results/<profile>/cells/<paper>/<notebook>`, which is not versioned."""
-        return paths.results_root() / self.profile / "cells" / self.paper / self.notebook
+        """`<results>/<profile>/cells/<paper>/<notebook>`, which is not versioned."""
+        return self.file("").parent
 
-    def file(self, suffix: str) -> Path:
+    def file(self, suffix: str, results: Path | None = None) -> Path:
         """Path of this cell's file with the given ending, for instance `.csv`."""
-        return self.folder / f"{self.id}{suffix}"
+        folder = (results or paths.results_root()) / self.profile / "cells"
+        return folder / self.paper / self.notebook / f"{self.id}{suffix}"
 
 
 def notebooks(paper: str) -> dict[str, dict[str, Any]]:

@@ -66,7 +66,7 @@ class Run:
     @property
     def record(self) -> dict:
         """Description, provenance and hashes."""
-        return _record(self.folder)
+        return packs.record(self.folder)
 
     @property
     def key(self) -> str:
@@ -183,7 +183,7 @@ def get(
     description = identity.describe(models.build(name, **settings), split, resolved, seed)
     code, folder = description["code"], paths.runs_root() / packs.digest(description)
     if not folder.exists() and (other := _unpacked(description, budget.precision == "auto")):
-        folder, description = other, _record(other)["description"]
+        folder, description = other, packs.record(other)["description"]
     budget = replace(budget, precision=description["budget"]["precision"])
 
     def train() -> None:
@@ -203,8 +203,8 @@ def rescored(
     The result is a run of its own, whose description names the one it comes from (`scores_of`).
 
     Args:
-        run: a finished run.
-        split: the split it was made with.
+        run: a finished run, made with `split`.
+        split: images and their parts.
         device: where to score; CUDA where there is one by default.
         **changed: settings of the detector that only matter when it scores.
 
@@ -239,7 +239,7 @@ def rescored(
 def _ask(
     folder: Path, make: Callable[[], None], steps: Sequence[int] = (), other_code: bool = False
 ) -> Run:
-    """The run of a folder; a process that finds none makes it, another one waits."""
+    """The run of a folder; one process at a time looks for it and makes what it does not find."""
     with _lock(folder):
         if not (folder / "record.json").is_file():
             make()
@@ -252,22 +252,17 @@ def _lock(folder: Path) -> FileLock:
     return FileLock(folder.with_suffix(".lock"))
 
 
-def _record(folder: Path) -> dict:
-    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
-
-
 def _unpacked(description: dict, any_precision: bool) -> Path | None:
     """Folder of the newest unpacked run that serves for a description; see the module's text."""
     any_code = os.environ.get("ADLIB_RUNS_OF_OTHER_CODE") == "1"
     serving = []
     for mark in paths.runs_root().glob(f"*/{packs.UNPACKED}"):
-        record = _record(mark.parent)
+        record = packs.record(mark.parent)
         own, wanted = record["description"], dict(description)
         if any_code:
             wanted["code"] = own["code"]
         if any_precision:
-            precision = own["budget"]["precision"]
-            wanted["budget"] = description["budget"] | {"precision": precision}
+            wanted["budget"] = wanted["budget"] | {"precision": own["budget"]["precision"]}
         if packs.digest(wanted) == mark.parent.name:
             serving.append((record["started"], mark.parent))
     return max(serving)[1] if serving else None
@@ -345,6 +340,5 @@ def _keep(
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path) as temporary:
-        # Nine digits give back the same float32.
+    with atomic(path) as temporary:  # nine digits give back the same float32
         table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.9g")

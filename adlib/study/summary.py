@@ -47,9 +47,7 @@ class Execution:
     @property
     def executed(self) -> Path | None:
         """The notebook as it ran, where it is kept."""
-        cell = self.cell
-        folder = self.results / cell.profile / "cells" / cell.paper / cell.notebook
-        path = folder / f"{cell.id}.ipynb"
+        path = self.cell.file(".ipynb", self.results)
         return path if path.is_file() else None
 
     @cached_property
@@ -113,9 +111,7 @@ def read(results: Path, notebooks: Path | None = None) -> Study:
 
     In the rows `method` is the whole label, with the variant; `name` is the method alone.
 
-    Args:
-        results: folder that holds one folder a profile.
-        notebooks: folder that holds one folder a paper; that of the checkout by default.
+    Folder `notebooks` is that of the checkout by default.
 
     Raises:
         FileNotFoundError: `results` does not exist.
@@ -160,9 +156,8 @@ def _rows(path: Path) -> pd.DataFrame:
 def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataFrame:
     """Mean over seeds of every number, and means over categories, each with a 95 % interval.
 
-    Args:
-        table: rows as `read` gives them, and `scale`, see `adlib.study.departures.scales`.
-        by_name: the papers, which say what is averaged.
+    Rows are those that `read` gives, with `scale`, see `adlib.study.departures.scales`; the papers
+    say what is averaged.
 
     Returns:
         Columns `KEYS` (`x` is None where nothing is swept) and `SAME`, value, low, high (NaN where
