@@ -4,14 +4,13 @@ Layers after Bergmann et al. 2018 (arXiv 1807.02011, table 1) as generally known
 at hand.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Positive, Settings, declared
 
 # (channels in units of `width`, stride) from 128 px to 8 px; smaller inputs skip the first ones.
@@ -84,14 +83,10 @@ class AutoEncoder(Trainable):
         rate = self.settings.learning_rate
         return {"both": torch.optim.Adam(self.networks.parameters(), rate, fused=True)}
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()
         loss = self._residual(x, self.reconstruct_inputs(x)).mean()
-        optimizers["both"].zero_grad()
-        loss.backward()
-        optimizers["both"].step()
+        descend(loss, optimizers["both"])
         return {"loss": loss}
 
     def _residual(self, x: Tensor, again: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ tends to 1 for normal images as in the formulas, not the caption of Figure 2; ho
 (Adam, its rate, where it starts, the layer f). Adam's state is kept when the networks grow.
 """
 
-from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
 from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
 from adlib.networks import augment
@@ -108,7 +108,7 @@ class NoisyAnoGAN(Trainable):
             "discriminator": Discriminator(s.input_side, s.channels, s.width),
         }
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         return {
             name: torch.optim.Adam(
                 network.parameters(), self.settings.learning_rate, (0.0, 0.99), 1e-8, fused=True
@@ -126,21 +126,15 @@ class NoisyAnoGAN(Trainable):
             network.grow(level)
         self._penalised = s.r1 > 0 and step % s.penalty_every == 0
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()
         abnormal = draw("abnormal") if self.uses_abnormal else None
         logged = self._discriminator_update(x, abnormal, optimizers["discriminator"], rng)
         return logged | self._generator_update(len(x), optimizers["generator"], rng)
 
     def _discriminator_update(
-        self,
-        x: Tensor,
-        abnormal: Tensor | None,
-        optimizer: torch.optim.Optimizer,
-        rng: torch.Generator,
-    ) -> dict[str, Tensor]:
+        self, x: Tensor, abnormal: Tensor | None, optimizer: Optimizer, rng: torch.Generator
+    ) -> Losses:
         s, net = self.settings, self.networks["discriminator"].requires_grad_(True)
         x = net.shrink(x).requires_grad_(self._penalised)
         with torch.no_grad():
@@ -148,30 +142,24 @@ class NoisyAnoGAN(Trainable):
         if abnormal is not None:
             others.append(net.shrink(abnormal))
         real = net(x).float()
-        made, *known = net(torch.cat(others), len(others)).float().chunk(len(others))
-        abnormal = known[0] if known else None
-        loss = losses.noisy_discriminator_loss(real, made, abnormal, s.gamma, s.weighting)
+        fake, *rest = net(torch.cat(others), len(others)).float().chunk(len(others))
+        abnormal = rest[0] if rest else None
+        loss = losses.noisy_discriminator_loss(real, fake, abnormal, s.gamma, s.weighting)
         penalty = losses.r1_penalty(real, x) if self._penalised else torch.zeros_like(loss)
-        optimizer.zero_grad()
-        (loss + s.r1 / 2 * s.penalty_every * penalty).backward()
-        optimizer.step()
+        descend(loss + s.r1 / 2 * s.penalty_every * penalty, optimizer)
         return {
             "discriminator": loss,
             "penalty": penalty,
             "real": real.sigmoid().mean(),
-            "fake": made.sigmoid().mean(),
+            "fake": fake.sigmoid().mean(),
             "abnormal": loss.new_zeros(()) if abnormal is None else abnormal.sigmoid().mean(),
         }
 
-    def _generator_update(
-        self, batch: int, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict[str, Tensor]:
-        judge = self.networks["discriminator"].requires_grad_(False)
-        made = self.networks["generator"](self._prior(batch, rng))
-        loss = F.softplus(-judge(made).float()).mean()  # non-saturating
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def _generator_update(self, batch: int, optimizer: Optimizer, rng: torch.Generator) -> Losses:
+        discriminator = self.networks["discriminator"].requires_grad_(False)
+        images = self.networks["generator"](self._prior(batch, rng))
+        loss = F.softplus(-discriminator(images).float()).mean()  # non-saturating
+        descend(loss, optimizer)
         return {"loss": loss}
 
     def _prior(self, batch: int, rng: torch.Generator) -> Tensor:
@@ -220,21 +208,21 @@ class NoisyAnoGAN(Trainable):
 
     def _search_chunk(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
         """Search for the images of one chunk, all restarts at once; keep the best of each."""
-        s, generator, judge = self.settings, nets["generator"], nets["discriminator"]
-        wanted = judge.features(judge.shrink(x)).repeat_interleave(s.restarts, 0)
+        s, generator, discriminator = self.settings, nets["generator"], nets["discriminator"]
+        wanted = discriminator.features(discriminator.shrink(x)).repeat_interleave(s.restarts, 0)
         images = x.repeat_interleave(s.restarts, 0)
 
         def loss(codes: Tensor) -> Tensor:
             """Equation 24 with AnoGAN's loss, for each code."""
             made = generator(codes)
-            features = judge.features(made)
+            features = discriminator.features(made)
             pixels = losses.l1_per_image(images, upsample(made, x.shape[-1]))
             share = s.score_weight
             total = (1 - share) * pixels + share * losses.l1_per_image(wanted, features)
             if s.gamma == 1:
                 return total
             # 1 - sigmoid(d) is sigmoid(-d), which keeps its digits where D is sure.
-            return s.gamma * total + (1 - s.gamma) * sigmoid(-judge.judge(features))
+            return s.gamma * total + (1 - s.gamma) * sigmoid(-discriminator.logits(features))
 
         rng = torch.Generator().manual_seed(0)
         # One after another: more restarts then hold all that fewer have.
@@ -252,7 +240,3 @@ class NoisyAnoGAN(Trainable):
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self._search(x)[1]
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Absolute difference to the image found, mean over channels."""
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)

@@ -235,7 +235,7 @@ class Discriminator(Growing):
                 inner = torch.lerp(F.leaky_relu(coarse, SLOPE, inplace=True), inner, share)
         return inner
 
-    def judge(self, features: Tensor, parts: int = 1) -> Tensor:
+    def logits(self, features: Tensor, parts: int = 1) -> Tensor:
         """Logits `(N,)` of `features(x)`; see `forward` for `parts`."""
         # Not in bfloat16: differences of close values are squared.
         batches = at_least_float32(features).unflatten(0, (parts, -1))
@@ -256,4 +256,4 @@ class Discriminator(Growing):
 
         Each has a minibatch statistic of its own.
         """
-        return self.judge(self.features(x), parts)
+        return self.logits(self.features(x), parts)
