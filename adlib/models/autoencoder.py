@@ -84,22 +84,19 @@ class AutoEncoder(Trainable):
         return {"both": torch.optim.Adam(self.networks.parameters(), rate, fused=True)}
 
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
-        x = draw()
-        loss = self._residual(x, self.reconstruct_inputs(x)).mean()
+        loss = self.map_inputs(draw()).mean()
         descend(loss, optimizers["both"])
         return {"loss": loss}
 
-    def _residual(self, x: Tensor, again: Tensor) -> Tensor:
-        """Error at every pixel, mean over channels, `(n, S, S)`; L2 in 0 to 4, SSIM in 0 to 2."""
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Error of the reconstruction, mean over channels; L2 in 0 to 4, SSIM in 0 to 2."""
+        again = self.reconstruct_inputs(x)
         if self.settings.loss == "l2":
             return (x - again.float()).square().mean(1)
         return 1 - losses.ssim_map(x, again, self.settings.window).mean(1)
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["decoder"](self.networks["encoder"](x))
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        return self._residual(x, self.reconstruct_inputs(x))
 
     def score_inputs(self, x: Tensor) -> Tensor:
         flat = self.map_inputs(x).flatten(1)

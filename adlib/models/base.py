@@ -137,8 +137,8 @@ class Detector(ABC):
 
     def reconstruct(self, images: Tensor, batch: int = 64) -> Tensor:
         """What the detector makes of every image, uint8 `(N, C, side, side)`."""
-        made = self._over_inputs(self.reconstruct_inputs, images, batch)
-        return augment.to_uint8(augment.untile(made, self.settings.side))
+        again = self._over_inputs(self.reconstruct_inputs, images, batch)
+        return augment.to_uint8(augment.untile(again, self.settings.side))
 
     @torch.inference_mode()
     def _over_inputs(self, function: Callable, images: Tensor, batch: int) -> Tensor:

@@ -85,9 +85,8 @@ class CycleGAN(Trainable):
 
     Departures from the authors' code: the learning rate falls with every step, theirs with every
     epoch; both images of a pair are drawn anew for every step, theirs stay together for the whole
-    training; of their nine views two are the same, here each of the eight is as likely; what they
-    call the FID of one pair is named a feature distance, and its backbone sees images scaled as it
-    was trained.
+    training; of their nine views two are the same, here each of the eight is as likely; their FID
+    of one pair is named a feature distance, and its backbone sees images scaled as it was trained.
     """
 
     Settings = CycleGANSettings
@@ -184,13 +183,13 @@ class CycleGAN(Trainable):
         return self.networks["to_normal"](x)
 
     def score_inputs(self, x: Tensor) -> Tensor:
-        made = self.reconstruct_inputs(x)
+        again = self.reconstruct_inputs(x)
         if self.settings.score == "sse":
-            return (x - made).square().flatten(1).sum(1)
+            return (x - again).square().flatten(1).sum(1)
         if self.settings.score == "mad":
-            return (x - made).abs().flatten(1).mean(1)
+            return (x - again).abs().flatten(1).mean(1)
         features = backbones.load(self.settings.backbone, x.device).pooled
-        return (features(x) - features(made)).square().sum(1)
+        return (features(x) - features(again)).square().sum(1)
 
     def map_inputs(self, x: Tensor) -> Tensor:
         """Squared (`mad`: absolute) difference to the translation, mean over channels."""
@@ -202,5 +201,5 @@ class CycleGAN(Trainable):
         """Translate uint8 images `(N, C, side, side)`, for figures; `to` is normal or abnormal."""
         if to not in ("normal", "abnormal"):
             raise ValueError(f"to={to!r}: allowed are 'normal', 'abnormal'")
-        made = self._over_inputs(self.networks[f"to_{to}"], images, batch)
-        return augment.to_uint8(augment.untile(made, self.settings.side))
+        translations = self._over_inputs(self.networks[f"to_{to}"], images, batch)
+        return augment.to_uint8(augment.untile(translations, self.settings.side))

@@ -36,8 +36,8 @@ def gradient_penalty(
 ) -> Tensor:
     """Two-sided penalty E[(|gradient| - 1)^2] on one joint gradient over all inputs of a critic.
 
-    Interpolates `mix * real + (1 - mix) * fake` for every input with the same coefficient
-    (Gulrajani et al. 2017, equation 3; joint over image and latent code in BiGANs).
+    The gradient is taken at `mix * real + (1 - mix) * fake`, with the same coefficient for every
+    input (Gulrajani et al. 2017, equation 3; joint over image and latent code in BiGANs).
 
     Args:
         critic: takes the inputs, gives `(N,)` or `(N, 1)`.
@@ -46,9 +46,6 @@ def gradient_penalty(
         mix: coefficients `(N,)` in [0, 1].
         slopes: gives the gradients of the critic's values for its inputs, where a network knows
             them without autograd's second derivative.
-
-    Returns:
-        Scalar, differentiable with respect to the critic's weights.
     """
     points = []
     for a, b in zip(real, fake, strict=True):
@@ -70,7 +67,7 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
     """Structural similarity at every pixel, same shape as the inputs, values in (-1, 1].
 
     Wang et al. 2004 on images scaled to [0, 1], with a Gaussian window of sigma 1.5 and the
-    constants 0.01^2 and 0.03^2; borders are reflected so that the map has the image's size
+    constants 0.01^2 and 0.03^2. Borders are reflected, so that the map has the image's size
     (Bergmann et al. 2018 use it as auto-encoder loss and residual).
 
     Args:
@@ -120,8 +117,7 @@ def noisy_discriminator_loss(
 def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
     """Mean squared norm of the logits' gradient with respect to `x` (Mescheder et al. 2018, R1).
 
-    Differentiable with respect to the discriminator's weights; their paper weighs it by half of
-    its gamma.
+    Their paper weighs it by half of its gamma.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return at_least_float32(gradient).square().flatten(1).sum(1).mean()

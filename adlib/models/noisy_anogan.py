@@ -22,16 +22,8 @@ from adlib.models import losses
 from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
 from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
-from adlib.networks import augment
-from adlib.networks.progressive import (
-    SIDES,
-    Discriminator,
-    Generator,
-    level_at,
-    normalise,
-    stage_of,
-    upsample,
-)
+from adlib.networks import augment, progressive
+from adlib.networks.progressive import Discriminator, Generator, stage_of, upsample
 
 
 @declared
@@ -55,16 +47,15 @@ class NoisyAnoGANSettings(Settings):
         search_rate: Adam's step size at the first of them (open).
         restarts: codes that every search starts from, the same for all images (open).
         search_chunk: images searched at once. Every search has exactly so many, filled up where
-            images are fewer: kernels round differently at different sizes, and some hundred steps
-            turn the seventh digit of a code's gradient into the third of its score. At one size
-            an image's score is, on a CPU, the same to the last bit in every place of a chunk and
-            beside whatever neighbours (see `adlib/models/latent_search.py`); at another it is not.
+            images are fewer. At one size an image's score is, on a CPU, the same to the last bit in
+            every place of a chunk and beside whatever neighbours; at another it is not (see
+            `adlib/models/latent_search.py`).
         score_weight: lambda, the share of the discriminator's features in the loss of the search.
     """
 
     width: Annotated[int, Field(ge=4, le=512)] = 512  # wider layers' sums could round: ExactDense
     latent: Count = 512
-    first_side: Literal[SIDES] = 4
+    first_side: Literal[progressive.SIDES] = 4
     gamma: Annotated[Number, Field(gt=0, le=1)] = 0.1
     weighting: Literal["literal", "theory"] = "literal"
     r1: Weight = 10.0
@@ -77,7 +68,7 @@ class NoisyAnoGANSettings(Settings):
     restarts: Count = 1
     search_chunk: Count = 64
     score_weight: Share = 0.1
-    sides: ClassVar = SIDES[3:]
+    sides: ClassVar = progressive.SIDES[3:]
 
     @model_validator(mode="after")
     def _check_first_side(self) -> Self:
@@ -109,10 +100,9 @@ class NoisyAnoGAN(Trainable):
         }
 
     def optimizers(self) -> dict[str, Optimizer]:
+        rate = self.settings.learning_rate
         return {
-            name: torch.optim.Adam(
-                network.parameters(), self.settings.learning_rate, (0.0, 0.99), 1e-8, fused=True
-            )
+            name: torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
             for name, network in self.networks.items()
         }
 
@@ -121,7 +111,7 @@ class NoisyAnoGAN(Trainable):
     def before_step(self, step: int, steps: int) -> None:
         """Grow the networks, and tell whether this step has a penalty."""
         s = self.settings
-        level = level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
+        level = progressive.level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
         for network in self.networks.values():
             network.grow(level)
         self._penalised = s.r1 > 0 and step % s.penalty_every == 0
@@ -169,29 +159,19 @@ class NoisyAnoGAN(Trainable):
     # ---- scoring ---------------------------------------------------------------------------
 
     def search(self, images: Tensor) -> tuple[np.ndarray, Tensor, np.ndarray]:
-        """Scores, reconstructions and anomaly maps of `images` from one search.
-
-        The same as `score`, `reconstruct` and `anomaly_map`, which search once each.
-
-        Args:
-            images: uint8 `(N, C, side, side)`.
-
-        Returns:
-            Scores float64 `(N,)`, images uint8 `(N, C, side, side)`, maps float32
-            `(N, side, side)`.
-        """
+        """What `score`, `reconstruct` and `anomaly_map` give, from one search instead of three."""
         s, shape = self.settings, (self.settings.channels, *[self.settings.input_side] * 2)
 
         def scores_and_images(x: Tensor) -> Tensor:
-            scores, made = self._search(x)
-            return torch.cat([scores[:, None], made.flatten(1)], 1)
+            scores, again = self._search(x)
+            return torch.cat([scores[:, None], again.flatten(1)], 1)
 
-        found = self._over_inputs(scores_and_images, images, s.search_chunk)
-        made = found[:, 1:].unflatten(1, shape)
-        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - made).abs().mean(1)
+        results = self._over_inputs(scores_and_images, images, s.search_chunk)
+        again = results[:, 1:].unflatten(1, shape)
+        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - again).abs().mean(1)
         return (
-            found[:, 0].view(len(images), -1).amax(1).double().numpy(),
-            augment.to_uint8(augment.untile(made, s.side)),
+            results[:, 0].view(len(images), -1).amax(1).double().numpy(),
+            augment.to_uint8(augment.untile(again, s.side)),
             augment.untile(maps[:, None], s.side)[:, 0].numpy(),
         )
 
@@ -202,9 +182,9 @@ class NoisyAnoGAN(Trainable):
         with torch.inference_mode(False), torch.enable_grad():
             nets = frozen(self.networks)
             # Copies, because autograd refuses inference tensors.
-            found = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
-        scores, made = (torch.cat(parts)[: len(x)] for parts in zip(*found, strict=True))
-        return scores, made
+            results = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
+        scores, again = (torch.cat(parts)[: len(x)] for parts in zip(*results, strict=True))
+        return scores, again
 
     def _search_chunk(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
         """Search for the images of one chunk, all restarts at once; keep the best of each."""
@@ -227,9 +207,9 @@ class NoisyAnoGAN(Trainable):
         rng = torch.Generator().manual_seed(0)
         # One after another: more restarts then hold all that fewer have.
         start = torch.stack([torch.randn(s.latent, generator=rng) for _ in range(s.restarts)])
-        start = normalise(start.to(x))
-        found = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
-        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in found)
+        start = progressive.normalise(start.to(x))
+        results = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
+        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in results)
         scores, best = values.min(1)
         codes = codes[torch.arange(len(x), device=x.device), best]
         with torch.no_grad():
