@@ -97,28 +97,19 @@ def accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float
 
 
 def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand, in [0, 1]."""
     tp, fp, fn, tn = _counts(labels, scores, threshold)
     return (tp / (tp + fn) + 1 - fp / (fp + tn)) / 2
 
 
 def miss_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR."""
     tp, _, fn, _ = _counts(labels, scores, threshold)
     return 1 - tp / (tp + fn)
 
 
 def false_alarm_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR."""
     _, fp, _, tn = _counts(labels, scores, threshold)
     return fp / (fp + tn)
 
@@ -180,10 +171,8 @@ def check_bounds(balanced_accuracy: float, auroc: float, tolerance: float = 0.0)
     if auroc + tolerance < floor - slack:
         return f"auROC {auroc:g} is below 2B - 1 = {floor:.4g} for B = {balanced_accuracy:g}."
     if auroc - tolerance > ceiling + slack:
-        return (
-            f"auROC {auroc:g} is above 1 - 2(1 - B)^2 = {ceiling:.4g} "
-            f"for B = {balanced_accuracy:g}."
-        )
+        bound = f"1 - 2(1 - B)^2 = {ceiling:.4g} for B = {balanced_accuracy:g}"
+        return f"auROC {auroc:g} is above {bound}."
     return None
 
 
