@@ -195,8 +195,7 @@ def promises(table: pd.DataFrame, beta: float) -> Figure:
     """Miss rate and false-alarm rate of every method and rule over the divisions.
 
     A point is the mean, which a conformal threshold bounds; its line runs from the 5 % to the 95 %
-    quantile of the divisions. Without ties the miss rates of all methods differ only by how the
-    images were divided; methods differ in their false alarms.
+    quantile of the divisions.
 
     Args:
         table: rows of `thresholds.redivided` with columns `method` (one line of the picture) and
