@@ -43,7 +43,7 @@ class AutoEncoderSettings(Settings):
 def _layers(settings: AutoEncoderSettings) -> list[tuple[int, int]]:
     """Channels and strides that bring the input down to 8 px."""
     halvings = (settings.input_side // 8).bit_length() - 1
-    layers = list(LAYERS) if halvings <= 4 else [(1, 2), *LAYERS]
+    layers = [(1, 2), *LAYERS]
     while sum(stride == 2 for _, stride in layers) > halvings:
         layers.pop(0)
     return [(settings.width * k, stride) for k, stride in layers]

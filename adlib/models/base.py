@@ -70,10 +70,10 @@ class Detector(ABC):
         device: str | torch.device | None = None,
         folder: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Learn from the training part of `split`.
+        """Learn from the training parts of `split`.
 
         Args:
-            split: nothing but its training parts is read.
+            split: no other part of it is read.
             budget: steps and batch; a detector without steps ignores it.
             seed: of everything that is drawn.
             device: where to work; CUDA where there is one by default.
@@ -223,7 +223,7 @@ class Trainable(Detector):
         """
 
     def fit(self, split: Split, budget: Budget, seed: int = 0, **options: object) -> pd.DataFrame:
-        """Train on the training part of `split`; see `training.train`, which this calls.
+        """Train by `training.train`.
 
         Raises:
             ValueError: the method needs labelled abnormal images and the split has none.

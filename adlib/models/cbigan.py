@@ -104,12 +104,12 @@ class CBiGAN(Trainable):
         s, critic = self.settings, self.networks["critic"].requires_grad_(True)
         z = self._prior(x, rng)
         with torch.no_grad():
-            code, made = self.networks["encoder"](x), self.networks["generator"](z)
+            code, fakes = self.networks["encoder"](x), self.networks["generator"](z)
         # One pass over real and generated pairs: the critic has no batch statistics to mix.
-        values = critic(torch.cat([x, made]), torch.cat([code, z]))
+        values = critic(torch.cat([x, fakes]), torch.cat([code, z]))
         real, fake = wide(values).chunk(2)
         mix = torch.rand(len(x), generator=rng, device=x.device)
-        pairs = ((x, code), (made, z)) if s.penalty == "joint" else ((x, z), (made, code))
+        pairs = ((x, code), (fakes, z)) if s.penalty == "joint" else ((x, z), (fakes, code))
         penalty = losses.gradient_penalty(critic, *pairs, mix, slopes=critic.slopes)
         loss = losses.critic_loss(real, fake)
         descend(loss + s.penalty_weight * penalty, optimizer)
@@ -121,20 +121,20 @@ class CBiGAN(Trainable):
         z = self._prior(x, rng)
         code = encoder(x)
         if s.alpha > 0:
-            made, again = generator(torch.cat([z, code.to(z.dtype)])).chunk(2)
+            fakes, again = generator(torch.cat([z, code.to(z.dtype)])).chunk(2)
             image = losses.reduce_batch(losses.l1_per_image(x, wide(again)), s.reduction)
-            latent = losses.reduce_batch(losses.l1_per_image(z, wide(encoder(made))), s.reduction)
+            latent = losses.reduce_batch(losses.l1_per_image(z, wide(encoder(fakes))), s.reduction)
             consistency = image + latent
             logged = {"consistency_image": image, "consistency_latent": latent}
         else:
-            made, consistency, logged = generator(z), 0.0, {}
+            fakes, consistency, logged = generator(z), 0.0, {}
         loss = s.alpha * consistency  # equation 13
         if "critic" in self.networks:
             critic = self.networks["critic"].requires_grad_(False)
             # Real images are a constant here: no gradient has to go back through their maps.
             with torch.no_grad():
                 maps = critic.trunk(x)
-            maps = torch.cat([maps, critic.trunk(made)])
+            maps = torch.cat([maps, critic.trunk(fakes)])
             values = critic.output(critic.join(maps, torch.cat([code, z])))
             real, fake = wide(values).chunk(2)
             players = -losses.critic_loss(real, fake)  # equation 5

@@ -33,7 +33,7 @@ class CycleGANSettings(Settings):
         weight_cycle: weight of what there and back again changes.
         augmentation: views of the square that training draws: `light`, one of eight for every
             image; `hard`, the same one for both images of a pair; `flip`, mirrored or not; `none`.
-        replay: how many made images of either kind are kept to show the discriminators.
+        replay: how many generated images of either kind are kept to show the discriminators.
         score: `sse` (sum of the squared differences of image and translation), `mad` (mean of the
             absolute ones) or `features` (squared distance of their pooled features in a network
             trained on ImageNet).

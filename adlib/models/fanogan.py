@@ -1,8 +1,8 @@
 """f-AnoGAN (Schlegl et al., MedIA 2019): a Wasserstein GAN, then an encoder for its generator.
 
-The first part of the training is a WGAN with gradient penalty; in the second an encoder learns to
-find an image's code, by the residuals of image and critic features ("izi_f"), while generator and
-critic stand still. Losses and optimisers follow the authors' public code, `tSchlegl/f-AnoGAN`. The
+The first part of the training is a WGAN with gradient penalty. In the second an encoder learns an
+image's code by the residuals of image and critic features ("izi_f"), while generator and critic
+stand still. Losses and optimisers follow the authors' public code, `tSchlegl/f-AnoGAN`. The
 networks are CBiGAN's residual ones, which take more sizes and have no batch or layer norm.
 """
 
@@ -111,11 +111,11 @@ class FAnoGAN(Trainable):
     def _update_critic(self, x: Tensor, optimizer: Optimizer, rng: torch.Generator) -> Losses:
         critic = self.networks["critic"]
         with torch.no_grad():
-            made = self._generate(len(x), rng).to(x.dtype)
+            fakes = self._generate(len(x), rng).to(x.dtype)
         # One pass over both: the critic has no batch statistics to mix.
-        real, fake = critic(torch.cat([x, made])).float().chunk(2)
+        real, fake = critic(torch.cat([x, fakes])).float().chunk(2)
         mix = torch.rand(len(x), generator=rng, device=x.device)
-        penalty = losses.gradient_penalty(critic, (x,), (made,), mix)
+        penalty = losses.gradient_penalty(critic, (x,), (fakes,), mix)
         loss = losses.critic_loss(real, fake)
         descend(loss + self.settings.penalty_weight * penalty, optimizer, critic)
         return {"critic": loss, "penalty": penalty}

@@ -95,7 +95,7 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
 
 
 def noisy_discriminator_loss(
-    real: Tensor, made: Tensor, abnormal: Tensor | None, gamma: float, weighting: str
+    real: Tensor, fake: Tensor, abnormal: Tensor | None, gamma: float, weighting: str
 ) -> Tensor:
     """Noisy-AnoGAN's discriminator loss (equations 15 to 17 negated), of logits `(N,)`.
 
@@ -103,14 +103,14 @@ def noisy_discriminator_loss(
 
     Args:
         real: of training images x.
-        made: of generated images.
+        fake: of generated images.
         abnormal: of labelled abnormal images; None leaves the term out, as gamma = 1 does.
         gamma: weight of the GAN's game, in (0, 1].
         weighting: `literal`: w = gamma as the equations stand; `theory`: w = 1, which makes the
             generator match p_d by the mixture of equation 19.
     """
     weight = gamma if weighting == "literal" else 1.0
-    loss = weight * F.softplus(-real).mean() + gamma * F.softplus(made).mean()
+    loss = weight * F.softplus(-real).mean() + gamma * F.softplus(fake).mean()
     return loss if abnormal is None else loss + (1 - gamma) * F.softplus(abnormal).mean()
 
 

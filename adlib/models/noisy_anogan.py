@@ -194,9 +194,9 @@ class NoisyAnoGAN(Trainable):
 
         def loss(codes: Tensor) -> Tensor:
             """Equation 24 with AnoGAN's loss, for each code."""
-            made = generator(codes)
-            features = discriminator.features(made)
-            pixels = losses.l1_per_image(images, upsample(made, x.shape[-1]))
+            generated = generator(codes)
+            features = discriminator.features(generated)
+            pixels = losses.l1_per_image(images, upsample(generated, x.shape[-1]))
             share = s.score_weight
             total = (1 - share) * pixels + share * losses.l1_per_image(wanted, features)
             if s.gamma == 1:

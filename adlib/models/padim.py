@@ -52,13 +52,11 @@ class PaDiM(FeatureDetector):
             if shift is None:
                 chosen = self._chosen(sum(stage.shape[1] for stage in maps), rng)
                 gaussians.chosen = chosen.to(maps[0].device)
-            x = self._features(maps)
-            if shift is None:
                 # Sums of small numbers: the first batch's mean is about that of all.
-                shift = x.mean(2, keepdim=True)
+                shift = self._features(maps).mean(2, keepdim=True)
                 total = torch.zeros_like(shift)
-                squares = x.new_zeros(len(x), x.shape[1], x.shape[1])
-            x = x - shift
+                squares = shift.new_zeros(len(shift), len(chosen), len(chosen))
+            x = self._features(maps) - shift
             total += x.sum(2, keepdim=True)
             squares.baddbmm_(x, x.mT)
         mean = total / images

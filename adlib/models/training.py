@@ -159,17 +159,9 @@ def train(
 ) -> pd.DataFrame:
     """Train `detector` in place from fresh weights, or go on from the checkpoint in `folder`.
 
-    Args:
-        detector: ends in evaluation mode, with averaged weights where it has such.
-        pixels: uint8 `(N, C, side, side)`.
-        budget: steps, batch, precision.
-        seed: of the initial weights and of every step's draws.
-        device: where to train; CUDA where there is one by default.
-        folder: for `checkpoint.pt` and `snapshots/`; nothing is written without it.
-        abnormal: labelled abnormal images like `pixels`, for detectors that use them.
-
-    Returns:
-        One row per step: `step` and every logged loss.
+    It ends in evaluation mode, with averaged weights where it has such. The training images
+    `pixels` and the labelled abnormal ones are uint8 `(N, C, side, side)`. `folder` is for
+    `checkpoint.pt` and `snapshots/`. All else is as in `Detector.fit`.
 
     Raises:
         TrainingDivergedError: a loss was not finite.
@@ -238,12 +230,10 @@ def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:
     side, channels = detector.settings.side, detector.settings.channels
     tables = []
     for part in ("validation", "test"):
-        if len(split.rows(part)) == 0:
-            continue
-        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
-        table["split"] = part
-        table["score"] = detector.score(split.pixels(part, side, channels))
-        tables.append(table)
+        if len(split.rows(part)):
+            scores = detector.score(split.pixels(part, side, channels))
+            columns = split.table(part)[["path", "label", "kind"]]
+            tables.append(columns.assign(split=part, score=scores))
     table = pd.concat(tables, ignore_index=True)
     bad = table[~np.isfinite(table["score"])]
     if len(bad):
