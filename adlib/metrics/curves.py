@@ -78,7 +78,8 @@ def vectorised(curve_metric: Callable, scores: np.ndarray) -> Callable:
     # rank 0 is the highest score; tied scores share a rank, so a threshold never parts them
     distinct, rank = np.unique(-scores, return_inverse=True)
 
-    def cumulated(drawn: np.ndarray) -> np.ndarray:
+    def cumulated(drawn: np.ndarray, axis: int) -> np.ndarray:
+        drawn = np.moveaxis(np.asarray(drawn), axis, -1)
         rows = rank[drawn].reshape(-1, drawn.shape[-1])
         cells = rows + np.arange(len(rows))[:, None] * distinct.size
         counts = np.bincount(cells.ravel(), minlength=len(rows) * distinct.size)
@@ -87,8 +88,6 @@ def vectorised(curve_metric: Callable, scores: np.ndarray) -> Callable:
         return np.concatenate([start, counts], axis=-1)
 
     def statistic(normal: np.ndarray, abnormal: np.ndarray, axis: int = -1) -> np.ndarray:
-        fp = cumulated(np.moveaxis(np.asarray(normal), axis, -1))
-        tp = cumulated(np.moveaxis(np.asarray(abnormal), axis, -1))
-        return curve_metric(fp, tp)
+        return curve_metric(cumulated(normal, axis), cumulated(abnormal, axis))
 
     return statistic

@@ -10,17 +10,13 @@ from adlib.metrics import curves
 from adlib.metrics.curves import checked, finite_vector, vectorised
 
 
-def _with_curve(curve: Callable) -> Callable:
-    """Give a metric the form that `bootstrap_interval` runs on all resamples at once."""
-
-    def mark(metric: Callable) -> Callable:
-        metric.curve = curve
-        return metric
-
-    return mark
+def _with_curve(metric: Callable) -> Callable:
+    """Give a metric its form in `curves`, which a bootstrap runs on all resamples at once."""
+    metric.curve = getattr(curves, metric.__name__)
+    return metric
 
 
-@_with_curve(curves.auroc)
+@_with_curve
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: P(abnormal scores above normal), ties counted half.
 
@@ -30,7 +26,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(sk.roc_auc_score(labels, scores))
 
 
-@_with_curve(curves.average_precision)
+@_with_curve
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision: sum over thresholds of (R_k - R_{k-1}) P_k, without interpolation.
 
@@ -40,7 +36,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(sk.average_precision_score(labels, scores))
 
 
-@_with_curve(curves.max_balanced_accuracy)
+@_with_curve
 def max_balanced_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest (TPR + TNR) / 2 over all thresholds (Carrara et al. 2020, Table II).
 
@@ -49,7 +45,7 @@ def max_balanced_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     return _oracle(curves.max_balanced_accuracy, labels, scores)
 
 
-@_with_curve(curves.best_accuracy)
+@_with_curve
 def best_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest accuracy over all thresholds, "all normal" included.
 
@@ -58,7 +54,7 @@ def best_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     return _oracle(curves.best_accuracy, labels, scores)
 
 
-@_with_curve(curves.zfn_accuracy)
+@_with_curve
 def zfn_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: accuracy at the zero-false-negative threshold, the lowest abnormal score.
 
@@ -69,7 +65,7 @@ def zfn_accuracy(labels: ArrayLike, scores: ArrayLike) -> float:
     return _oracle(curves.zfn_accuracy, labels, scores)
 
 
-@_with_curve(curves.best_f1)
+@_with_curve
 def best_f1(labels: ArrayLike, scores: ArrayLike) -> float:
     """Oracle: the largest F1 = 2 TP / (2 TP + FP + FN) over all thresholds.
 
@@ -97,28 +93,19 @@ def accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float
 
 
 def balanced_accuracy_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: (TPR + TNR) / 2 at a threshold fixed beforehand, in [0, 1]."""
     tp, fp, fn, tn = _counts(labels, scores, threshold)
     return (tp / (tp + fn) + 1 - fp / (fp + tn)) / 2
 
 
 def miss_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: share of the abnormal images below a threshold fixed beforehand, 1 - TPR."""
     tp, _, fn, _ = _counts(labels, scores, threshold)
     return 1 - tp / (tp + fn)
 
 
 def false_alarm_rate_at(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
-    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR.
-
-    The value lies in [0, 1].
-    """
+    """Deployable: share of the normal images not below a threshold fixed beforehand, FPR."""
     _, fp, _, tn = _counts(labels, scores, threshold)
     return fp / (fp + tn)
 
@@ -180,10 +167,8 @@ def check_bounds(balanced_accuracy: float, auroc: float, tolerance: float = 0.0)
     if auroc + tolerance < floor - slack:
         return f"auROC {auroc:g} is below 2B - 1 = {floor:.4g} for B = {balanced_accuracy:g}."
     if auroc - tolerance > ceiling + slack:
-        return (
-            f"auROC {auroc:g} is above 1 - 2(1 - B)^2 = {ceiling:.4g} "
-            f"for B = {balanced_accuracy:g}."
-        )
+        bound = f"1 - 2(1 - B)^2 = {ceiling:.4g} for B = {balanced_accuracy:g}"
+        return f"auROC {auroc:g} is above {bound}."
     return None
 
 

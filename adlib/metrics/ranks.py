@@ -101,9 +101,8 @@ def holm(p: ArrayLike) -> np.ndarray:
     if ((p < 0) | (p > 1)).any():
         raise ValueError(f"p-values lie in [0, 1]; got {p.min():g} to {p.max():g}")
     order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)).clip(max=1)
     adjusted = np.empty_like(p)
-    adjusted[order] = raised
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)).clip(max=1)
     return adjusted
 
 
@@ -136,29 +135,31 @@ def conclusions(table: pd.DataFrame, alpha: float = 0.05) -> list[str]:
     """
     (n, k), ranks = table.shape, mean_ranks(table)
     best, last = ranks.index[[0, -1]]
-    said = [
+    sentences = [
         f"Over {_counted(n, 'data set')} the mean ranks of {_counted(k, 'method')} run from "
         f"{ranks.iloc[0]:.2f} ({best}) to {ranks.iloc[-1]:.2f} ({last})."
     ]
     if n < FEWEST or k < FEWEST:
         what = _counted(n, "data set") if n < FEWEST else _counted(k, "method")
-        return [*said, f"{what}: too few for a test. The ranks describe these data, no more."]
+        few = f"{what}: too few for a test. The ranks describe these data, no more."
+        return [*sentences, few]
     statistic, p = friedman(table)
     differ = "differ by more than chance" if p < alpha else "are not shown to differ"
     numbers = f"chi-squared {statistic:.2f}, p = {p:.3g}"
-    said.append(f"Friedman's test: the methods {differ} ({numbers}).")
     limit = critical_difference(k, n, alpha)
     most = f"{limit:.2f} ranks, and two methods can be at most {k - 1} apart"
-    said.append(f"Nemenyi's critical difference is {most}.")
+    sentences += [
+        f"Friedman's test: the methods {differ} ({numbers}).",
+        f"Nemenyi's critical difference is {most}.",
+    ]
     if n < FEW:
-        said.append(
-            f"With {n} data sets nothing can be concluded about differences smaller than that."
-        )
+        smaller = "nothing can be concluded about differences smaller than that"
+        sentences.append(f"With {n} data sets {smaller}.")
     if p < alpha:
         apart = [f"{a} before {b}" for a, b in combinations(ranks.index, 2)
                  if ranks[b] - ranks[a] >= limit]  # fmt: skip
-        said.append(f"Apart by as much: {', '.join(apart) or 'no two methods'}.")
-    return [*said, _wilcoxon_in_words(table, alpha)]
+        sentences.append(f"Apart by as much: {', '.join(apart) or 'no two methods'}.")
+    return [*sentences, _wilcoxon_in_words(table, alpha)]
 
 
 def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
@@ -171,12 +172,9 @@ def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
             f"Wilcoxon's test with {n} data sets cannot give less than p = {2.0 ** (1 - n):.3g}, "
             f"or {smallest:.3g} after Holm's correction for {m} pairs: it can show no pair apart."
         )
-    shown = [
-        f"{row.better} before {row.worse}"
-        for row in pairs(table).itertuples()
-        if row.p_holm < alpha
-    ]
-    return f"Wilcoxon's test with Holm's correction: {', '.join(shown) or 'no pair'} apart."
+    significant = pairs(table).query("p_holm < @alpha")
+    apart = ", ".join(significant.better + " before " + significant.worse)
+    return f"Wilcoxon's test with Holm's correction: {apart or 'no pair'} apart."
 
 
 def auroc_difference(

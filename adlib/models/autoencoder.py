@@ -4,14 +4,13 @@ Layers after Bergmann et al. 2018 (arXiv 1807.02011, table 1) as generally known
 at hand.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Positive, Settings, declared
 
 # (channels in units of `width`, stride) from 128 px to 8 px; smaller inputs skip the first ones.
@@ -44,7 +43,7 @@ class AutoEncoderSettings(Settings):
 def _layers(settings: AutoEncoderSettings) -> list[tuple[int, int]]:
     """Channels and strides that bring the input down to 8 px."""
     halvings = (settings.input_side // 8).bit_length() - 1
-    layers = list(LAYERS) if halvings <= 4 else [(1, 2), *LAYERS]
+    layers = [(1, 2), *LAYERS]
     while sum(stride == 2 for _, stride in layers) > halvings:
         layers.pop(0)
     return [(settings.width * k, stride) for k, stride in layers]
@@ -84,27 +83,20 @@ class AutoEncoder(Trainable):
         rate = self.settings.learning_rate
         return {"both": torch.optim.Adam(self.networks.parameters(), rate, fused=True)}
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
-        x = draw()
-        loss = self._residual(x, self.reconstruct_inputs(x)).mean()
-        optimizers["both"].zero_grad()
-        loss.backward()
-        optimizers["both"].step()
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
+        loss = self.map_inputs(draw()).mean()
+        descend(loss, optimizers["both"])
         return {"loss": loss}
 
-    def _residual(self, x: Tensor, again: Tensor) -> Tensor:
-        """Error at every pixel, mean over channels, `(n, S, S)`; L2 in 0 to 4, SSIM in 0 to 2."""
+    def map_inputs(self, x: Tensor) -> Tensor:
+        """Error of the reconstruction, mean over channels; L2 in 0 to 4, SSIM in 0 to 2."""
+        again = self.reconstruct_inputs(x)
         if self.settings.loss == "l2":
             return (x - again.float()).square().mean(1)
         return 1 - losses.ssim_map(x, again, self.settings.window).mean(1)
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["decoder"](self.networks["encoder"](x))
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        return self._residual(x, self.reconstruct_inputs(x))
 
     def score_inputs(self, x: Tensor) -> Tensor:
         flat = self.map_inputs(x).flatten(1)

@@ -1,10 +1,9 @@
 """The one interface of every detector, and the register that tables and tests walk over.
 
 A detector is built from named settings, fitted on a split, and gives scores and maps in evaluation
-mode. Images go in and out as uint8 tensors `(N, C, side, side)` with values 0 to 255; inside,
-networks see float images in [-1, 1]. With `patch` set (the papers' texture mode) the network works
-on square patches: training draws them at random, scoring cuts the image into a grid and takes the
-maximum.
+mode. Images go in and out as uint8 tensors `(N, C, side, side)` with values 0 to 255; networks see
+float images in [-1, 1]. With `patch` set (the papers' texture mode) they see square patches:
+training draws them at random, scoring cuts the image into a grid and takes the maximum.
 """
 
 import json
@@ -31,6 +30,8 @@ from adlib.models.training import Budget
 from adlib.networks import augment
 
 REGISTRY: dict[str, type["Detector"]] = {}
+Draw = Callable[..., Tensor]  # see `Trainable.training_step`
+Losses = dict[str, Tensor]
 
 
 def register(cls: type["Detector"]) -> type["Detector"]:
@@ -42,13 +43,13 @@ def register(cls: type["Detector"]) -> type["Detector"]:
 class Detector(ABC):
     """Base of all detectors: `fit`, `score`, `anomaly_map`, `reconstruct`, `save`, `load`.
 
-    A subclass sets `Settings`, fills `self.networks` and implements the abstract methods. Nothing
-    here depends on a data set.
+    A subclass sets `Settings` and implements the abstract methods.
     """
 
     Settings: ClassVar[type[Settings]] = Settings
     reconstructs: ClassVar[bool] = True  # whether the method makes images of its own
     not_saved: ClassVar[tuple[str, ...]] = ()  # networks that only training needs
+    uses_abnormal: bool = False  # whether training needs labelled abnormal images
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
@@ -59,7 +60,7 @@ class Detector(ABC):
 
     @abstractmethod
     def build(self) -> dict[str, nn.Module]:
-        """Make the networks by name, freshly initialised from torch's global generator."""
+        """Make the networks by name, initialised from torch's global generator."""
 
     @abstractmethod
     def fit(
@@ -70,11 +71,11 @@ class Detector(ABC):
         device: str | torch.device | None = None,
         folder: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Learn from the training part of `split`.
+        """Learn from the training parts of `split`.
 
         Args:
-            split: nothing but its training parts is read.
-            budget: how many steps of which size; a detector without steps ignores it.
+            split: no other part of it is read.
+            budget: steps and batch; a detector without steps ignores it.
             seed: of everything that is drawn.
             device: where to work; CUDA where there is one by default.
             folder: for checkpoints; nothing is written without it.
@@ -87,18 +88,17 @@ class Detector(ABC):
     def score_inputs(self, x: Tensor) -> Tensor:
         """Anomaly scores `(n,)` of network inputs `(n, C, input_side, input_side)` in [-1, 1]."""
 
-    @abstractmethod
     def map_inputs(self, x: Tensor) -> Tensor:
-        """Anomaly maps `(n, input_side, input_side)`, not negative, of network inputs."""
+        """Anomaly maps `(n, input_side, input_side)`, not negative, of network inputs.
+
+        Unless a method has its own: absolute difference to the reconstruction, mean over channels,
+        0 to 2.
+        """
+        return (x - self.reconstruct_inputs(x)).abs().mean(1)
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         """Reconstructions in [-1, 1] of network inputs, same shape."""
         raise NotImplementedError(f"{type(self).__name__} makes no reconstructions")
-
-    @property
-    def uses_abnormal(self) -> bool:
-        """Whether training needs labelled abnormal images beside those taken for normal."""
-        return False
 
     # ---- what everybody calls --------------------------------------------------------------
 
@@ -114,19 +114,16 @@ class Detector(ABC):
 
     def parameter_counts(self) -> dict[str, int]:
         """Number of trainable values of every network."""
-        return {
-            name: sum(p.numel() for p in net.parameters()) for name, net in self.networks.items()
-        }
+        nets = self.networks.items()
+        return {name: sum(p.numel() for p in net.parameters()) for name, net in nets}
 
     def score(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Anomaly score of every image, higher = more anomalous; with patches the highest patch's.
 
         Args:
             images: uint8 `(N, C, side, side)`, 0 to 255.
-            batch: network inputs worked on at once; it changes memory and speed, and scores by no
-                more than rounding (3e-5 of their size is what the tests allow, 4e-7 is usual),
-                because kernels choose by it how they add. A latent search would amplify that:
-                it works on chunks of one size and gives equal scores.
+            batch: network inputs worked on at once. It changes memory and speed, and scores by
+                rounding alone (at most 3e-5 of their size, usually 4e-7).
 
         Returns:
             float64 `(N,)`.
@@ -141,8 +138,8 @@ class Detector(ABC):
 
     def reconstruct(self, images: Tensor, batch: int = 64) -> Tensor:
         """What the detector makes of every image, uint8 `(N, C, side, side)`."""
-        made = self._over_inputs(self.reconstruct_inputs, images, batch)
-        return augment.to_uint8(augment.untile(made, self.settings.side))
+        again = self._over_inputs(self.reconstruct_inputs, images, batch)
+        return augment.to_uint8(augment.untile(again, self.settings.side))
 
     @torch.inference_mode()
     def _over_inputs(self, function: Callable, images: Tensor, batch: int) -> Tensor:
@@ -178,24 +175,19 @@ class Detector(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write settings and weights to one safetensors file (temporary name, then renamed)."""
-        description = json.dumps(
-            {"detector": type(self).__name__, "settings": asdict(self.settings)}
-        )
+        description = {"detector": type(self).__name__, "settings": asdict(self.settings)}
         saved = nn.ModuleDict({k: v for k, v in self.networks.items() if k not in self.not_saved})
         weights = {k: v.contiguous().cpu() for k, v in saved.state_dict().items()}
         with atomic(path) as temporary:
-            save_file(weights, temporary, metadata={"adlib": description})
+            save_file(weights, temporary, metadata={"adlib": json.dumps(description)})
         return Path(path)
 
     def load_weights(self, path: str | Path) -> "Detector":
-        """Take the weights of a file that `save` wrote.
-
-        The caller sees to it that detector and settings are those of the file, as `load` does.
-        """
-        found = self.networks.load_state_dict(load_file(path), strict=False)
-        lacking = [key for key in found.missing_keys if key.split(".")[0] not in self.not_saved]
-        if lacking or found.unexpected_keys:
-            names = ", ".join((lacking + found.unexpected_keys)[:3])
+        """Take the weights of a file that `save` wrote for this detector and these settings."""
+        missing, unexpected = self.networks.load_state_dict(load_file(path), strict=False)
+        missing = [key for key in missing if key.split(".")[0] not in self.not_saved]
+        if missing or unexpected:
+            names = ", ".join((missing + unexpected)[:3])
             raise ValueError(f"{path} is not of this {type(self).__name__}: see {names}")
         return self
 
@@ -213,9 +205,7 @@ class Trainable(Detector):
         """Make the optimisers by name for the networks as they are now."""
 
     @abstractmethod
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         """Do one update of every network; give the losses as 0-d tensors on the device.
 
         Every step logs the same names in the same order.
@@ -234,7 +224,7 @@ class Trainable(Detector):
         """
 
     def fit(self, split: Split, budget: Budget, seed: int = 0, **options: object) -> pd.DataFrame:
-        """Train on the training part of `split`; see `training.train`, which this calls.
+        """Train by `training.train`.
 
         Raises:
             ValueError: the method needs labelled abnormal images and the split has none.
@@ -247,8 +237,23 @@ class Trainable(Detector):
                     f"{split.protocol!r} gives none; use data.one_class_normal(images), for example"
                 )
             options["abnormal"] = split.pixels("abnormal", *size)
-        pixels = split.pixels("train", *size)
-        return training.train(self, pixels, budget, seed=seed, **options)
+        return training.train(self, split.pixels("train", *size), budget, seed=seed, **options)
+
+
+def descend(
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    network: nn.Module | None = None,
+    retain_graph: bool = False,
+) -> None:
+    """Update an optimiser's weights by the gradients of a scalar loss.
+
+    With `network`, no gradients but those of its weights are computed.
+    """
+    optimizer.zero_grad()
+    inputs = list(network.parameters()) if network else None
+    loss.backward(inputs=inputs, retain_graph=retain_graph)
+    optimizer.step()
 
 
 def build(name: str, **settings: object) -> Detector:

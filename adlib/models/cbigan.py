@@ -5,15 +5,15 @@ opposite contradicts its equation 13 and its experiments). Layer sizes follow th
 code, `fabiocarrara/cbigan-ad`; the paper only draws them.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32 as wide
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Decay, Settings, Share, Weight, declared
 from adlib.networks import residual
 from adlib.networks.residual import Critic, Encoder, Generator, initialise
@@ -77,25 +77,20 @@ class CBiGAN(Trainable):
         # The adversarial term has weight 1 - alpha: without it nobody reads a critic.
         if s.alpha < 1:
             networks["critic"] = Critic(*sizes)
-        for network in networks.values():
-            network.apply(initialise)
-        return networks
+        return {name: network.apply(initialise) for name, network in networks.items()}
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         s, nets = self.settings, self.networks
         both = [*nets["encoder"].parameters(), *nets["generator"].parameters()]
-        made = {
-            "players": torch.optim.Adam(both, s.learning_rate, (0.0, s.beta2), 1e-7, fused=True)
-        }
+        groups = {"players": (both, s.beta2)}
         if "critic" in nets:
-            made["critic"] = torch.optim.Adam(
-                nets["critic"].parameters(), s.learning_rate, (0.0, 0.9), 1e-7, fused=True
-            )
-        return made
+            groups["critic"] = nets["critic"].parameters(), 0.9
+        return {
+            name: torch.optim.Adam(weights, s.learning_rate, (0.0, beta2), 1e-7, fused=True)
+            for name, (weights, beta2) in groups.items()
+        }
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         logged = {}
         if "critic" in self.networks:
             for _ in range(self.settings.critic_steps):
@@ -105,59 +100,47 @@ class CBiGAN(Trainable):
     def _prior(self, like: Tensor, rng: torch.Generator) -> Tensor:
         return torch.randn(len(like), self.settings.latent, generator=rng, device=like.device)
 
-    def _critic_update(
-        self, x: Tensor, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict:
+    def _critic_update(self, x: Tensor, optimizer: Optimizer, rng: torch.Generator) -> Losses:
         s, critic = self.settings, self.networks["critic"].requires_grad_(True)
         z = self._prior(x, rng)
         with torch.no_grad():
-            code, made = self.networks["encoder"](x), self.networks["generator"](z)
+            code, fakes = self.networks["encoder"](x), self.networks["generator"](z)
         # One pass over real and generated pairs: the critic has no batch statistics to mix.
-        judged = critic(torch.cat([x, made]), torch.cat([code, z]))
-        real, fake = wide(judged).chunk(2)
+        values = critic(torch.cat([x, fakes]), torch.cat([code, z]))
+        real, fake = wide(values).chunk(2)
         mix = torch.rand(len(x), generator=rng, device=x.device)
-        pairs = ((x, code), (made, z)) if s.penalty == "joint" else ((x, z), (made, code))
+        pairs = ((x, code), (fakes, z)) if s.penalty == "joint" else ((x, z), (fakes, code))
         penalty = losses.gradient_penalty(critic, *pairs, mix, slopes=critic.slopes)
         loss = losses.critic_loss(real, fake)
-        optimizer.zero_grad()
-        (loss + s.penalty_weight * penalty).backward()
-        optimizer.step()
-        return {
-            "critic": loss,
-            "penalty": penalty,
-            "critic_real": real.mean(),
-            "critic_fake": fake.mean(),
-        }
+        descend(loss + s.penalty_weight * penalty, optimizer)
+        means = {"critic_real": real.mean(), "critic_fake": fake.mean()}
+        return {"critic": loss, "penalty": penalty} | means
 
-    def _players_update(
-        self, x: Tensor, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict:
+    def _players_update(self, x: Tensor, optimizer: Optimizer, rng: torch.Generator) -> Losses:
         s, encoder, generator = self.settings, self.networks["encoder"], self.networks["generator"]
         z = self._prior(x, rng)
         code = encoder(x)
         if s.alpha > 0:
-            made, again = generator(torch.cat([z, code.to(z.dtype)])).chunk(2)
+            fakes, again = generator(torch.cat([z, code.to(z.dtype)])).chunk(2)
             image = losses.reduce_batch(losses.l1_per_image(x, wide(again)), s.reduction)
-            latent = losses.reduce_batch(losses.l1_per_image(z, wide(encoder(made))), s.reduction)
+            latent = losses.reduce_batch(losses.l1_per_image(z, wide(encoder(fakes))), s.reduction)
             consistency = image + latent
             logged = {"consistency_image": image, "consistency_latent": latent}
         else:
-            made, consistency, logged = generator(z), 0.0, {}
+            fakes, consistency, logged = generator(z), 0.0, {}
         loss = s.alpha * consistency  # equation 13
         if "critic" in self.networks:
             critic = self.networks["critic"].requires_grad_(False)
             # Real images are a constant here: no gradient has to go back through their maps.
             with torch.no_grad():
                 maps = critic.trunk(x)
-            maps = torch.cat([maps, critic.trunk(made)])
-            judged = critic.output(critic.join(maps, torch.cat([code, z])))
-            real, fake = wide(judged).chunk(2)
+            maps = torch.cat([maps, critic.trunk(fakes)])
+            values = critic.output(critic.join(maps, torch.cat([code, z])))
+            real, fake = wide(values).chunk(2)
             players = -losses.critic_loss(real, fake)  # equation 5
             loss = loss + (1 - s.alpha) * players
             logged["players"] = players
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        descend(loss, optimizer)
         return {"loss": loss, **logged}
 
     # ---- scoring (equations 7 to 9) --------------------------------------------------------
@@ -176,7 +159,3 @@ class CBiGAN(Trainable):
         f_real, f_again = self.networks["critic"].features(*pair, s.feature_layer).chunk(2)
         share = s.weight_of_features
         return (1 - share) * pixels + share * losses.l1_per_image(f_real, f_again)
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Absolute difference to the reconstruction, mean over channels, 0 to 2."""
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)

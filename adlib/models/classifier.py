@@ -1,17 +1,16 @@
-"""A plain classifier of normal against labelled abnormal images: what the labels alone are worth.
+"""A plain classifier of normal against labelled abnormal images.
 
-Methods that train with labelled abnormal images (Noisy-AnoGAN, Cycle-GAN anomaly detection) are
-compared with it, because their papers compare themselves with methods that see no such label.
+It shows what the labels alone give. The papers of methods that train with them (Noisy-AnoGAN,
+Cycle-GAN anomaly detection) compare themselves with methods that see no such label.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Positive, Settings, declared
 from adlib.networks import pyramid
 
@@ -42,10 +41,7 @@ class Classifier(Trainable):
 
     Settings = ClassifierSettings
     reconstructs = False
-
-    @property
-    def uses_abnormal(self) -> bool:
-        return True
+    uses_abnormal = True
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
@@ -58,17 +54,13 @@ class Classifier(Trainable):
         weights, rate = self.networks.parameters(), self.settings.learning_rate
         return {"classifier": torch.optim.Adam(weights, rate, (0.5, 0.999), fused=True)}
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         normal, abnormal = draw(), draw("abnormal")
         half = (len(normal) + 1) // 2  # of either, so that the batch has the size asked for
         logits = self.score_inputs(torch.cat([normal[:half], abnormal[:half]])).float()
         labels = (torch.arange(2 * half, device=logits.device) >= half).float()
         loss = F.binary_cross_entropy_with_logits(logits, labels)
-        optimizers["classifier"].zero_grad()
-        loss.backward()
-        optimizers["classifier"].step()
+        descend(loss, optimizers["classifier"])
         return {"loss": loss, "accuracy": ((logits > 0) == (labels > 0)).float().mean()}
 
     def _logits(self, x: Tensor) -> Tensor:

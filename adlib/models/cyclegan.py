@@ -6,16 +6,16 @@ follow the authors' public code, `ValDelch/CycleGANS-AnomalyDetection`.
 """
 
 import sys
-from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks import augment, backbones, translation
 
@@ -33,7 +33,7 @@ class CycleGANSettings(Settings):
         weight_cycle: weight of what there and back again changes.
         augmentation: views of the square that training draws: `light`, one of eight for every
             image; `hard`, the same one for both images of a pair; `flip`, mirrored or not; `none`.
-        replay: how many made images of either kind are kept to show the discriminators.
+        replay: how many generated images of either kind are kept to show the discriminators.
         score: `sse` (sum of the squared differences of image and translation), `mad` (mean of the
             absolute ones) or `features` (squared distance of their pooled features in a network
             trained on ImageNet).
@@ -74,9 +74,9 @@ def rate_factor(step: int, steps: int) -> float:
     return 1 - max(0, step - 1 - constant) / (steps - constant)
 
 
-def towards(judged: Tensor, target: float) -> Tensor:
-    """Least-squares adversarial loss (Mao et al. 2017): mean of `(judged - target)^2`."""
-    return (at_least_float32(judged) - target).square().mean()
+def _towards(output: Tensor, target: float) -> Tensor:
+    """Least-squares adversarial loss (Mao et al. 2017): mean of `(output - target)^2`."""
+    return (at_least_float32(output) - target).square().mean()
 
 
 @register
@@ -85,18 +85,14 @@ class CycleGAN(Trainable):
 
     Departures from the authors' code: the learning rate falls with every step, theirs with every
     epoch; both images of a pair are drawn anew for every step, theirs stay together for the whole
-    training; of their nine views two are the same, here each of the eight is as likely; what they
-    call the FID of one pair is named a feature distance, and its backbone sees images scaled as it
-    was trained.
+    training; of their nine views two are the same, here each of the eight is as likely; their FID
+    of one pair is named a feature distance, and its backbone sees images scaled as it was trained.
     """
 
     Settings = CycleGANSettings
     not_saved = ("replay",)
+    uses_abnormal = True
     _step, _factor = 1, 1.0
-
-    @property
-    def uses_abnormal(self) -> bool:
-        return True
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
@@ -110,7 +106,7 @@ class CycleGAN(Trainable):
         stores = {kind: translation.Replay(*size) for kind in ("normal", "abnormal")}
         return networks | {"replay": nn.ModuleDict(stores)}
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         nets = self.networks
         weights = {
             "generators": [*nets["to_normal"].parameters(), *nets["to_abnormal"].parameters()],
@@ -123,19 +119,17 @@ class CycleGAN(Trainable):
     def before_step(self, step: int, steps: int) -> None:
         self._step, self._factor = step, rate_factor(step, steps)
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * self._factor
         normal, abnormal = self._views(draw(), draw("abnormal"), rng)
-        logged, made = self._update_generators(normal, abnormal, optimizers["generators"])
+        logged, fakes = self._update_generators(normal, abnormal, optimizers["generators"])
         for kind, real in (("normal", normal), ("abnormal", abnormal)):
             seen = (self._step - 1) * len(real)
-            shown = self.networks["replay"][kind](made[kind], seen, rng)
+            fake = self.networks["replay"][kind](fakes[kind], seen, rng)
             name = f"judge_{kind}"
-            logged[name] = self._update_judge(name, real, shown, optimizers[name])
+            logged[name] = self._update_discriminator(name, real, fake, optimizers[name])
         return logged
 
     def _views(self, normal: Tensor, abnormal: Tensor, rng: torch.Generator) -> tuple:
@@ -150,9 +144,9 @@ class CycleGAN(Trainable):
         return tuple(augment.turned(x, v) for x, v in zip(both, views, strict=True))
 
     def _update_generators(
-        self, x: Tensor, y: Tensor, optimizer: torch.optim.Optimizer
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One update of both generators: the losses, and what was made of either kind."""
+        self, x: Tensor, y: Tensor, optimizer: Optimizer
+    ) -> tuple[Losses, dict[str, Tensor]]:
+        """One update of both generators: the losses, and the generated images of either kind."""
         s, nets = self.settings, self.networks
         to_normal, to_abnormal = nets["to_normal"], nets["to_abnormal"]
         for name in ("judge_normal", "judge_abnormal"):
@@ -161,33 +155,26 @@ class CycleGAN(Trainable):
         normal, same_x = to_normal(torch.cat([y, x])).chunk(2)
         abnormal, same_y = to_abnormal(torch.cat([x, y])).chunk(2)
         again_x, again_y = to_normal(abnormal), to_abnormal(normal)
-        adversarial = towards(nets["judge_normal"](normal), 1.0) + towards(
-            nets["judge_abnormal"](abnormal), 1.0
-        )
+        adversarial = _towards(nets["judge_normal"](normal), 1.0)
+        adversarial = adversarial + _towards(nets["judge_abnormal"](abnormal), 1.0)
         cycle = F.l1_loss(again_x, x) + F.l1_loss(again_y, y)
         identity = F.l1_loss(same_x, x) + F.l1_loss(same_y, y)
         loss = adversarial + s.weight_cycle * cycle + s.weight_identity * identity
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        logged = {
-            "generators": loss,
-            "adversarial": adversarial,
-            "cycle": cycle,
-            "identity": identity,
+        descend(loss, optimizer)
+        parts = {"adversarial": adversarial, "cycle": cycle, "identity": identity}
+        return {"generators": loss} | parts, {
+            "normal": normal.detach(),
+            "abnormal": abnormal.detach(),
         }
-        return logged, {"normal": normal.detach(), "abnormal": abnormal.detach()}
 
-    def _update_judge(
-        self, name: str, real: Tensor, made: Tensor, optimizer: torch.optim.Optimizer
+    def _update_discriminator(
+        self, name: str, real: Tensor, fake: Tensor, optimizer: Optimizer
     ) -> Tensor:
-        """One update of a discriminator: real images towards 1, made ones towards 0."""
-        judge = self.networks[name].requires_grad_(True)
-        on_real, on_made = judge(torch.cat([real, made])).chunk(2)
-        loss = (towards(on_real, 1.0) + towards(on_made, 0.0)) / 2
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        """One update of a discriminator: real images towards 1, generated ones towards 0."""
+        discriminator = self.networks[name].requires_grad_(True)
+        on_real, on_fake = discriminator(torch.cat([real, fake])).chunk(2)
+        loss = (_towards(on_real, 1.0) + _towards(on_fake, 0.0)) / 2
+        descend(loss, optimizer)
         return loss
 
     # ---- scoring ---------------------------------------------------------------------------
@@ -196,13 +183,13 @@ class CycleGAN(Trainable):
         return self.networks["to_normal"](x)
 
     def score_inputs(self, x: Tensor) -> Tensor:
-        made = self.reconstruct_inputs(x)
+        again = self.reconstruct_inputs(x)
         if self.settings.score == "sse":
-            return (x - made).square().flatten(1).sum(1)
+            return (x - again).square().flatten(1).sum(1)
         if self.settings.score == "mad":
-            return (x - made).abs().flatten(1).mean(1)
+            return (x - again).abs().flatten(1).mean(1)
         features = backbones.load(self.settings.backbone, x.device).pooled
-        return (features(x) - features(made)).square().sum(1)
+        return (features(x) - features(again)).square().sum(1)
 
     def map_inputs(self, x: Tensor) -> Tensor:
         """Squared (`mad`: absolute) difference to the translation, mean over channels."""
@@ -214,5 +201,5 @@ class CycleGAN(Trainable):
         """Translate uint8 images `(N, C, side, side)`, for figures; `to` is normal or abnormal."""
         if to not in ("normal", "abnormal"):
             raise ValueError(f"to={to!r}: allowed are 'normal', 'abnormal'")
-        made = self._over_inputs(self.networks[f"to_{to}"], images, batch)
-        return augment.to_uint8(augment.untile(made, self.settings.side))
+        translations = self._over_inputs(self.networks[f"to_{to}"], images, batch)
+        return augment.to_uint8(augment.untile(translations, self.settings.side))

@@ -7,42 +7,42 @@ from adlib.models.base import Detector
 
 
 def outline(network: nn.Module, detector: Detector) -> list[tuple[str, str]]:
-    """Layers of one of a detector's networks in the order they run: (what it is, output shape).
+    """Inputs and layers of a detector's network in the order they run: (what it is, shape).
 
     A module with a `resize` attribute (a residual block) counts as one layer.
 
     Args:
-        network: takes images, codes (`settings.latent` values) or both, in that order.
+        network: the detector's `encoder`, `generator` or `critic`.
         detector: gives image side, channels and code length.
     """
-    seen: list[tuple[str, str]] = []
+    s = detector.settings
+    image, code = torch.zeros(1, s.channels, s.input_side, s.input_side), torch.zeros(1, s.latent)
+    inputs = {
+        "encoder": {"image": image},
+        "generator": {"code": code},
+        "critic": {"image": image, "code": code},
+    }[next(name for name, value in detector.networks.items() if value is network)]
+    outlined = [(name, _shape(value)) for name, value in inputs.items()]
 
     def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        shape = " x ".join(str(n) for n in output.shape[1:])
-        seen.append((_text(module), shape))
+        outlined.append((_text(module), _shape(output)))
 
     blocks = [m for m in network.modules() if hasattr(m, "resize")]
-    inside = {id(m) for block in blocks for m in block.modules()}
-    single = [
-        m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear) and id(m) not in inside
-    ]
+    inside = {m for block in blocks for m in block.modules()}
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    single = [m for m in layers if m not in inside]
     hooks = [module.register_forward_hook(note) for module in (*blocks, *single)]
-    s = detector.settings
-    image = torch.zeros(1, s.channels, s.input_side, s.input_side)
-    code = torch.zeros(1, s.latent)
-    inputs = {"encoder": (image,), "generator": (code,), "critic": (image, code)}
-    name = next(key for key, value in detector.networks.items() if value is network)
     try:
         with torch.inference_mode():
-            network(*inputs[name])
+            network(*inputs.values())
     finally:
         for hook in hooks:
             hook.remove()
-    given = [
-        ("image" if i.ndim == 4 else "code", " x ".join(map(str, i.shape[1:])))
-        for i in inputs[name]
-    ]
-    return given + seen
+    return outlined
+
+
+def _shape(x: torch.Tensor) -> str:
+    return " x ".join(map(str, x.shape[1:]))
 
 
 def _text(module: nn.Module) -> str:

@@ -1,20 +1,20 @@
 """f-AnoGAN (Schlegl et al., MedIA 2019): a Wasserstein GAN, then an encoder for its generator.
 
-The first part of the training is a WGAN with gradient penalty; in the second an encoder learns to
-find an image's code, by the residuals of image and critic features ("izi_f"), while generator and
-critic stand still. Losses and optimisers follow the authors' public code, `tSchlegl/f-AnoGAN`. The
+The first part of the training is a WGAN with gradient penalty. In the second an encoder learns an
+image's code by the residuals of image and critic features ("izi_f"), while generator and critic
+stand still. Losses and optimisers follow the authors' public code, `tSchlegl/f-AnoGAN`. The
 networks are CBiGAN's residual ones, which take more sizes and have no batch or layer norm.
 """
 
-from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Number, Positive, Settings, Weight, declared
 from adlib.networks import residual
 from adlib.networks.residual import Encoder, Generator, Trunk, initialise
@@ -79,70 +79,55 @@ class FAnoGAN(Trainable):
             "generator": Generator(*size, s.latent),
             "critic": Critic(*size),
         }
-        for network in networks.values():
-            network.apply(initialise)
-        return networks
+        return {name: network.apply(initialise) for name, network in networks.items()}
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         s, nets = self.settings, self.networks
-        made = {
+        gan = {
             name: torch.optim.Adam(nets[name].parameters(), s.learning_rate, (0.0, 0.9), fused=True)
             for name in ("generator", "critic")
         }
         encoder = nets["encoder"].parameters()
-        made["encoder"] = torch.optim.RMSprop(encoder, s.encoder_rate, alpha=0.9, eps=1e-10)
-        return made
+        return gan | {"encoder": torch.optim.RMSprop(encoder, s.encoder_rate, alpha=0.9, eps=1e-10)}
 
     def before_step(self, step: int, steps: int) -> None:
         self._trains_gan = step <= self.settings.share_gan * steps
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         if self._trains_gan:
             for _ in range(self.settings.critic_steps):
                 x = draw()
-                found = self._update_critic(x, optimizers["critic"], rng)
-            found |= self._update_generator(len(x), optimizers["generator"], rng)
+                logged = self._update_critic(x, optimizers["critic"], rng)
+            logged |= self._update_generator(len(x), optimizers["generator"], rng)
         else:
-            found = self._update_encoder(draw(), optimizers["encoder"])
+            logged = self._update_encoder(draw(), optimizers["encoder"])
         idle = torch.zeros((), device=self.device)
-        return dict.fromkeys(("critic", "penalty", "generator", "image", "features"), idle) | found
-
-    def _step(self, loss: Tensor, name: str, optimizer: torch.optim.Optimizer) -> None:
-        """Update one network alone; gradients of the others are not even computed."""
-        optimizer.zero_grad()
-        loss.backward(inputs=list(self.networks[name].parameters()))
-        optimizer.step()
+        return dict.fromkeys(("critic", "penalty", "generator", "image", "features"), idle) | logged
 
     def _generate(self, n: int, rng: torch.Generator) -> Tensor:
         z = torch.randn(n, self.settings.latent, generator=rng, device=self.device)
         return self.networks["generator"](z)
 
-    def _update_critic(
-        self, x: Tensor, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _update_critic(self, x: Tensor, optimizer: Optimizer, rng: torch.Generator) -> Losses:
         critic = self.networks["critic"]
         with torch.no_grad():
-            made = self._generate(len(x), rng).to(x.dtype)
+            fakes = self._generate(len(x), rng).to(x.dtype)
         # One pass over both: the critic has no batch statistics to mix.
-        real, fake = critic(torch.cat([x, made])).float().chunk(2)
+        real, fake = critic(torch.cat([x, fakes])).float().chunk(2)
         mix = torch.rand(len(x), generator=rng, device=x.device)
-        penalty = losses.gradient_penalty(critic, (x,), (made,), mix)
+        penalty = losses.gradient_penalty(critic, (x,), (fakes,), mix)
         loss = losses.critic_loss(real, fake)
-        self._step(loss + self.settings.penalty_weight * penalty, "critic", optimizer)
+        descend(loss + self.settings.penalty_weight * penalty, optimizer, critic)
         return {"critic": loss, "penalty": penalty}
 
-    def _update_generator(
-        self, n: int, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _update_generator(self, n: int, optimizer: Optimizer, rng: torch.Generator) -> Losses:
         loss = -self.networks["critic"](self._generate(n, rng)).float().mean()
-        self._step(loss, "generator", optimizer)
+        descend(loss, optimizer, self.networks["generator"])
         return {"generator": loss}
 
-    def _update_encoder(self, x: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    def _update_encoder(self, x: Tensor, optimizer: Optimizer) -> Losses:
         image, features = (residual.mean() for residual in self._residuals(x))
-        self._step(image + self.settings.kappa * features, "encoder", optimizer)
+        descend(image + self.settings.kappa * features, optimizer, self.networks["encoder"])
         return {"image": image, "features": features}
 
     # ---- scoring ---------------------------------------------------------------------------
@@ -159,7 +144,3 @@ class FAnoGAN(Trainable):
     def score_inputs(self, x: Tensor) -> Tensor:
         image, features = self._residuals(x)
         return image + self.settings.kappa * features
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Absolute difference to the reconstruction, mean over channels, 0 to 2."""
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)

@@ -22,6 +22,7 @@ from adlib.networks import augment, backbones
 # Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
 PIXELS = {"cpu": 1 << 17, "cuda": 1 << 22}
 BATCH = 16  # images whose maps are looked at together in fitting
+Batches = Iterator[list[Tensor]]
 
 
 @declared
@@ -62,16 +63,10 @@ class Memory(nn.Module):
         for name in names:
             self.register_buffer(name, torch.empty(0))
 
-    def fill(self, **tensors: Tensor) -> None:
-        """Take tensors in place of those of the same names."""
-        for name, tensor in tensors.items():
-            setattr(self, name, tensor)
-
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
         for name, buffer in self.named_buffers():
             if prefix + name in state:
-                found = state[prefix + name]
-                setattr(self, name, torch.empty_like(found, device=buffer.device))
+                setattr(self, name, torch.empty_like(state[prefix + name], device=buffer.device))
         super()._load_from_state_dict(state, prefix, *rest)
 
 
@@ -84,9 +79,7 @@ class FeatureDetector(Detector):
     reconstructs = False
 
     @abstractmethod
-    def learn(
-        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
-    ) -> dict[str, float]:
+    def learn(self, batches: Batches, images: int, rng: torch.Generator) -> dict[str, float]:
         """Fill the memory; give numbers worth keeping.
 
         Args:
@@ -103,18 +96,7 @@ class FeatureDetector(Detector):
         device: str | torch.device | None = None,
         folder: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Go over the training part of `split` once.
-
-        Args:
-            split: a `Split`.
-            budget: not looked at: there are no steps to count.
-            seed: of what the method draws at random.
-            device: where to work; CUDA where there is one by default.
-            folder: not looked at: there is nothing to go on from.
-
-        Returns:
-            One row: `step` 1 and what the method tells of its memory.
-        """
+        """Go over the training part of `split` once; `budget` and `folder` are not looked at."""
         pixels = split.pixels("train", self.settings.side, self.settings.channels)
         self.check_images(pixels)
         self.networks = nn.ModuleDict(self.build())
@@ -122,14 +104,14 @@ class FeatureDetector(Detector):
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad(), plain_float32(deterministic=True):
             batches = (self.maps(augment.to_float(x.to(self.device))) for x in pixels.split(BATCH))
-            told = self.learn(batches, len(pixels), rng)
-        return pd.DataFrame([{"step": 1, **told}])
+            numbers = self.learn(batches, len(pixels), rng)
+        return pd.DataFrame([{"step": 1, **numbers}])
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Feature maps of network inputs `(n, C, side, side)` in [-1, 1], finest first."""
         backbone = backbones.load(self.settings.backbone, x.device)
-        at_once = max(1, PIXELS.get(x.device.type, PIXELS["cpu"]) // self.settings.side**2)
-        parts = [backbone.maps(part) for part in x.split(at_once)]
+        images = max(1, PIXELS.get(x.device.type, PIXELS["cpu"]) // self.settings.side**2)
+        parts = [backbone.maps(part) for part in x.split(images)]
         return [torch.cat(stage) for stage in zip(*parts, strict=True)]
 
     def enlarged(self, distances: Tensor) -> Tensor:
@@ -143,8 +125,12 @@ class FeatureDetector(Detector):
         radius = round(4 * sigma)
         at = torch.arange(-radius, radius + 1, device=distances.device)
         kernel = torch.exp(-(at / sigma).square() / 2)
-        # Both steps are linear and alike in rows and columns: what they make of a unit is enough.
+        # Both steps are linear and alike in rows and columns: their results for units are enough.
         units = torch.eye(distances.shape[-1], device=distances.device)[:, None]
-        made = F.pad(F.interpolate(units, side, mode="linear"), (radius, radius), mode="reflect")
-        made = F.conv1d(made, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
-        return made.T @ distances @ made
+        rows = F.pad(F.interpolate(units, side, mode="linear"), (radius, radius), mode="reflect")
+        rows = F.conv1d(rows, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
+        return rows.T @ distances @ rows
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        """Highest value of the map, unless a method has its own score."""
+        return self.map_inputs(x).flatten(1).amax(1)

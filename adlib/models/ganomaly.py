@@ -6,16 +6,16 @@ them.
 """
 
 import copy
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32 as wide
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks import pyramid
 
@@ -90,10 +90,10 @@ class Discriminator(nn.Module):
 class GANomaly(Trainable):
     """GANomaly.
 
-    Scores are made in evaluation mode; the authors' test uses the statistics of its batches, which
-    only `score_in_training_mode` does, to show the effect. A discriminator whose loss falls below
-    1e-5 starts anew as in the authors' code, which looks after every step: here every 25th step
-    looks, so that the host need not wait for the others (column `restarts` of the losses).
+    Scores are made in evaluation mode; the authors' test uses the statistics of its batches, as
+    `score_in_training_mode` does. A discriminator whose loss falls below 1e-5 starts anew. The
+    authors' code looks after every step, this one after every 25th, so that the host need not wait
+    for the others (column `restarts` of the losses).
     """
 
     Settings = GANomalySettings
@@ -103,11 +103,9 @@ class GANomaly(Trainable):
         s = self.settings
         size = s.input_side, s.channels, s.width
         networks = {"generator": Generator(*size, s.latent), "discriminator": Discriminator(*size)}
-        for network in networks.values():
-            network.apply(pyramid.initialise)
-        return networks
+        return {name: network.apply(pyramid.initialise) for name, network in networks.items()}
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
         rate = self.settings.learning_rate
         return {
             name: torch.optim.Adam(network.parameters(), rate, (0.5, 0.999), fused=True)
@@ -117,28 +115,25 @@ class GANomaly(Trainable):
     def before_step(self, step: int, steps: int) -> None:
         self._looks = step % CHECK_EVERY == 0
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()
-        made = self.networks["generator"](x)
-        judged = self._judge(x, made[0])
+        generator, discriminator = self.networks["generator"], self.networks["discriminator"]
+        outputs = generator(x)
+        # In two passes, because real and generated images have batch statistics of their own.
+        real, fake = discriminator(x), discriminator(outputs[0])
         if self.settings.losses == "release":
-            logged = self._update_discriminator(*judged, optimizers["discriminator"])
-            return self._update_generator(x, made, *self._judge(x, made[0]), optimizers) | logged
-        # One pass serves both updates: the discriminator's weights are still those it judged with.
-        logged = self._update_generator(x, made, *judged, optimizers)
-        return logged | self._update_discriminator(*judged, optimizers["discriminator"])
-
-    def _judge(self, x: Tensor, again: Tensor) -> tuple:
-        """Logit and features of real and of made images, apart: each has its batch statistics."""
-        discriminator = self.networks["discriminator"]
-        return discriminator(x), discriminator(again)
+            logged = self._update_discriminator(real, fake, optimizers["discriminator"])
+            real, fake = discriminator(x), discriminator(outputs[0])
+            optimizer = optimizers["generator"]
+            return self._update_generator(x, outputs, real, fake, optimizer) | logged
+        # One pass serves both updates: the discriminator's weights have not changed yet.
+        logged = self._update_generator(x, outputs, real, fake, optimizers["generator"])
+        return logged | self._update_discriminator(real, fake, optimizers["discriminator"])
 
     def _update_generator(
-        self, x: Tensor, made: tuple, real: tuple, fake: tuple, optimizers: dict
-    ) -> dict[str, Tensor]:
-        s, (again, code, second) = self.settings, made
+        self, x: Tensor, outputs: tuple, real: tuple, fake: tuple, optimizer: Optimizer
+    ) -> Losses:
+        s, (again, code, second) = self.settings, outputs
         features = real[1].detach()
         if s.losses == "code":
             adversarial = F.mse_loss(fake[1], features)
@@ -154,40 +149,27 @@ class GANomaly(Trainable):
             + s.weight_reconstruction * reconstruction
             + s.weight_latent * latent
         )
-        self._step(loss, "generator", optimizers["generator"], keep=True)
-        return {
-            "generator": loss,
-            "adversarial": adversarial,
-            "reconstruction": reconstruction,
-            "latent": latent,
-        }
+        descend(loss, optimizer, self.networks["generator"], retain_graph=True)
+        parts = {"adversarial": adversarial, "reconstruction": reconstruction, "latent": latent}
+        return {"generator": loss} | parts
 
-    def _update_discriminator(
-        self, real: tuple, fake: tuple, optimizer: torch.optim.Optimizer
-    ) -> dict[str, Tensor]:
+    def _update_discriminator(self, real: tuple, fake: tuple, optimizer: Optimizer) -> Losses:
         on_real, on_fake = F.softplus(-real[0]).mean(), F.softplus(fake[0]).mean()
         if self.settings.losses == "code":
             loss = lowest = (on_real + on_fake) / 2
         else:
             loss, lowest = on_real + on_fake, torch.minimum(on_real, on_fake)
-        self._step(loss, "discriminator", optimizer)
+        discriminator = self.networks["discriminator"]
+        descend(loss, optimizer, discriminator)
         restarted = self._looks and bool(lowest < TOO_EASY)
         if restarted:
-            self.networks["discriminator"].apply(pyramid.initialise)
+            discriminator.apply(pyramid.initialise)
         return {
             "discriminator": loss,
             "discriminator_real": on_real,
             "discriminator_fake": on_fake,
             "restarts": torch.full_like(loss, float(restarted)),
         }
-
-    def _step(
-        self, loss: Tensor, name: str, optimizer: torch.optim.Optimizer, keep: bool = False
-    ) -> None:
-        """Update one network alone; gradients of the other one are not even computed."""
-        optimizer.zero_grad()
-        loss.backward(inputs=list(self.networks[name].parameters()), retain_graph=keep)
-        optimizer.step()
 
     # ---- scoring ---------------------------------------------------------------------------
 
@@ -202,33 +184,23 @@ class GANomaly(Trainable):
         """Distance of the codes of an image and of its reconstruction, `(n,)`."""
         _, code, second = generator(x)
         difference = second - code
-        if self.settings.score == "l1":
-            return difference.abs().sum(1)
-        return difference.square().mean(1)
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Absolute difference to the reconstruction, mean over channels, 0 to 2."""
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)
+        absolute = self.settings.score == "l1"
+        return difference.abs().sum(1) if absolute else difference.square().mean(1)
 
     def features(self, images: Tensor, batch: int = 64) -> np.ndarray:
-        """Discriminator's features in evaluation mode, float32 `(N, d)`; patches side by side.
-
-        Args:
-            images: uint8 `(N, C, side, side)`.
-            batch: network inputs worked on at once.
-        """
+        """Discriminator's features of uint8 images, float32 `(N, d)`; patches side by side."""
         extract = self.networks["discriminator"].features
-        found = self._over_inputs(lambda x: extract(x).flatten(1), images, batch)
-        return found.reshape(len(images), -1).numpy()
+        features = self._over_inputs(lambda x: extract(x).flatten(1), images, batch)
+        return features.reshape(len(images), -1).numpy()
 
     def score_in_training_mode(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Score with the statistics of every batch, as the authors' test does; for the audit only.
 
-        Such scores depend on the batch and on the order of the images: they are no detector's
-        scores. Weights and running statistics stay as they are.
+        Such scores depend on the batch and on the order of the images. Weights and running
+        statistics stay as they are.
 
         Args:
-            images: uint8 `(N, C, side, side)`, taken in the order given.
+            images: uint8 `(N, C, side, side)`.
             batch: images that share their statistics.
 
         Returns:

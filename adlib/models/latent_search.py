@@ -39,9 +39,9 @@ class ExactDense(nn.Module):
     """A frozen dense layer whose rows do not depend on each other, whatever kernel adds them up.
 
     Values and weights are split into two halves of 20 bits, the first counted from the largest
-    value of a row. Products of halves are whole multiples of one unit, and up to 2^13 of them have
-    a sum that float64 holds: no addition rounds, so no order of additions matters. The result is
-    float64's to 12 digits of the largest value. It needs four small products instead of one.
+    value of a row. Products of halves are whole multiples of one unit, and float64 holds the sum of
+    up to 2^13 of them: no addition rounds, so no order of additions matters. The result is
+    float64's to 12 digits of the largest value.
     """
 
     def __init__(self, layer: Dense) -> None:
@@ -93,15 +93,14 @@ def latent_search(
 ) -> tuple[Tensor, Tensor]:
     """Minimise every code's own loss by Adam, on the hypersphere.
 
-    Losses are summed, so a code's gradient is its own, and Adam works value by value by operations
-    that round alike in every place: what a code becomes does not depend on its neighbours. After
-    each step codes are normalised again. The rate falls to zero along half a cosine, so that codes
-    come to rest.
+    Losses are summed, so a code's gradient is its own, and Adam rounds alike in every place: what a
+    code becomes does not depend on its neighbours. The rate falls to zero along half a cosine, so
+    that codes come to rest.
 
     Args:
         loss: of codes `(n, latent)`, `(n,)`.
         start: normalised codes `(n, latent)`.
-        steps: updates.
+        steps: updates, each followed by normalisation.
         rate: Adam's step size at the first.
 
     Returns:

@@ -36,8 +36,8 @@ def gradient_penalty(
 ) -> Tensor:
     """Two-sided penalty E[(|gradient| - 1)^2] on one joint gradient over all inputs of a critic.
 
-    Interpolates `mix * real + (1 - mix) * fake` for every input with the same coefficient
-    (Gulrajani et al. 2017, equation 3; joint over image and latent code in BiGANs).
+    The gradient is taken at `mix * real + (1 - mix) * fake`, with the same coefficient for every
+    input (Gulrajani et al. 2017, equation 3; joint over image and latent code in BiGANs).
 
     Args:
         critic: takes the inputs, gives `(N,)` or `(N, 1)`.
@@ -46,9 +46,6 @@ def gradient_penalty(
         mix: coefficients `(N,)` in [0, 1].
         slopes: gives the gradients of the critic's values for its inputs, where a network knows
             them without autograd's second derivative.
-
-    Returns:
-        Scalar, differentiable with respect to the critic's weights.
     """
     points = []
     for a, b in zip(real, fake, strict=True):
@@ -70,7 +67,7 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
     """Structural similarity at every pixel, same shape as the inputs, values in (-1, 1].
 
     Wang et al. 2004 on images scaled to [0, 1], with a Gaussian window of sigma 1.5 and the
-    constants 0.01^2 and 0.03^2; borders are reflected so that the map has the image's size
+    constants 0.01^2 and 0.03^2. Borders are reflected, so that the map has the image's size
     (Bergmann et al. 2018 use it as auto-encoder loss and residual).
 
     Args:
@@ -98,7 +95,7 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
 
 
 def noisy_discriminator_loss(
-    real: Tensor, made: Tensor, abnormal: Tensor | None, gamma: float, weighting: str
+    real: Tensor, fake: Tensor, abnormal: Tensor | None, gamma: float, weighting: str
 ) -> Tensor:
     """Noisy-AnoGAN's discriminator loss (equations 15 to 17 negated), of logits `(N,)`.
 
@@ -106,22 +103,21 @@ def noisy_discriminator_loss(
 
     Args:
         real: of training images x.
-        made: of generated images.
+        fake: of generated images.
         abnormal: of labelled abnormal images; None leaves the term out, as gamma = 1 does.
         gamma: weight of the GAN's game, in (0, 1].
         weighting: `literal`: w = gamma as the equations stand; `theory`: w = 1, which makes the
             generator match p_d by the mixture of equation 19.
     """
     weight = gamma if weighting == "literal" else 1.0
-    loss = weight * F.softplus(-real).mean() + gamma * F.softplus(made).mean()
+    loss = weight * F.softplus(-real).mean() + gamma * F.softplus(fake).mean()
     return loss if abnormal is None else loss + (1 - gamma) * F.softplus(abnormal).mean()
 
 
 def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
     """Mean squared norm of the logits' gradient with respect to `x` (Mescheder et al. 2018, R1).
 
-    Differentiable with respect to the discriminator's weights; their paper weighs it by half of
-    its gamma.
+    Their paper weighs it by half of its gamma.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return at_least_float32(gradient).square().flatten(1).sum(1).mean()

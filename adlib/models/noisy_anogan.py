@@ -9,7 +9,6 @@ tends to 1 for normal images as in the formulas, not the caption of Figure 2; ho
 (Adam, its rate, where it starts, the layer f). Adam's state is kept when the networks grow.
 """
 
-from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,21 +16,14 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Trainable, register
+from adlib.models.base import Draw, Losses, Trainable, descend, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
 from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
-from adlib.networks import augment
-from adlib.networks.progressive import (
-    SIDES,
-    Discriminator,
-    Generator,
-    level_at,
-    normalise,
-    stage_of,
-    upsample,
-)
+from adlib.networks import augment, progressive
+from adlib.networks.progressive import Discriminator, Generator, stage_of, upsample
 
 
 @declared
@@ -55,16 +47,15 @@ class NoisyAnoGANSettings(Settings):
         search_rate: Adam's step size at the first of them (open).
         restarts: codes that every search starts from, the same for all images (open).
         search_chunk: images searched at once. Every search has exactly so many, filled up where
-            images are fewer: kernels round differently at different sizes, and some hundred steps
-            turn the seventh digit of a code's gradient into the third of its score. At one size
-            an image's score is, on a CPU, the same to the last bit in every place of a chunk and
-            beside whatever neighbours (see `adlib/models/latent_search.py`); at another it is not.
+            images are fewer. At one size an image's score is, on a CPU, the same to the last bit in
+            every place of a chunk and beside whatever neighbours; at another it is not (see
+            `adlib/models/latent_search.py`).
         score_weight: lambda, the share of the discriminator's features in the loss of the search.
     """
 
     width: Annotated[int, Field(ge=4, le=512)] = 512  # wider layers' sums could round: ExactDense
     latent: Count = 512
-    first_side: Literal[SIDES] = 4
+    first_side: Literal[progressive.SIDES] = 4
     gamma: Annotated[Number, Field(gt=0, le=1)] = 0.1
     weighting: Literal["literal", "theory"] = "literal"
     r1: Weight = 10.0
@@ -77,7 +68,7 @@ class NoisyAnoGANSettings(Settings):
     restarts: Count = 1
     search_chunk: Count = 64
     score_weight: Share = 0.1
-    sides: ClassVar = SIDES[3:]
+    sides: ClassVar = progressive.SIDES[3:]
 
     @model_validator(mode="after")
     def _check_first_side(self) -> Self:
@@ -108,11 +99,10 @@ class NoisyAnoGAN(Trainable):
             "discriminator": Discriminator(s.input_side, s.channels, s.width),
         }
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Optimizer]:
+        rate = self.settings.learning_rate
         return {
-            name: torch.optim.Adam(
-                network.parameters(), self.settings.learning_rate, (0.0, 0.99), 1e-8, fused=True
-            )
+            name: torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
             for name, network in self.networks.items()
         }
 
@@ -121,26 +111,20 @@ class NoisyAnoGAN(Trainable):
     def before_step(self, step: int, steps: int) -> None:
         """Grow the networks, and tell whether this step has a penalty."""
         s = self.settings
-        level = level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
+        level = progressive.level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
         for network in self.networks.values():
             network.grow(level)
         self._penalised = s.r1 > 0 and step % s.penalty_every == 0
 
-    def training_step(
-        self, draw: Callable[..., Tensor], optimizers: dict, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()
         abnormal = draw("abnormal") if self.uses_abnormal else None
         logged = self._discriminator_update(x, abnormal, optimizers["discriminator"], rng)
         return logged | self._generator_update(len(x), optimizers["generator"], rng)
 
     def _discriminator_update(
-        self,
-        x: Tensor,
-        abnormal: Tensor | None,
-        optimizer: torch.optim.Optimizer,
-        rng: torch.Generator,
-    ) -> dict[str, Tensor]:
+        self, x: Tensor, abnormal: Tensor | None, optimizer: Optimizer, rng: torch.Generator
+    ) -> Losses:
         s, net = self.settings, self.networks["discriminator"].requires_grad_(True)
         x = net.shrink(x).requires_grad_(self._penalised)
         with torch.no_grad():
@@ -148,30 +132,24 @@ class NoisyAnoGAN(Trainable):
         if abnormal is not None:
             others.append(net.shrink(abnormal))
         real = net(x).float()
-        made, *known = net(torch.cat(others), len(others)).float().chunk(len(others))
-        abnormal = known[0] if known else None
-        loss = losses.noisy_discriminator_loss(real, made, abnormal, s.gamma, s.weighting)
+        fake, *rest = net(torch.cat(others), len(others)).float().chunk(len(others))
+        abnormal = rest[0] if rest else None
+        loss = losses.noisy_discriminator_loss(real, fake, abnormal, s.gamma, s.weighting)
         penalty = losses.r1_penalty(real, x) if self._penalised else torch.zeros_like(loss)
-        optimizer.zero_grad()
-        (loss + s.r1 / 2 * s.penalty_every * penalty).backward()
-        optimizer.step()
+        descend(loss + s.r1 / 2 * s.penalty_every * penalty, optimizer)
         return {
             "discriminator": loss,
             "penalty": penalty,
             "real": real.sigmoid().mean(),
-            "fake": made.sigmoid().mean(),
+            "fake": fake.sigmoid().mean(),
             "abnormal": loss.new_zeros(()) if abnormal is None else abnormal.sigmoid().mean(),
         }
 
-    def _generator_update(
-        self, batch: int, optimizer: torch.optim.Optimizer, rng: torch.Generator
-    ) -> dict[str, Tensor]:
-        judge = self.networks["discriminator"].requires_grad_(False)
-        made = self.networks["generator"](self._prior(batch, rng))
-        loss = F.softplus(-judge(made).float()).mean()  # non-saturating
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def _generator_update(self, batch: int, optimizer: Optimizer, rng: torch.Generator) -> Losses:
+        discriminator = self.networks["discriminator"].requires_grad_(False)
+        images = self.networks["generator"](self._prior(batch, rng))
+        loss = F.softplus(-discriminator(images).float()).mean()  # non-saturating
+        descend(loss, optimizer)
         return {"loss": loss}
 
     def _prior(self, batch: int, rng: torch.Generator) -> Tensor:
@@ -181,29 +159,19 @@ class NoisyAnoGAN(Trainable):
     # ---- scoring ---------------------------------------------------------------------------
 
     def search(self, images: Tensor) -> tuple[np.ndarray, Tensor, np.ndarray]:
-        """Scores, reconstructions and anomaly maps of `images` from one search.
-
-        The same as `score`, `reconstruct` and `anomaly_map`, which search once each.
-
-        Args:
-            images: uint8 `(N, C, side, side)`.
-
-        Returns:
-            Scores float64 `(N,)`, images uint8 `(N, C, side, side)`, maps float32
-            `(N, side, side)`.
-        """
+        """What `score`, `reconstruct` and `anomaly_map` give, from one search instead of three."""
         s, shape = self.settings, (self.settings.channels, *[self.settings.input_side] * 2)
 
         def scores_and_images(x: Tensor) -> Tensor:
-            scores, made = self._search(x)
-            return torch.cat([scores[:, None], made.flatten(1)], 1)
+            scores, again = self._search(x)
+            return torch.cat([scores[:, None], again.flatten(1)], 1)
 
-        found = self._over_inputs(scores_and_images, images, s.search_chunk)
-        made = found[:, 1:].unflatten(1, shape)
-        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - made).abs().mean(1)
+        results = self._over_inputs(scores_and_images, images, s.search_chunk)
+        again = results[:, 1:].unflatten(1, shape)
+        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - again).abs().mean(1)
         return (
-            found[:, 0].view(len(images), -1).amax(1).double().numpy(),
-            augment.to_uint8(augment.untile(made, s.side)),
+            results[:, 0].view(len(images), -1).amax(1).double().numpy(),
+            augment.to_uint8(augment.untile(again, s.side)),
             augment.untile(maps[:, None], s.side)[:, 0].numpy(),
         )
 
@@ -214,34 +182,34 @@ class NoisyAnoGAN(Trainable):
         with torch.inference_mode(False), torch.enable_grad():
             nets = frozen(self.networks)
             # Copies, because autograd refuses inference tensors.
-            found = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
-        scores, made = (torch.cat(parts)[: len(x)] for parts in zip(*found, strict=True))
-        return scores, made
+            results = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
+        scores, again = (torch.cat(parts)[: len(x)] for parts in zip(*results, strict=True))
+        return scores, again
 
     def _search_chunk(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
         """Search for the images of one chunk, all restarts at once; keep the best of each."""
-        s, generator, judge = self.settings, nets["generator"], nets["discriminator"]
-        wanted = judge.features(judge.shrink(x)).repeat_interleave(s.restarts, 0)
+        s, generator, discriminator = self.settings, nets["generator"], nets["discriminator"]
+        wanted = discriminator.features(discriminator.shrink(x)).repeat_interleave(s.restarts, 0)
         images = x.repeat_interleave(s.restarts, 0)
 
         def loss(codes: Tensor) -> Tensor:
             """Equation 24 with AnoGAN's loss, for each code."""
-            made = generator(codes)
-            features = judge.features(made)
-            pixels = losses.l1_per_image(images, upsample(made, x.shape[-1]))
+            generated = generator(codes)
+            features = discriminator.features(generated)
+            pixels = losses.l1_per_image(images, upsample(generated, x.shape[-1]))
             share = s.score_weight
             total = (1 - share) * pixels + share * losses.l1_per_image(wanted, features)
             if s.gamma == 1:
                 return total
             # 1 - sigmoid(d) is sigmoid(-d), which keeps its digits where D is sure.
-            return s.gamma * total + (1 - s.gamma) * sigmoid(-judge.judge(features))
+            return s.gamma * total + (1 - s.gamma) * sigmoid(-discriminator.logits(features))
 
         rng = torch.Generator().manual_seed(0)
         # One after another: more restarts then hold all that fewer have.
         start = torch.stack([torch.randn(s.latent, generator=rng) for _ in range(s.restarts)])
-        start = normalise(start.to(x))
-        found = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
-        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in found)
+        start = progressive.normalise(start.to(x))
+        results = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
+        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in results)
         scores, best = values.min(1)
         codes = codes[torch.arange(len(x), device=x.device), best]
         with torch.no_grad():
@@ -252,7 +220,3 @@ class NoisyAnoGAN(Trainable):
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self._search(x)[1]
-
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Absolute difference to the image found, mean over channels."""
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)

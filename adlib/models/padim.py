@@ -4,7 +4,6 @@ The score of a place is the Mahalanobis distance of its features to those of the
 the same place; the image's score is the highest value of the smoothed map.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
@@ -13,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adlib.models.base import register
-from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+from adlib.models.features import Batches, FeatureDetector, FeatureSettings, Memory
 from adlib.models.settings import Positive, declared
 
 PLACES = 256  # covariances inverted at once, in float64
@@ -44,9 +43,7 @@ class PaDiM(FeatureDetector):
     def build(self) -> dict[str, nn.Module]:
         return {"gaussians": Memory("chosen", "mean", "whitening")}
 
-    def learn(
-        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
-    ) -> dict[str, float]:
+    def learn(self, batches: Batches, images: int, rng: torch.Generator) -> dict[str, float]:
         if images < 2:
             raise ValueError(f"PaDiM needs at least 2 training images, not {images}")
         gaussians = self.networks["gaussians"]
@@ -54,14 +51,12 @@ class PaDiM(FeatureDetector):
         for maps in batches:
             if shift is None:
                 chosen = self._chosen(sum(stage.shape[1] for stage in maps), rng)
-                gaussians.fill(chosen=chosen.to(maps[0].device))
-            x = self._features(maps)
-            if shift is None:
+                gaussians.chosen = chosen.to(maps[0].device)
                 # Sums of small numbers: the first batch's mean is about that of all.
-                shift = x.mean(2, keepdim=True)
+                shift = self._features(maps).mean(2, keepdim=True)
                 total = torch.zeros_like(shift)
-                squares = x.new_zeros(len(x), x.shape[1], x.shape[1])
-            x = x - shift
+                squares = shift.new_zeros(len(shift), len(chosen), len(chosen))
+            x = self._features(maps) - shift
             total += x.sum(2, keepdim=True)
             squares.baddbmm_(x, x.mT)
         mean = total / images
@@ -69,17 +64,17 @@ class PaDiM(FeatureDetector):
             place = place.double()
             covariance = (part.double() - images * place @ place.mT) / (images - 1)
             part.copy_(self._whitening(covariance))
-        gaussians.fill(mean=mean + shift, whitening=squares)
+        gaussians.mean, gaussians.whitening = mean + shift, squares
         return {"images": images, "features": len(chosen), "places": len(mean)}
 
     def _chosen(self, available: int, rng: torch.Generator) -> Tensor:
         """Numbers of the features that are used, in order."""
-        wanted = self.settings.features or available
-        if wanted > available:
+        count = self.settings.features or available
+        if count > available:
             raise ValueError(
-                f"features={wanted}: {self.settings.backbone} has {available} in all stages"
+                f"features={count}: {self.settings.backbone} has {available} in all stages"
             )
-        return torch.randperm(available, generator=rng)[:wanted].sort().values
+        return torch.randperm(available, generator=rng)[:count].sort().values
 
     def _features(self, maps: list[Tensor]) -> Tensor:
         """Chosen features of all stages at every place of the finest, `(places, features, n)`."""
@@ -106,7 +101,3 @@ class PaDiM(FeatureDetector):
         distances = torch.bmm(gaussians.whitening, features - gaussians.mean).norm(dim=1)
         rest = self.settings.side // 4
         return self.enlarged(distances.T.reshape(-1, rest, rest))
-
-    def score_inputs(self, x: Tensor) -> Tensor:
-        """Highest value of the map."""
-        return self.map_inputs(x).flatten(1).amax(1)

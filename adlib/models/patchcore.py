@@ -5,7 +5,6 @@ memory is thinned by greedy k-center on random projections. Unlike the authors' 
 not squeezed to 1024 dimensions, every choice of the greedy search is exact, and so is the search.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adlib.models.base import register
-from adlib.models.features import FeatureDetector, FeatureSettings, Memory
+from adlib.models.features import Batches, FeatureDetector, FeatureSettings, Memory
 from adlib.models.settings import Count, Number, declared
 from adlib.networks import neighbours
 
@@ -49,20 +48,18 @@ class PatchCore(FeatureDetector):
     def build(self) -> dict[str, nn.Module]:
         return {"memory": Memory("bank")}
 
-    def learn(
-        self, batches: Iterator[list[Tensor]], images: int, rng: torch.Generator
-    ) -> dict[str, float]:
+    def learn(self, batches: Batches, images: int, rng: torch.Generator) -> dict[str, float]:
         patches, end = None, 0
         for maps in batches:
-            found = self._patches(maps).flatten(0, 1)
+            part = self._patches(maps).flatten(0, 1)
             if patches is None:
-                patches = found.new_empty(images * (self.settings.side // 8) ** 2, found.shape[1])
-            patches[end : end + len(found)] = found
-            end += len(found)
+                patches = part.new_empty(images * (self.settings.side // 8) ** 2, part.shape[1])
+            patches[end : end + len(part)] = part
+            end += len(part)
         count = max(1, round(self.settings.coreset * end))
         first = int(torch.randint(end, (), generator=rng))
         kept, radius = neighbours.k_center(self._projected(patches, rng), count, first)
-        self.networks["memory"].fill(bank=patches[kept])
+        self.networks["memory"].bank = patches[kept]
         return {"images": images, "patches": end, "bank": len(kept), "radius": radius}
 
     def _patches(self, maps: list[Tensor]) -> Tensor:
@@ -81,8 +78,8 @@ class PatchCore(FeatureDetector):
 
     def _distances(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of every patch `(n, places)` to its nearest entry, and which that is."""
-        found = neighbours.nearest(patches.flatten(0, 1), self.networks["memory"].bank)
-        return tuple(part.view(patches.shape[:2]) for part in found)
+        results = neighbours.nearest(patches.flatten(0, 1), self.networks["memory"].bank)
+        return tuple(part.view(patches.shape[:2]) for part in results)
 
     def map_inputs(self, x: Tensor) -> Tensor:
         """Distances, enlarged and smoothed."""

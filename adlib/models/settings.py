@@ -34,26 +34,23 @@ def declared(cls: C) -> C:
         names = [field.name for field in fields(cls)]
         for name in named:
             if name not in names:
-                raise TypeError(_unknown(cls.__name__.removesuffix("Settings"), name, names))
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f". Did you mean {close[0]}?" if close else ""
+                owner = cls.__name__.removesuffix("Settings")
+                raise TypeError(f"{owner} has no setting {name}; it has {', '.join(names)}{hint}")
         try:
             initialise(self, *values, **named)
         except ValidationError as error:
             given = dict(zip(names, values, strict=False)) | named
-            raise ValueError(_in_words(cls, error, given)) from None
+            raise ValueError(_in_words(cls, error.errors(), given)) from None
 
     cls.__init__ = checked
     return cls
 
 
-def _unknown(owner: str, name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f". Did you mean {close[0]}?" if close else ""
-    return f"{owner} has no setting {name}; it has {', '.join(names)}{hint}"
-
-
-def _in_words(cls: type, error: ValidationError, given: dict[str, object]) -> str:
+def _in_words(cls: type, errors: list[dict], given: dict[str, object]) -> str:
     """The first thing that is wrong: setting, value and what is allowed."""
-    first, *others = error.errors()
+    first, *others = errors
     if first["type"] == "value_error":  # a validator of this package raised it
         return str(first["ctx"]["error"])
     place = first["loc"][0]  # a name, or the position of a value given without one

@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adlib.models import losses
+from adlib.models.base import descend
 
 NORMAL = ((-1.0, 0.0), (0.5, 0.9), (0.5, -0.9))  # centres of the normal components
 ABNORMAL = (1.8, 0.0)  # centre of p_an
 SPREAD = 0.25  # standard deviation of every component
 CONTAMINATION = 0.1  # share of p_d that comes from p_an
 RADIUS = 3 * SPREAD  # of the abnormal region, a disc around its centre
+BATCH = 256  # points in a training step
 
 
 def draw(count: int, contamination: float, rng: torch.Generator) -> Tensor:
@@ -41,7 +43,7 @@ def _density(points: Tensor, centre: tuple[float, float]) -> Tensor:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The density a perfect generator would have, on a grid.
+    """The density of a perfect generator on a grid.
 
     Attributes:
         points: centres of the cells, `(n, n, 2)`, x along dimension 1.
@@ -94,7 +96,7 @@ def train_points(
     Args:
         gamma: weight of the GAN's game, in (0, 1].
         weighting: `literal` or `theory`, see `adlib.models.losses.noisy_discriminator_loss`.
-        steps: training steps of 256 points.
+        steps: training steps of `BATCH` points.
         contamination: share of unlabelled abnormal points in the training data, 0 to 1.
         count: points to draw.
         seed: of weights and draws.
@@ -105,15 +107,21 @@ def train_points(
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
         torch.manual_seed(seed)
-        generator, judge = _network(4, 2), _network(2, 1)
-    players = [
-        torch.optim.Adam(net.parameters(), 2e-3, (0.0, 0.99), fused=True)
-        for net in (generator, judge)
-    ]
+        generator, discriminator = _network(4, 2), _network(2, 1)
+    nets = generator, discriminator
+    optimizers = [torch.optim.Adam(n.parameters(), 2e-3, (0.0, 0.99), fused=True) for n in nets]
     average = copy.deepcopy(generator)
     pairs = [list(net.parameters()) for net in (average, generator)]
     for _ in range(steps):
-        _step(generator, judge, players, gamma, weighting, contamination, rng)
+        x = draw(BATCH, contamination, rng).requires_grad_(True)
+        fake = generator(torch.randn(BATCH, 4, generator=rng))
+        others = [fake.detach()] if gamma == 1 else [fake.detach(), draw(BATCH, 1.0, rng)]
+        on_real = discriminator(x)[:, 0]
+        on_fake, *rest = discriminator(torch.cat(others))[:, 0].chunk(len(others))
+        on_abnormal = rest[0] if rest else None
+        loss = losses.noisy_discriminator_loss(on_real, on_fake, on_abnormal, gamma, weighting)
+        descend(loss + 0.05 * losses.r1_penalty(on_real, x), optimizers[1])
+        descend(F.softplus(-discriminator(fake)).mean(), optimizers[0], generator)
         with torch.no_grad():
             torch._foreach_lerp_(*pairs, 0.01)
     with torch.no_grad():
@@ -126,30 +134,3 @@ def _network(inputs: int, outputs: int) -> nn.Sequential:
         nn.Linear(64, 64), nn.LeakyReLU(0.2),
         nn.Linear(64, outputs),
     )  # fmt: skip
-
-
-def _step(
-    generator: nn.Module,
-    judge: nn.Module,
-    players: list[torch.optim.Optimizer],
-    gamma: float,
-    weighting: str,
-    contamination: float,
-    rng: torch.Generator,
-) -> None:
-    """One update of the discriminator, then one of the generator."""
-    batch = 256
-    x = draw(batch, contamination, rng).requires_grad_(True)
-    made = generator(torch.randn(batch, 4, generator=rng))
-    real = judge(x)[:, 0]
-    others = [made.detach()] if gamma == 1 else [made.detach(), draw(batch, 1.0, rng)]
-    fake, *abnormal = judge(torch.cat(others))[:, 0].chunk(len(others))
-    loss = losses.noisy_discriminator_loss(real, fake, *(abnormal or [None]), gamma, weighting)
-    players[1].zero_grad()
-    (loss + 0.05 * losses.r1_penalty(real, x)).backward()
-    players[1].step()
-    judge.requires_grad_(False)
-    players[0].zero_grad()
-    F.softplus(-judge(made)).mean().backward()
-    players[0].step()
-    judge.requires_grad_(True)

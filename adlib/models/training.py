@@ -64,11 +64,8 @@ class _Average:
         self.decay = getattr(detector.settings, "ema", 0.0)
         self.every = getattr(detector.settings, "ema_every", 1)
         names = detector.averaged if self.decay else ()
-        self.live = {
-            f"{name}.{key}": p
-            for name in names
-            for key, p in detector.networks[name].named_parameters()
-        }
+        networks = torch.nn.ModuleDict({name: detector.networks[name] for name in names})
+        self.live = dict(networks.named_parameters())
         self.values = {key: p.detach().clone() for key, p in self.live.items()}
         self.updates = 0
 
@@ -133,24 +130,21 @@ def _flush(state: _State, pending: list[Tensor]) -> None:
     bad = ~np.isfinite(block).all(1)
     if bad.any():
         row = int(bad.argmax())
-        found = ", ".join(f"{n}={v:g}" for n, v in zip(state.names, block[row], strict=True))
+        values = ", ".join(f"{n}={v:g}" for n, v in zip(state.names, block[row], strict=True))
         step = state.step - len(block) + row + 1
         raise TrainingDivergedError(
-            f"{type(state.detector).__name__} diverged at step {step}: {found}; "
+            f"{type(state.detector).__name__} diverged at step {step}: {values}; "
             f"settings {state.detector.settings}"
         )
 
 
-def seed_step(rng: torch.Generator, seed: int, step: int) -> None:
-    """Seed all random numbers of one step: the generator given and torch's global one."""
-    value = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
-    rng.manual_seed(value)
-    torch.manual_seed(value)
+def _seed_of(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
 def initialise(detector: "Trainable", seed: int) -> None:
     """Build the networks anew with weights that depend on `seed` alone."""
-    torch.manual_seed(int(np.random.SeedSequence([seed]).generate_state(1, np.uint64)[0] >> 1))
+    torch.manual_seed(_seed_of(seed))
     detector.networks = torch.nn.ModuleDict(detector.build())
 
 
@@ -165,18 +159,9 @@ def train(
 ) -> pd.DataFrame:
     """Train `detector` in place from fresh weights, or go on from the checkpoint in `folder`.
 
-    Args:
-        detector: what to train; it ends in evaluation mode with its averaged weights, where it has
-            such.
-        pixels: uint8 `(N, C, side, side)`; they move to the device as they are.
-        budget: steps, batch, precision.
-        seed: of the initial weights and of every step's draws.
-        device: where to train; CUDA where there is one by default.
-        folder: for `checkpoint.pt` and `snapshots/`; nothing is written without it.
-        abnormal: labelled abnormal images like `pixels`, for detectors that use them.
-
-    Returns:
-        One row per step: `step` and every logged loss.
+    It ends in evaluation mode, with averaged weights where it has such. The training images
+    `pixels` and the labelled abnormal ones are uint8 `(N, C, side, side)`. `folder` is for
+    `checkpoint.pt` and `snapshots/`. All else is as in `Detector.fit`.
 
     Raises:
         TrainingDivergedError: a loss was not finite.
@@ -201,29 +186,24 @@ def train(
 
 
 def _steps(
-    state: _State,
-    parts: dict[str, Tensor],
-    budget: Budget,
-    seed: int,
-    checkpoint: Path | None,
+    state: _State, parts: dict[str, Tensor], budget: Budget, seed: int, checkpoint: Path | None
 ) -> None:
     """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
     detector, device = state.detector, parts["train"].device
-    settings, rng = detector.settings, torch.Generator(device)
+    rng = torch.Generator(device)
     mixed = resolve_precision(budget.precision, device) == "bfloat16"
 
     def draw(part: str = "train") -> Tensor:
-        images = parts[part]
-        return augment.draw_batch(images, budget.batch, settings.patch, settings.rotation, rng)
+        s = detector.settings
+        return augment.draw_batch(parts[part], budget.batch, s.patch, s.rotation, rng)
 
     pending: list[Tensor] = []
     saved = time.monotonic()
     snapshots = set(budget.snapshot_steps()) if checkpoint else set()
-    name = type(detector).__name__
-    for step in tqdm(
-        range(state.step + 1, budget.steps + 1), desc=name, mininterval=2, leave=False
-    ):
-        seed_step(rng, seed, step)
+    left = range(state.step + 1, budget.steps + 1)
+    for step in tqdm(left, desc=type(detector).__name__, mininterval=2, leave=False):
+        rng.manual_seed(_seed_of(seed, step))
+        torch.manual_seed(_seed_of(seed, step))
         detector.before_step(step, budget.steps)
         with mixed_precision(device, mixed):
             logged = detector.training_step(draw, state.optimizers, rng)
@@ -250,12 +230,10 @@ def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:
     side, channels = detector.settings.side, detector.settings.channels
     tables = []
     for part in ("validation", "test"):
-        if len(split.rows(part)) == 0:
-            continue
-        table = split.table(part)[["path", "label", "kind"]].reset_index(drop=True)
-        table["split"] = part
-        table["score"] = detector.score(split.pixels(part, side, channels))
-        tables.append(table)
+        if len(split.rows(part)):
+            scores = detector.score(split.pixels(part, side, channels))
+            columns = split.table(part)[["path", "label", "kind"]]
+            tables.append(columns.assign(split=part, score=scores))
     table = pd.concat(tables, ignore_index=True)
     bad = table[~np.isfinite(table["score"])]
     if len(bad):
@@ -267,7 +245,7 @@ def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:
 
 
 def _snapshot(state: _State, path: Path) -> None:
-    """Save the weights as they would be scored now, without touching those in training."""
+    """Save the weights as they would be scored now; those in training stay as they are."""
     live = state.detector.networks
     state.detector.networks = copy.deepcopy(live)
     try:

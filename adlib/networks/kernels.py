@@ -1,10 +1,9 @@
 """Faster ways to compute what PyTorch's layers compute, chosen here by device and precision.
 
-A network calls these functions and reads as the plain layers that they stand for; tests compare the
-two. Each hand-written gradient saves at least 15 % of the processor seconds of a training step on a
-processor with bfloat16 units (Intel Xeon): `strided` 21 to 25 % of GANomaly's (32 px, width 64,
-batch 64), `instance_norm` 16 to 28 % of Cycle-GAN's (64 px, width 8 and 16, batch 16).
-`few_channels` saves about a tenth of the latter.
+Tests compare each with the plain layers that it stands for. On a processor with bfloat16 units
+(Intel Xeon), `strided` saves 21 to 25 % of the processor seconds of GANomaly's training step (32
+px, width 64, batch 64). Of Cycle-GAN's (64 px, width 8 and 16, batch 16), `instance_norm` saves 16
+to 28 % and `few_channels` about a tenth.
 """
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor
 def strided(x: Tensor, weight: Tensor, doubles: bool) -> Tensor:
     """4x4 convolution with stride 2 and padding 1, or the transposed one, `(N, C, H, W)`.
 
-    By hand for bfloat16 on a CPU alone: in float32 the library's own weight gradient is as fast,
-    and autograd leaves out gradients that a `backward(inputs=...)` does not ask for.
+    The gradient is written by hand for bfloat16 on a CPU alone. In float32 the library's own is as
+    fast, and autograd leaves out gradients that a `backward(inputs=...)` does not ask for.
 
     Args:
         x: maps, H and W even where they are halved.
@@ -32,12 +31,7 @@ def instance_norm(x: Tensor, epsilon: float, slope: float) -> Tensor:
     """Instance norm without scale or running statistics, then a leaky ReLU, `(N, C, H, W)`.
 
     On a CPU maps stay channels-last in memory; PyTorch's own norm copies every map to
-    channels-first and back.
-
-    Args:
-        x: maps.
-        epsilon: added to the variance.
-        slope: of the leaky ReLU; 0 is a ReLU, 1 none.
+    channels-first and back. A slope of 0 makes a ReLU, one of 1 none.
     """
     if x.is_cuda:
         return F.leaky_relu(F.instance_norm(x, eps=epsilon), slope, inplace=True)
@@ -47,7 +41,7 @@ def instance_norm(x: Tensor, epsilon: float, slope: float) -> Tensor:
 def few_channels(x: Tensor, weight: Tensor) -> Tensor:
     """`F.conv2d(x, weight)` for few channels and an output of even sides.
 
-    It makes four pixels at once, as four times as many channels of a map of half the side: a
+    It computes four pixels at once, as four times as many channels of a map of half the side: a
     convolution with three channels leaves most of a vector register empty.
     """
     shifted = [F.pad(weight, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)]
@@ -65,25 +59,25 @@ class _InstanceNorm(torch.autograd.Function):
         n, c, h, w = x.shape
         # Whole rows of pixels, not single ones, so that few channels fill a vector register too.
         rows = x.permute(0, 2, 3, 1).reshape(n, h, w * c)
-        made = rows - _spread(_mean(rows, c), rows)
-        other = made * made
+        normed = rows - _spread(_mean(rows, c), rows)
+        other = normed * normed
         scale = _spread((_mean(other, c) + epsilon).rsqrt_(), rows)
-        made.mul_(scale)
-        ctx.save_for_backward(made, scale)
+        normed.mul_(scale)
+        ctx.save_for_backward(normed, scale)
         ctx.slope = slope
-        torch._C._nn.leaky_relu(made, slope, out=other)
+        torch._C._nn.leaky_relu(normed, slope, out=other)
         return other.view(n, h, w, c).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: object, g: Tensor) -> tuple[Tensor, None, None]:
-        (made, scale), (n, c, h, w) = ctx.saved_tensors, g.shape
+        (normed, scale), (n, c, h, w) = ctx.saved_tensors, g.shape
         g = g.permute(0, 2, 3, 1).reshape(n, h, w * c)
         if ctx.slope != 1:
-            g = torch.ops.aten.leaky_relu_backward(g, made, ctx.slope, False)
-        other = g * made
+            g = torch.ops.aten.leaky_relu_backward(g, normed, ctx.slope, False)
+        other = g * normed
         along = _spread(_mean(other, c), g)
         torch.sub(g, _spread(_mean(g, c), g), out=other)
-        other.addcmul_(made, along, value=-1).mul_(scale)
+        other.addcmul_(normed, along, value=-1).mul_(scale)
         return other.view(n, h, w, c).permute(0, 3, 1, 2), None, None
 
 

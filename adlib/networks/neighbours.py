@@ -37,8 +37,8 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     if len(bank) == 0 or queries.shape[1:] != bank.shape[1:]:
         raise ValueError(f"no search for {tuple(queries.shape)} among {tuple(bank.shape)}")
     index = _Index(bank)
-    found = [index.search(part) for part in queries.split(ROWS.get(queries.device.type, 2048))]
-    squares, entries = (torch.cat(parts) for parts in zip(*found, strict=True))
+    results = [index.search(part) for part in queries.split(ROWS.get(queries.device.type, 2048))]
+    squares, entries = (torch.cat(parts) for parts in zip(*results, strict=True))
     return squares.sqrt(), entries
 
 
@@ -91,12 +91,12 @@ class _Index:
         centred = queries - self.centre
         rounded, halves, error = self._rounded(centred)
         left = torch.cat([rounded, torch.ones_like(halves), halves], 1)
-        made = left.new_empty(len(queries), GROUP, LANES)
+        products = left.new_empty(len(queries), GROUP, LANES)
         bits = BITS[self.dtype]
-        lowest = made.new_empty(len(queries), len(self.blocks), LANES, dtype=bits)
+        lowest = products.new_empty(len(queries), len(self.blocks), LANES, dtype=bits)
         for k, block in enumerate(self.blocks):
-            torch.mm(left, block.T, out=made.view(len(queries), -1))
-            torch.amin(made.view(bits), 1, out=lowest[:, k])
+            torch.mm(left, block.T, out=products.view(len(queries), -1))
+            torch.amin(products.view(bits), 1, out=lowest[:, k])
         lows = lowest.amin(2)
         limit = self._limit(lows.amin(1).view(self.dtype).float(), centred.norm(dim=1), error)
         limit = limit.view(bits)[:, None]
@@ -129,9 +129,9 @@ class _Index:
 def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]:
     """Choose points greedily, each the farthest from those chosen before (Gonzalez 1985).
 
-    The farthest points are looked at together: as long as the farthest of them is at least as far
-    as all others were at first, it is the farthest of all, because distances only shrink. So many
-    centres are found before one matrix product brings all distances up to date.
+    The farthest points are looked at together. As long as the farthest of them is at least as far
+    as all others were at first, it is the farthest of all, because distances only shrink. One
+    matrix product for many centres then brings all distances up to date.
 
     Args:
         points: float32 `(n, d)`.
@@ -181,9 +181,8 @@ def _approach(far: Tensor, points: Tensor, lengths: Tensor, new: Tensor) -> None
     """Lower the squared distances `far` by centres `new`, in place."""
     centres, squares = points[new].T.contiguous(), lengths[new]
     rows = 2 * ROWS.get(points.device.type, 2048)
-    for part, low, length in zip(
-        points.split(rows), far.split(rows), lengths.split(rows), strict=True
-    ):
+    parts = (x.split(rows) for x in (points, far, lengths))
+    for part, low, length in zip(*parts, strict=True):
         reached = torch.addmm(squares, part, centres, alpha=-2).amin(1)
         torch.minimum(low, reached + length, out=low)
     far[new] = -1

@@ -1,12 +1,13 @@
 """Progressively grown generator and discriminator (Karras et al., ICLR 2018, Table 2, Appendix A).
 
 Both work at the side they have grown to: stage k is 4 * 2^k px, and a level `k + share` fades stage
-k + 1 in. Departures from the paper, all stated where they are made: the discriminator gives a logit
-for a logistic loss instead of a critic's value, and in evaluation mode the minibatch standard
-deviation is a running mean, so that an image's score never depends on other images.
+k + 1 in. Departures from the paper: the discriminator gives a logit for a logistic loss instead of
+a critic's value, and in evaluation mode the minibatch standard deviation is a running mean, so that
+an image's score never depends on other images.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class Conv(nn.Conv2d):
 class UpConv(Conv):
     """3x3 convolution of the image with its pixels repeated twice each way.
 
-    Repeated pixels meet several of the nine weights at once, so their sums make a 4x4 transposed
+    Repeated pixels meet several of the nine weights at once. Their sums make a 4x4 transposed
     convolution that gives the same with fewer than half of the products.
     """
 
@@ -164,16 +165,11 @@ class Down(nn.Module):
 
 
 class Generator(Growing):
-    """G: code `(N, latent)`, of any length, to image `(N, C, s, s)` at the present side s.
+    """G: code `(N, latent)`, of any norm, to image `(N, C, s, s)` at the present side s.
 
     The code is normalised to the hypersphere. Like the paper's, the output is linear: values may
-    leave [-1, 1].
-
-    Args:
-        side: side of the fully grown image, 32 to 1024, a power of two.
-        channels: of the image.
-        width: largest number of feature maps.
-        latent: length of the code.
+    leave [-1, 1]. `side` is that of the fully grown image, a power of two from 32 to 1024; `width`
+    is the largest number of feature maps.
     """
 
     def __init__(self, side: int, channels: int, width: int, latent: int) -> None:
@@ -182,7 +178,7 @@ class Generator(Growing):
         self.dense = Dense(latent, 16 * widths[0], bias=False)
         self.bias = nn.Parameter(torch.zeros(widths[0]))  # one a map, as of a 4x4 convolution
         self.conv = Conv(widths[0], widths[0], 3)
-        self.blocks = nn.ModuleList(Up(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.blocks = nn.ModuleList(Up(*pair) for pair in pairwise(widths))
         self.to_image = nn.ModuleList(Conv(w, channels, 1, gain=1.0) for w in widths)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -204,21 +200,15 @@ class Discriminator(Growing):
 
     In training mode the minibatch standard deviation (its mean over maps and pixels) joins the 4x4
     maps as one more map. In evaluation mode a running mean of it does, as in batch normalisation;
-    the paper does not say what a trained discriminator should do with a single image.
-
-    Args:
-        side: side of the fully grown image, 32 to 1024, a power of two.
-        channels: of the image.
-        width: largest number of feature maps.
+    the paper does not say what a trained discriminator should do with a single image. Sizes are
+    those of `Generator`.
     """
 
     def __init__(self, side: int, channels: int, width: int) -> None:
         super().__init__(side)
         widths = [channels_at(width, s) for s in SIDES[: stage_of(side) + 1]]
         self.from_image = nn.ModuleList(Conv(channels, w, 1) for w in widths)
-        self.blocks = nn.ModuleList(
-            Down(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(Down(b, a) for a, b in pairwise(widths))
         self.conv = Conv(widths[0] + 1, widths[0], 3)
         self.dense = Dense(16 * widths[0], widths[0])
         self.output = Dense(widths[0], 1, gain=1.0)
@@ -235,25 +225,22 @@ class Discriminator(Growing):
                 inner = torch.lerp(F.leaky_relu(coarse, SLOPE, inplace=True), inner, share)
         return inner
 
-    def judge(self, features: Tensor, parts: int = 1) -> Tensor:
+    def logits(self, features: Tensor, parts: int = 1) -> Tensor:
         """Logits `(N,)` of `features(x)`; see `forward` for `parts`."""
         # Not in bfloat16: differences of close values are squared.
         batches = at_least_float32(features).unflatten(0, (parts, -1))
         if self.training:
             variance = batches.var(1, correction=0)
-            found = (variance + EPSILON).sqrt().mean((1, 2, 3))
-            self.deviation.lerp_(found.detach().mean(), MOMENTUM)
+            deviation = (variance + EPSILON).sqrt().mean((1, 2, 3))
+            self.deviation.lerp_(deviation.detach().mean(), MOMENTUM)
         else:
-            found = self.deviation.expand(parts)
-        extra = found.to(features.dtype).repeat_interleave(len(features) // parts)
+            deviation = self.deviation.expand(parts)
+        extra = deviation.to(features.dtype).repeat_interleave(len(features) // parts)
         x = torch.cat([features, extra.view(-1, 1, 1, 1).expand(-1, 1, 4, 4)], 1)
         x = F.leaky_relu(self.conv(x), SLOPE, inplace=True)
         x = F.leaky_relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)), SLOPE)
         return self.output(x)[:, 0]
 
     def forward(self, x: Tensor, parts: int = 1) -> Tensor:
-        """Logits of `parts` batches of one size, one after another in `x`.
-
-        Each has a minibatch statistic of its own.
-        """
-        return self.judge(self.features(x), parts)
+        """Logits of `parts` equal batches in `x`, each with a minibatch statistic of its own."""
+        return self.logits(self.features(x), parts)

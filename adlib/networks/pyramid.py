@@ -31,17 +31,8 @@ def top(side: int, width: int) -> tuple[int, int]:
 
 
 def down(side: int, channels: int, width: int) -> list[nn.Module]:
-    """Layers from the image `(N, C, S, S)` to the map `(N, *top)`, channels doubling from `width`.
-
-    Args:
-        side: S, in pixels.
-        channels: C.
-        width: channels of the first map.
-    """
-    modules = [
-        nn.Conv2d(channels, width, 4, 2, 1, bias=False),
-        nn.LeakyReLU(SLOPE, inplace=True),
-    ]
+    """Layers from the image `(N, C, S, S)` to the map `(N, *top)`, doubling `width` channels."""
+    modules = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(SLOPE, inplace=True)]
     for k in range(halvings(side)[0] - 1):
         n = width * 2**k
         modules += [Halve(n, 2 * n), nn.BatchNorm2d(2 * n), nn.LeakyReLU(SLOPE, inplace=True)]
@@ -89,8 +80,8 @@ class ToMap(nn.ConvTranspose2d):
     """Transposed convolution of a code, as a matrix product: `(N, inputs)` to `(N, n, s, s)`."""
 
     def forward(self, z: Tensor) -> Tensor:
-        made = z @ _flat(self.weight)
-        return made.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
+        x = z @ _flat(self.weight)
+        return x.view(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
 
 
 class Halve(nn.Conv2d):

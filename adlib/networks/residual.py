@@ -7,6 +7,7 @@ bias, as in the authors' newest code. Layer sizes follow that code, `fabiocarrar
 """
 
 import sys
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -73,14 +74,9 @@ class Trunk(nn.Sequential):
     """Six down blocks, five of them pooled: `(N, C, S, S)` to `(N, 16 width, S/32, S/32)`."""
 
     def __init__(self, channels: int, width: int, bias: bool = True) -> None:
-        widths = [channels, *(width * k for k in ENCODER_WIDTHS)]
-        last = len(ENCODER_WIDTHS) - 1
-        super().__init__(
-            *(
-                Block(a, b, bias, "" if i == last else "down")
-                for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
-            )
-        )
+        widths = pairwise([channels, *(width * k for k in ENCODER_WIDTHS)])
+        resizes = ["down"] * 5 + [""]
+        super().__init__(*(Block(*w, bias, r) for w, r in zip(widths, resizes, strict=True)))
 
 
 class Encoder(nn.Module):
@@ -113,13 +109,10 @@ class Generator(nn.Module):
         self.start = side // 2**doublings
         self.width = 16 * width
         self.dense = nn.Linear(latent, self.width * self.start**2, bias=bias)
-        widths = [16, *reversed(ENCODER_WIDTHS)]
-        self.blocks = nn.Sequential(
-            *(
-                Block(width * a, width * b, bias, "up" if i >= 6 - doublings else "")
-                for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
-            )
-        )
+        widths = pairwise(width * k for k in (16, *reversed(ENCODER_WIDTHS)))
+        resizes = [""] * (6 - doublings) + ["up"] * doublings
+        blocks = (Block(*w, bias, r) for w, r in zip(widths, resizes, strict=True))
+        self.blocks = nn.Sequential(*blocks)
         self.output = nn.Conv2d(width, channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -163,15 +156,17 @@ class Critic(nn.Module):
     def slopes(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of every pair's value for its image and code, differentiable for the weights.
 
-        The critic is piecewise linear: its gradient is a chain of transposed layers that depends on
-        the input through the signs of the activations alone. Autograd's second derivative gives the
-        same, by convolutions with kernels as large as the maps.
+        The critic is piecewise linear, so its gradient is a chain of transposed layers that depends
+        on the input through the signs of the activations alone. Autograd's second derivative gives
+        the same more slowly, by convolutions with kernels as large as the maps.
         """
         maps, codes = [], []
         with torch.no_grad():
             for block in self.trunk:
                 maps.append(block.activations(x))
-                x = F.avg_pool2d(maps[-1][-1], 2) if block.resize == "down" else maps[-1][-1]
+                x = maps[-1][-1]
+                if block.resize == "down":
+                    x = F.avg_pool2d(x, 2)
             for layer in self.latent:
                 z = F.leaky_relu(layer(z), SLOPE)
                 codes.append(z)

@@ -18,7 +18,8 @@ EPSILON = 1e-5  # added to every variance
 def generator(channels: int, width: int, blocks: int) -> nn.Sequential:
     """Image `(N, channels, S, S)` in [-1, 1] to such an image, S a multiple of 4.
 
-    Two halvings of the map, `blocks` residual blocks, two doublings (Johnson et al. 2016).
+    The map is halved twice, goes through `blocks` residual blocks and is doubled twice (Johnson et
+    al. 2016).
     """
     down = [Convolution(width * k, 2 * width * k, 3, 2, 1) for k in (1, 2)]
     up = [Doubling(2 * width * k, width * k) for k in (2, 1)]
@@ -52,7 +53,7 @@ def initialise(module: nn.Module) -> None:
 
 
 class Replay(nn.Module):
-    """Store of made images: a discriminator is shown old ones among the new (Shrivastava 2017).
+    """Store of generated images: a discriminator sees old ones among the new (Shrivastava 2017).
 
     The first `size` images are stored and shown as they come. After that every new image is, with
     probability 1/2, stored in place of an old one, which is shown instead. The old ones of a batch
@@ -64,13 +65,7 @@ class Replay(nn.Module):
         self.register_buffer("images", torch.zeros(size, channels, side, side))
 
     def forward(self, fresh: Tensor, seen: int, rng: torch.Generator) -> Tensor:
-        """Take new images `(N, C, S, S)` and give as many to show.
-
-        Args:
-            fresh: the new images.
-            seen: how many images came before them.
-            rng: generator on the images' device.
-        """
+        """Take new images `(N, C, S, S)`, before which `seen` came, and give as many to show."""
         size = len(self.images)
         if len(fresh) > size:
             raise ValueError(
@@ -120,14 +115,8 @@ class Residual(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        self.inner = nn.Sequential(
-            Reflection(1),
-            Convolution(n, n, 3),
-            Norm(),
-            Reflection(1),
-            Convolution(n, n, 3),
-            Norm(1.0),
-        )
+        first = Reflection(1), Convolution(n, n, 3), Norm()
+        self.inner = nn.Sequential(*first, Reflection(1), Convolution(n, n, 3), Norm(1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.inner(x)
@@ -148,5 +137,5 @@ class ToImage(nn.Conv2d):
     """Convolution to few channels, then tanh: `(N, n, S + k - 1, ...)` to `(N, C, S, S)`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        made = kernels.few_channels(x, self.weight)
-        return torch.tanh(at_least_float32(made) + self.bias.view(-1, 1, 1))
+        x = at_least_float32(kernels.few_channels(x, self.weight))
+        return torch.tanh(x + self.bias.view(-1, 1, 1))

@@ -23,9 +23,8 @@ def metric_bars(table: pd.DataFrame, label: str, chance: float) -> Figure:
         label: what the horizontal axis shows.
         chance: value without any information, drawn as a line.
     """
-    names = [
-        f"{m} ({f})" if f else m for m, f in zip(table.method, table.form.fillna(""), strict=True)
-    ]
+    forms = table.form.fillna("")
+    names = [f"{m} ({f})" if f else m for m, f in zip(table.method, forms, strict=True)]
     size = 4.5 + 0.09 * max(map(len, names)), 0.42 * len(table) + 1.1
     figure, ax = plt.subplots(figsize=size)
     y = np.arange(len(table))[::-1]
@@ -40,9 +39,7 @@ def log_bars(table: pd.DataFrame, label: str) -> Figure:
     """Bar with its number for every row (`method`, `value`), on a logarithmic axis."""
     figure, ax = plt.subplots(figsize=(6.5, 0.45 * len(table) + 1.1))
     bars = ax.barh(table.method[::-1], table.value[::-1], color=NORMAL)
-    ax.bar_label(
-        bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in table.value[::-1]], padding=4
-    )
+    ax.bar_label(bars, fmt=lambda v: f"{v:,.0f}" if v >= 100 else f"{v:.3g}", padding=4)
     ax.set(xscale="log", xlabel=label)
     ax.margins(x=0.25)
     ax.grid(False, axis="y")
@@ -69,10 +66,8 @@ def dots(
         rows = table[table[hue] == name]
         y = rows[group].map(places.index) + 0.8 * ((i + 0.5) / len(hues) - 0.5)
         error = np.abs([rows.value - rows.low, rows.high - rows.value])
-        ax.errorbar(
-            rows.value, y, xerr=error, fmt=MARKERS[i % len(MARKERS)], color=colors[i], capsize=2,
-            ms=5, label=name,
-        )  # fmt: skip
+        style = {"fmt": MARKERS[i % len(MARKERS)], "color": colors[i], "capsize": 2, "ms": 5}
+        ax.errorbar(rows.value, y, xerr=error, label=name, **style)
     for edge in range(1, len(places)):
         ax.axhline(edge - 0.5, color="0.85", lw=1)
     if chance is not None:
@@ -200,8 +195,7 @@ def promises(table: pd.DataFrame, beta: float) -> Figure:
     """Miss rate and false-alarm rate of every method and rule over the divisions.
 
     A point is the mean, which a conformal threshold bounds; its line runs from the 5 % to the 95 %
-    quantile of the divisions. Without ties the miss rates of all methods differ only by how the
-    images were divided; methods differ in their false alarms.
+    quantile of the divisions.
 
     Args:
         table: rows of `thresholds.redivided` with columns `method` (one line of the picture) and

@@ -19,7 +19,7 @@ def curves(history: pd.DataFrame, groups: dict[str, list[str]], smooth: int = 15
         groups: panel title to names of losses; names the history lacks are left out.
         smooth: window of the running mean in steps.
     """
-    groups = {t: [n for n in names if n in history] for t, names in groups.items()}
+    groups = {title: [n for n in names if n in history] for title, names in groups.items()}
     groups = {title: names for title, names in groups.items() if names}
     figure, axes = plt.subplots(1, len(groups), figsize=(4.2 * len(groups), 3), squeeze=False)
     for ax, (title, names) in zip(axes[0], groups.items(), strict=True):
@@ -77,9 +77,8 @@ def stopping(table: pd.DataFrame) -> Figure:
 def sweeps(table: pd.DataFrame, label: str) -> Figure:
     """Metric against a setting, one panel a `setting`: columns `x`, `value`, `low`, `high`."""
     groups = list(table.groupby("setting", sort=False))
-    figure, axes = plt.subplots(
-        1, len(groups), figsize=(4.2 * len(groups), 3), sharey=True, squeeze=False
-    )
+    size = 4.2 * len(groups), 3
+    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
     for ax, (setting, rows) in zip(axes[0], groups, strict=True):
         rows = rows.sort_values("x")
         ax.plot(rows.x, rows.value, marker="o", color=NORMAL)

@@ -30,20 +30,15 @@ def gallery(
         raise ValueError("no images to show")
     size = 1.7 * len(columns) + 0.9, 1.7 * n + 0.3
     figure, axes = plt.subplots(n, len(columns), figsize=size, squeeze=False)
-    for j, (title, images) in enumerate(columns.items()):
-        axes[0, j].set_title(title)
-        for i in range(n):
-            ax = axes[i, j]
-            _show(ax, np.asarray(images[i]))
-            ax.set(xticks=[], yticks=[])
-            ax.grid(False)
-            if j == 0 and i < len(rows):
-                ax.set_ylabel(rows[i], fontsize="small")
-            if j == 0 and i < len(marks):
-                x, y, width, height = marks[i]
-                ax.add_patch(
-                    Rectangle((x - 1, y - 1), width + 1, height + 1, fill=False, ec="red", lw=1.5)
-                )
+    for line, (title, images) in zip(axes.T, columns.items(), strict=True):
+        line[0].set_title(title)
+        for ax, image in zip(line, images, strict=False):
+            _show(ax, image)
+    for ax, label in zip(axes[:, 0], rows, strict=False):
+        ax.set_ylabel(label, fontsize="small")
+    for ax, (x, y, width, height) in zip(axes[:, 0], marks, strict=False):
+        corner = x - 1, y - 1
+        ax.add_patch(Rectangle(corner, width + 1, height + 1, fill=False, ec="red", lw=1.5))
     if any(np.asarray(images).ndim == 3 for images in columns.values()):
         scale = plt.cm.ScalarMappable(plt.Normalize(0, 255), "magma")
         bar = figure.colorbar(scale, ax=axes, shrink=0.9 if n == 1 else 0.6)
@@ -51,11 +46,14 @@ def gallery(
     return figure
 
 
-def _show(ax: plt.Axes, image: np.ndarray) -> None:
+def _show(ax: plt.Axes, image: Tensor | np.ndarray) -> None:
+    image = np.asarray(image)
     if image.ndim == 2:
         ax.imshow(image, cmap="magma", vmin=0, vmax=255)
     else:
         ax.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
 
 
 def mosaics(panels: dict[str, Tensor], framed: Sequence[bool] = (), columns: int = 3) -> Figure:
@@ -73,30 +71,23 @@ def mosaics(panels: dict[str, Tensor], framed: Sequence[bool] = (), columns: int
     for part, (title, images) in zip(parts, panels.items(), strict=True):
         part.suptitle(title)
         for i, ax in enumerate(part.subplots(lines, columns, squeeze=False).flat):
-            ax.set(xticks=[], yticks=[])
-            ax.grid(False)
-            marked = i < len(framed) and framed[i]
-            for spine in ax.spines.values():
-                spine.set(visible=bool(marked), color="red", linewidth=2.5)
             if i < n:
-                _show(ax, np.asarray(images[i]))
+                _show(ax, images[i])
+            ax.set(xticks=[], yticks=[])
+            marked = i < len(framed) and bool(framed[i])
+            for spine in ax.spines.values():
+                spine.set(visible=marked, color="red", linewidth=2.5)
     return figure
 
 
 def layer_diagram(networks: dict[str, list[tuple[str, str]]]) -> Figure:
-    """Draw networks as columns of boxes.
-
-    Args:
-        networks: name to layers from input to output, each (what it is, output shape).
-    """
+    """Draw networks as columns of boxes, given as layers, each (what it is, output shape)."""
     rows = max(len(layers) for layers in networks.values())
     figure, axes = plt.subplots(1, len(networks), figsize=(3.6 * len(networks), 0.52 * rows + 0.6))
     for ax, (name, layers) in zip(np.atleast_1d(axes), networks.items(), strict=True):
         for i, (text, shape) in enumerate(layers):
-            learned = text[:1].isupper()
-            ax.add_patch(
-                Rectangle((0, -i - 0.36), 1, 0.72, fc="#c9d9e8" if learned else "white", ec="0.35")
-            )
+            color = "#c9d9e8" if text[:1].isupper() else "white"  # what has weights
+            ax.add_patch(Rectangle((0, -i - 0.36), 1, 0.72, fc=color, ec="0.35"))
             ax.text(0.03, -i, text, va="center", fontsize=8.5)
             ax.text(0.97, -i, shape, va="center", ha="right", fontsize=8, color="0.3")
         ax.set(title=name, xlim=(-0.02, 1.02), ylim=(-rows + 0.4, 0.6))
@@ -140,12 +131,7 @@ def false_colours(maps: np.ndarray, top: float = 0.999) -> Tensor:
 def outlined(images: Tensor, masks: Tensor) -> Tensor:
     """Draw a red line around each mask on its image; the masked pixels stay visible.
 
-    Args:
-        images: uint8 `(N, C, H, W)`.
-        masks: bool `(N, H, W)`.
-
-    Returns:
-        uint8 `(N, 3, H, W)`.
+    Takes uint8 `(N, C, H, W)` and bool `(N, H, W)` and gives uint8 `(N, 3, H, W)`.
     """
     width = max(1, round(images.shape[-1] / 128))
     grown = F.max_pool2d(masks.float().unsqueeze(1), 1 + 2 * width, 1, width)

@@ -56,11 +56,7 @@ def roc_curves(scored: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def pixel_differences(differences: dict[str, np.ndarray]) -> Figure:
-    """Histogram of the pixels' differences, averaged over each group's images.
-
-    Args:
-        differences: group to `(N, H, W)` in grey levels, 0 to 255.
-    """
+    """Histogram of the pixels' differences of every group, `(N, H, W)` in grey levels, 0 to 255."""
     figure, ax = plt.subplots(figsize=(6, 3.4))
     bins = np.linspace(0, 255, 52)
     for (group, values), color in zip(differences.items(), (NORMAL, ABNORMAL), strict=False):
@@ -96,14 +92,8 @@ def planes(
         columns: panels in a line.
     """
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        lines,
-        columns,
-        figsize=(2.6 * columns, 2.8 * lines),
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-    )
+    figure = plt.figure(figsize=(2.6 * columns, 2.8 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     for ax, (title, values) in zip(axes.flat, panels.items(), strict=False):

