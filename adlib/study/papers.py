@@ -26,7 +26,6 @@ MEANS = {
 # Where a published value comes from, and why it is no target for ours; "" where it is one.
 ORIGINS = {
     "own": "",
-    "derived": "",
     "quoted": "the paper quotes its value from another work, not from an own run",
     "leaderboard": "a leaderboard does not say what gave its value",
     "other code": "the value is another implementation's",

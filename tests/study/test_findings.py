@@ -307,7 +307,7 @@ def test_counts_of_published_values_follow_the_verdicts(made):
     n = int((judged["verdict"] == verdicts.NO_DATA).sum())
     assert n and f"on data that are not at hand: MVTec AD {n}." in texts
     broken, checked = verdicts.bounds_of_published(study)
-    assert (claims.FAILS, f"{len(broken)} of {checked}") in found
+    assert (claims.FAILS, f"{len(broken)} of {len(checked)}") in found
 
 
 def test_every_published_value_stands_once(tmp_path):

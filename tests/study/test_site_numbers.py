@@ -1,6 +1,7 @@
 """The report's numbers: means, intervals, verdicts, bounds, and rows that are not valid."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import adlib
 from adlib.host.paths import home
 from adlib.metrics import interval_over_seeds
 from adlib.models.cbigan import CBiGANSettings
-from adlib.study import papers, verdicts
+from adlib.study import papers, summary, verdicts
 from adlib.study.site import facts, tables
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -324,12 +325,27 @@ def test_data_under_the_data_root_is_at_hand(made, tmp_path):
 def test_bounds_of_published_rows(tree):
     """Catches impossible published pairs that go unsaid, and rounding taken for a fault."""
     broken, checked = verdicts.bounds_of_published(read(tree))
-    assert checked == 8
+    assert len(checked) == 8
     # screw 0.75 and auROC 0.9 are more than the bound 0.875, but 0.9 has one printed place
     assert list(zip(broken["method"], broken["category"], strict=True)) == [("AnoGAN", "screw")]
-    publish(tree, ("screw", "A", "0.75"), ("screw", "A", "0.90", "Table III", "auroc"))
+    pair = ("screw", "A", "0.75"), ("screw", "A", "0.90", "Table III", "auroc")
+    publish(tree, *pair)
     broken, checked = verdicts.bounds_of_published(read(tree))
-    assert checked == len(broken) == 1
+    assert len(checked) == len(broken) == 1
+    publish(tree, *pair, origin="quoted")  # perhaps two systems of one name
+    broken, checked = verdicts.bounds_of_published(read(tree))
+    assert broken.empty and checked[["both", "pair"]].to_numpy().tolist() == [[True, False]]
+
+
+def test_the_published_rows_that_no_scores_give():
+    """Catches a pair of two systems called impossible, and one of the six that goes unsaid."""
+    study = summary.Study(Path(), [], pd.DataFrame(), papers.read())
+    broken, checked = verdicts.bounds_of_published(study)
+    assert sorted(zip(broken["method"], broken["category"], strict=True)) == [
+        ("AE-L2", "leather"), ("AE-SSIM", "leather"), ("AnoGAN", "carpet"), ("AnoGAN", "screw"),
+        ("EGBAD", "grid"), ("EGBAD", "toothbrush"),
+    ]  # fmt: skip
+    assert (len(checked), checked["both"].sum(), checked["pair"].sum()) == (180, 54, 36)
 
 
 def test_bounds_of_own_runs(made):
