@@ -303,8 +303,12 @@ def miscounted(images: ImageSet) -> list[str]:
 
 
 def differences(images: ImageSet) -> list[str]:
-    """What differs from the published counts and size, in words; mostly nothing does."""
-    texts, side = miscounted(images), info(images.name).sides.get(images.category)
-    if side and (longest := images.sides()[1]) != side:
+    """What differs from the published counts, size and colour, in words; mostly nothing does."""
+    official, texts = info(images.name), miscounted(images)
+    if (side := official.sides.get(images.category)) and (longest := images.sides()[1]) != side:
         texts.append(f"images of {longest} px instead of {side} px")
+    if official.varied and len(set(images.sides())) == 1:
+        texts.append(f"images of {images.sides()[0]} px instead of various sizes")
+    if official.colour and images.grey:
+        texts.append("grey images instead of colour")
     return texts

@@ -33,6 +33,7 @@ class Split:
         dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
         abnormal: rows of training images that are labelled abnormal, without those held out;
             mostly none.
+        whole: the split that this one is a subsample of; None where it is none.
     """
 
     images: ImageSet
@@ -44,6 +45,7 @@ class Split:
     test: np.ndarray
     dropped: list[dict[str, str]] = field(default_factory=list)
     abnormal: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    whole: "Split | None" = None
 
     def rows(self, part: str) -> np.ndarray:
         """Rows of `images.table` that make up a part."""
@@ -97,6 +99,7 @@ class Split:
             protocol=f"{self.protocol}; test on at most {n} images of either label",
             validation=some("validation"),
             test=some("test"),
+            whole=self.whole or self,
         )
 
 

@@ -131,7 +131,11 @@ class GANomaly(Trainable):
         return logged | self._update_discriminator(*judged, optimizers["discriminator"])
 
     def _judge(self, x: Tensor, again: Tensor) -> tuple:
-        """Logit and features of real and of made images, apart: each has its batch statistics."""
+        """Logit and features of real and of made images, apart: each has its batch statistics.
+
+        The authors judge anew for either update, so the discriminator's running statistics move
+        four times a step there and twice here. No score reads them.
+        """
         discriminator = self.networks["discriminator"]
         return discriminator(x), discriminator(again)
 

@@ -88,6 +88,8 @@ def draw_batch(
 ) -> Tensor:
     """Draw a training batch with replacement, cropped and rotated at random, on the device.
 
+    The authors of all methods go through shuffled images epoch by epoch instead.
+
     Patches are taken from a box large enough to hold the rotated patch wherever the image allows
     it, so a rotated patch has no empty corners.
 

@@ -84,7 +84,8 @@ class Paper:
         names: our name of a data set -> the name as printed.
         methods: method -> `detector`, its settings, and `differs`: why it is not what the paper
             means by the name.
-        authors: detector -> setting -> [value, source] of the paper or its authors' code.
+        authors: detector -> setting -> [value, source] of the paper or its authors' code; a
+            detector's `by_dataset` holds those that differ.
         object, texture: settings for categories shown whole, and for those cut into patches.
         by_category: settings that differ for a category.
         detectors: settings of a detector; its `by_dataset` holds those that differ.
@@ -142,6 +143,11 @@ class Paper:
         except ValueError as error:
             raise ValueError(f"{file}: column value: {error}") from error
         return rows.assign(paper=self.name)
+
+    def authors_of(self, detector: str, dataset: str) -> dict[str, list]:
+        """Setting -> [value, source] that the authors have for a detector on a data set."""
+        values = dict(self.authors[detector])
+        return values | values.pop("by_dataset", {}).get(dataset, {})
 
     def settings(self, detector: str, dataset: str, category: str, mode: str) -> dict[str, Any]:
         """Settings that the paper chooses by mode, category, detector and data set."""

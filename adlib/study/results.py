@@ -73,8 +73,7 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
     elif images.name not in wanted:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons.insert(0, f"{images.name} instead of {titles}")
-    else:
-        reasons += data.differences(images)
+    reasons += data.differences(images)
     differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
 

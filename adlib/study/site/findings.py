@@ -120,7 +120,9 @@ def _bounds(study: Study) -> list[Finding]:
     quoted = int((broken["origin"] == "quoted").sum())
     head = f"{len(broken)} of {len(checked)}"
     text = "published rows of balanced accuracy cannot come from any scores; "
-    text += f"{quoted} of them are quoted from elsewhere, {len(broken) - quoted} are the paper's own."
+    text += (
+        f"{quoted} of them are quoted from elsewhere, {len(broken) - quoted} are the paper's own."
+    )
     return [Finding(FAILS, head, text, "#bounds")]
 
 
