@@ -15,6 +15,7 @@ from adlib.data.class_protocols import (
 )
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
+from adlib.data.patches import with_patches
 from adlib.data.pooled_protocols import kinds, leave_one_kind_out, pooled_balanced
 from adlib.data.protocols import contaminated, one_class
 from adlib.data.split import PARTS, Split
@@ -23,5 +24,5 @@ __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
     "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
     "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced",
-    "with_labelled",
+    "with_labelled", "with_patches",
 ]  # fmt: skip

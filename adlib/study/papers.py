@@ -50,8 +50,8 @@ class Claim:
         metric: metric of these rows.
         method: method that it is about.
         check: `leads` (the method is best in the table), `labels` (it beats a plain classifier
-            with the same labelled images) or `contaminated` (it withstands abnormal images among
-            the training images).
+            with the same labelled images) or `contaminated` (it withstands abnormal pixels in the
+            training images).
         over: methods that it is compared with; all of the table by default.
         category: category or mean that it is about; by default the one that covers most.
         quoted: whether `text` is the paper's own.
