@@ -83,7 +83,7 @@ def with_patches(split: Split, share: float, size: float = 0.2) -> Split:
 
     Args:
         split: a split with labelled abnormal training images; its parts stay as they are.
-        share: of the training images; where that is none, the split itself is given back.
+        share: of the training images, at least one of them; for 0 the split itself is given back.
         size: side of a patch as a share of the image's; 0.2 is 4 % of the pixels.
 
     Raises:
@@ -99,8 +99,9 @@ def with_patches(split: Split, share: float, size: float = 0.2) -> Split:
             f"{images.name}/{images.category}, {split.protocol}: no labelled abnormal training "
             "images to cut patches out of. pooled_balanced has some."
         )
-    if (n := round(share * len(split.train))) == 0:
+    if share == 0:
         return split
+    n = max(1, round(share * len(split.train)))
     rng = generator(split.seed, *draw_names(images, "patches"))
     rows = rng.permutation(split.train)
     sources = rng.choice(split.abnormal, len(rows))

@@ -86,6 +86,7 @@ def test_runs_tell_patches_apart(clean):
     """Would catch a run of clean images that serves for patched ones, or the reverse."""
     splits = [data.with_patches(clean, share) for share in (0.0, 0.1, 0.5)]
     assert splits[0] is clean
+    assert len(data.with_patches(clean, 0.001).images.patches) == 1  # not a clean set of that name
     assert len({split.images.fingerprint() for split in splits}) == 3
     again = data.with_patches(clean, 0.1)
     assert again.images.fingerprint() == splits[1].images.fingerprint()
