@@ -19,6 +19,7 @@ from adlib.data.paper_protocols import (
     pooled_balanced,
     with_labelled,
 )
+from adlib.data.patches import with_patches
 from adlib.data.protocols import contaminated, one_class
 from adlib.data.split import PARTS, Split
 
@@ -26,5 +27,5 @@ __all__ = [
     "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
     "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
     "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced", "reduced",
-    "with_labelled",
+    "with_labelled", "with_patches",
 ]  # fmt: skip

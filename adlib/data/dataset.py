@@ -36,6 +36,8 @@ class Dataset:
         lies_in: folders or files under the data root, any of which may hold it, the official layout
             first; "{category}" stands for the category. By default a folder of the set's name.
         packaged: categories that need no data root: they come with a package or are generated.
+        colour: whether the official images are in colour, where copies in grey go round.
+        varied: whether they vary in size, where copies of one size go round.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Dataset:
     archive: Archive | None = None
     lies_in: tuple[str, ...] = ()
     packaged: tuple[str, ...] = ()
+    colour: bool = False
+    varied: bool = False
 
     def places(self, root: Path, category: str = "") -> list[Path]:
         """Where under `root` a category may lie, the official layout first."""

@@ -144,6 +144,11 @@ class ImageSet:
         """SHA-256 of each image's bytes (of a mosaic: of its tiles' digests), in table order."""
         return self._digests
 
+    @property
+    def grey(self) -> bool:
+        """Whether the first image is grey; a set holds grey or colour, unless it is converted."""
+        return self._opened(0).mode == "L"
+
     def fingerprint(self) -> str:
         """SHA-256 of the whole set: names, labels, kinds, parts and bytes of images and masks."""
         rows = self.table[COLUMNS].itertuples(index=False, name=None)

@@ -51,6 +51,8 @@ MEDICAL = [
         "names give slide and patient (C116P77, C12N where healthy): a random split puts cells of "
         "one slide and patient on both sides, so its numbers say nothing of patients not seen. No "
         "official parts.",
+        colour=True,
+        varied=True,
     ),
     Dataset(
         "pcam",

@@ -30,16 +30,21 @@ def reduced(images: ImageSet, side: int | None) -> str:
 
 
 def differences(images: ImageSet, side: int | None = None) -> list[str]:
-    """What differs from the published counts, size and format, in words; mostly nothing does.
+    """What differs from the published counts, size, colour and format, in words; mostly nothing does.
 
     Args:
         images: of any data set.
         side: what a network's images are resized to: a copy that is `reduced` to no less does not
             differ. By default every other size does.
     """
-    texts, published = miscounted(images), info(images.name).sides.get(images.category)
+    official, texts = info(images.name), miscounted(images)
+    published = official.sides.get(images.category)
     if published and (longest := images.sides()[1]) != published and not reduced(images, side):
         texts.append(f"images of {longest} px instead of {published} px")
+    if official.varied and len(set(images.sides())) == 1:
+        texts.append(f"images of {images.sides()[0]} px instead of various sizes")
+    if official.colour and images.grey:
+        texts.append("grey images instead of colour")
     if published and not images.note and images.table["path"].str.lower().str.endswith(LOSSY).any():
         texts.append(COPY)  # all sets of a published size are published without loss
     return texts

@@ -34,6 +34,7 @@ class Split:
         dropped: images in no part because of a byte-identical copy: {"path", "reason"} each.
         abnormal: rows of training images that are labelled abnormal, without those held out;
             mostly none.
+        whole: the split that this one is a subsample of; None where it is none.
     """
 
     images: ImageSet
@@ -45,6 +46,7 @@ class Split:
     test: np.ndarray
     dropped: list[dict[str, str]] = field(default_factory=list)
     abnormal: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    whole: "Split | None" = None
 
     def rows(self, part: str) -> np.ndarray:
         """Rows of `images.table` that make up a part."""
@@ -89,7 +91,7 @@ class Split:
             some = [rng.permutation(rows[labels == label])[:n] for label in (0, 1)]
             kept[part] = np.sort(np.concatenate(some))
         name = f"{self.protocol}; test on at most {n} {_SOME}"
-        return replace(self, protocol=name, **kept)
+        return replace(self, protocol=name, whole=self.whole or self, **kept)
 
 
 def draw_names(images: ImageSet, protocol: str) -> tuple[str, str, str]:

@@ -44,7 +44,8 @@ class CBiGANSettings(Settings):
         ema: decay of the running average of encoder and generator that is scored; 0 scores the raw
             weights. It warms up as min(ema, (1 + n) / (10 + n)) after n updates, so that short
             trainings are not scored near their initial weights [no warm-up].
-        ema_every: steps between two updates of that average.
+        ema_every: updates of encoder and generator between two of that average [10 batches, also
+            the critic's].
     """
 
     width: Count = 16

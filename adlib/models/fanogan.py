@@ -33,7 +33,8 @@ class FAnoGANSettings(Settings):
             [about as many updates of either].
         critic_steps: critic updates for one of the generator, each on a fresh batch.
         penalty_weight: weight of the gradient penalty.
-        encoder_rate: step size of the encoder's RMSprop.
+        encoder_rate: step size of the encoder's RMSprop, whose running mean of squares starts at 0
+            [at 1, as TensorFlow's does].
         learning_rate: Adam's step size for generator and critic.
     """
 

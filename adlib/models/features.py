@@ -118,7 +118,8 @@ class FeatureDetector(Detector):
         """Smooth map `(n, side, side)` of distances `(n, h, w)` on a backbone's grid.
 
         The Gaussian's standard deviation is 4 pixels on images of 256, as public implementations
-        have it, and in proportion on others.
+        have it, and in proportion on others. Beyond the border the map is mirrored, its outermost
+        pixel once; theirs has it twice.
         """
         side = self.settings.side
         sigma = side / 64

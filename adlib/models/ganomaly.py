@@ -119,7 +119,9 @@ class GANomaly(Trainable):
         x = draw()
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
         outputs = generator(x)
-        # In two passes, because real and generated images have batch statistics of their own.
+        # In two passes, because real and generated images have batch statistics of their own. The
+        # authors make them anew for either update, so the discriminator's running statistics move
+        # four times a step there and twice here; no score reads them.
         real, fake = discriminator(x), discriminator(outputs[0])
         if self.settings.losses == "release":
             logged = self._update_discriminator(real, fake, optimizers["discriminator"])

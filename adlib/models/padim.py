@@ -1,7 +1,8 @@
 """PaDiM (Defard, Setkov, Loesch, Audigier 2021): a Gaussian of pretrained features at every place.
 
 The score of a place is the Mahalanobis distance of its features to those of the training images at
-the same place; the image's score is the highest value of the smoothed map.
+the same place; the image's score is the highest value of the smoothed map. Unlike in the
+paper, images are seen whole, not cropped to their centre.
 """
 
 from typing import Annotated, ClassVar

@@ -2,7 +2,9 @@
 
 As in the paper, patches are averaged with their neighbours in two stages of the backbone, and the
 memory is thinned by greedy k-center on random projections. Unlike the authors' code, features are
-not squeezed to 1024 dimensions, every choice of the greedy search is exact, and so is the search.
+not squeezed to 1024 dimensions, every choice of the greedy search is exact, and so is the search;
+images are seen whole, not cropped to their centre, and scores are weighted by the paper's equation
+7, which their code leaves out.
 """
 
 from typing import Annotated, ClassVar

@@ -83,6 +83,8 @@ def draw_batch(
 ) -> Tensor:
     """Draw a training batch with replacement, cropped and rotated at random, on the device.
 
+    The authors of all methods go through shuffled images epoch by epoch instead.
+
     Args:
         pixels: uint8 `(N, C, S, S)`.
         batch: number of images or patches B.

@@ -1,29 +1,21 @@
 """What an evaluation's choices are worth: a number with and without each, on the same images.
 
-For the audit alone. Much of this looks at test labels or at other test images on purpose, so no
-other module of the package may import it, and a test sees to that.
-
-A *statistic* takes numbers of normal and of abnormal test images, `(..., n_normal)` and
-`(..., n_abnormal)`, and gives one value a row. A row is a test set drawn anew; a rule that looks at
-the test set looks at that one.
+For the audit alone, as is `adlib.study.traps`, whose statistics are compared here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-from torch import Tensor
 
-from adlib import models
-from adlib.host.device import default_device
-from adlib.metrics.curves import checked, finite_vector, vectorised
+from adlib.metrics.curves import checked
 from adlib.study import rows as schema
 from adlib.study import runs
-
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+from adlib.study.traps import Statistic
 
 # What a choice inflates. Only the last kind compares two trainings.
 SCORES = "auROC, same weights"
@@ -31,136 +23,21 @@ THRESHOLDS = "numbers at a threshold, same weights"
 TRAININGS = "auROC, one training of each"
 CONTROL = "another seed and nothing else"  # how far two trainings differ anyway
 
-_RATES = {  # of false and true positives among n normal and p abnormal images; more is better
-    "accuracy": lambda fp, tp, n, p: (tp + n - fp) / (n + p),
-    "balanced accuracy": lambda fp, tp, n, p: (tp / p + 1 - fp / n) / 2,
-    "F1": lambda fp, tp, n, p: 2 * tp / (tp + fp + p),
-    "recall": lambda fp, tp, n, p: tp / p,
-}
 
+def changed(run: runs.Run, other: runs.Run) -> list[str]:
+    """Names of what two runs do otherwise: settings, budget, seed, images, code.
 
-# ---- statistics ----------------------------------------------------------------------------
-
-
-def measured(metric: Callable, scores: ArrayLike) -> Statistic:
-    """Statistic of a metric without a threshold of ours.
-
-    Args:
-        metric: `auroc`, `average_precision` or an oracle metric of `adlib.metrics`.
-        scores: (N,) finite numbers.
+    A run of other scores of the same weights (`scores_of`) differs in its settings alone.
     """
-    return vectorised(metric.curve, finite_vector(scores, "scores"))
-
-
-def best_of(metric: Callable, candidates: Iterable[ArrayLike]) -> Statistic:
-    """Statistic of whichever scores are best on the test set itself.
-
-    Args:
-        metric: as in `measured`.
-        candidates: (N,) scores of every snapshot or setting that is tried.
-    """
-    each = [measured(metric, scores) for scores in candidates]
-    return lambda normal, abnormal: np.max([one(normal, abnormal) for one in each], axis=0)
-
-
-def at_threshold(
-    rate: str, scores: ArrayLike, threshold: float | Callable[[np.ndarray], np.ndarray]
-) -> Statistic:
-    """Statistic of a rate at a threshold.
-
-    Args:
-        rate: `accuracy`, `balanced accuracy`, `F1` or `recall`.
-        scores: (N,) finite numbers.
-        threshold: fixed beforehand, or a function that takes all scores of a test set `(..., n)`
-            and gives its threshold `(...)`.
-    """
-    scores, function = finite_vector(scores, "scores"), _RATES[rate]
-
-    def statistic(normal: np.ndarray, abnormal: np.ndarray) -> np.ndarray:
-        sides, limit = (scores[normal], scores[abnormal]), threshold
-        if callable(threshold):
-            limit = np.asarray(threshold(np.concatenate(sides, axis=-1)))[..., None]
-        fp, tp = ((side >= limit).sum(axis=-1) for side in sides)
-        return function(fp, tp, normal.shape[-1], abnormal.shape[-1])
-
-    return statistic
-
-
-def share_of_range(share: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Threshold at a share of the way from the lowest to the highest score given."""
-    return lambda scores: scores.min(-1) * (1 - share) + scores.max(-1) * share
-
-
-def per_batch(metric: Callable, sums: ArrayLike, batch: int = 16, seed: int = 0) -> Statistic:
-    """Statistic of one score a batch, the sum of its maps, given to every image of the batch.
-
-    Normal and abnormal images are in batches of their own, filled at random; the last batch of
-    either may be smaller. This is what Bougaham et al. 2024 do with PaDiM and PatchCore (their
-    order is that of an unsorted folder).
-
-    Args:
-        metric: as in `measured`.
-        sums: (N,) sum of every image's anomaly map.
-        batch: images in a batch.
-        seed: of the order.
-    """
-    sums = finite_vector(sums, "sums")
-
-    def totals(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        n = drawn.shape[-1]
-        starts = np.arange(0, n, batch)
-        shuffled = sums[drawn[..., np.random.default_rng(seed).permutation(n)]]
-        return np.add.reduceat(shuffled, starts, axis=-1), np.diff([*starts, n])
-
-    def statistic(normal: np.ndarray, abnormal: np.ndarray) -> np.ndarray:
-        (low, fp), (high, tp) = totals(normal), totals(abnormal)
-        scores = np.concatenate([low, high], axis=-1)
-        order = np.argsort(-scores, axis=-1, kind="stable")
-        scores = np.take_along_axis(scores, order, axis=-1)
-        # A threshold never parts batches of the same score: each point moves to the last of them.
-        last = np.where(np.diff(scores, append=np.nan) != 0, np.arange(order.shape[-1]), order.size)
-        last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
-        counts = (np.r_[fp, 0 * tp], np.r_[0 * fp, tp])
-        start = np.zeros((*order.shape[:-1], 1))
-        curve = (np.take_along_axis(c[order].cumsum(-1), last, axis=-1) for c in counts)
-        return metric.curve(*(np.concatenate([start, c], axis=-1) for c in curve))
-
-    return statistic
-
-
-# ---- scores --------------------------------------------------------------------------------
-
-
-def in_training_mode(
-    detector: models.Detector, pixels: Tensor, order: np.ndarray, batch: int = 64
-) -> np.ndarray:
-    """GANomaly's scores by the statistics of test batches, which are filled in the order given.
-
-    Args:
-        detector: a GANomaly.
-        pixels: uint8 `(N, C, side, side)`.
-        order: (N,) numbers of the images.
-        batch: images that share their statistics; 64 in the authors' code.
-
-    Returns:
-        float64 `(N,)`, in the order of `pixels`.
-    """
-    scores = np.empty(len(order))
-    scores[order] = detector.score_in_training_mode(pixels[order], batch)
-    return scores
-
-
-def snapshot_scores(run: runs.Run, pixels: Tensor) -> list[np.ndarray]:
-    """Scores `(N,)` of test images by every weights kept on the way; the last are the final ones.
-
-    A run that kept none has the final ones alone.
-    """
-    kept = run.snapshots().values()
-    device = default_device()
-    return [models.load(path, device).score(pixels) for path in kept] or [run.part("test")[1]]
-
-
-# ---- what a choice is worth ----------------------------------------------------------------
+    sides = []
+    for one in (run, other):
+        description = dict(one.record["description"])
+        nested = [description.pop(name) for name in ("settings", "budget")]
+        sides.append(description | nested[0] | nested[1])
+    if sides[1].get("scores_of") == run.key:
+        del sides[1]["scores_of"]
+    names = dict.fromkeys(name for side in sides for name in side)
+    return [name for name in names if sides[0].get(name) != sides[1].get(name)]
 
 
 def worth(
@@ -229,13 +106,15 @@ class Ledger:
         method: str,
         measure: str,
         run: runs.Run,
-        with_trap: Statistic,
-        without: Statistic,
+        number: Callable[[Any], Statistic],
+        flattering: object,
+        honest: object,
         note: str = "",
-        other: runs.Run | None = None,
         resampled: bool = True,
     ) -> None:
         """Measure what a choice is worth and enter it.
+
+        Both sides are one and the same function of one argument, so a trap changes one thing.
 
         Args:
             kind: `SCORES`, `THRESHOLDS` or `TRAININGS`.
@@ -243,25 +122,29 @@ class Ledger:
             method: the detector in words.
             measure: the metric in words.
             run: whose test images both sides are about, and whose weights the honest side is of.
-            with_trap: the flattering number.
-            without: the honest one.
+            number: makes the statistic.
+            flattering: what it is given with the trap.
+            honest: what it is given without. Where this is `run`, the other is a run too.
             note: what a reader should know.
-            other: the run behind `with_trap`, if it is another one.
-            resampled: whether `with_trap` may be resampled. A threshold at the lowest score of the
-                test may not: that of a resample is never lower than the sample's, so intervals
-                would lie beside the value.
+            resampled: whether the flattering number may be resampled. A threshold at the lowest
+                score of the test may not: that of a resample is never lower than the sample's, so
+                intervals would lie beside the value.
 
         Raises:
-            ValueError: the two runs were tested on different images, so they make no pairs.
+            ValueError: two runs were tested on different images, so they make no pairs, or differ
+                in more or less than one setting.
         """
-        other, images = other or run, ["path", "label", "split"]
+        other, images = flattering if honest is run else run, ["path", "label", "split"]
         if not other.scores[images].equals(run.scores[images]):
             raise ValueError(f"runs {run.key} and {other.key} were scored on different images")
+        if other is not run and len(changes := changed(run, other)) != 1:
+            what = ", ".join(changes) or "nothing"
+            raise ValueError(f"{trap}: runs {run.key} and {other.key} differ in {what}, not in one")
         labels, _ = run.part("test")
         entry = {"kind": kind, "trap": trap, "method": method, "measure": measure, "note": note}
         entry["label"] = schema.label(method, trap, measure)
         entry |= {"runs": (other, run), "labels": labels}
-        found = worth(labels, with_trap, without)
+        found = worth(labels, number(flattering), number(honest))
         if not resampled:
             for name in ("with_trap", "difference_points"):
                 found[name] = (found[name][0], np.nan, np.nan)

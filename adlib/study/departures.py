@@ -105,7 +105,9 @@ def departures(
 
 def published(record: dict, paper: Paper) -> dict[str, list]:
     """Settings of the paper or its authors' code for a run: name -> [value, source]."""
-    return _sizes(record, paper) | paper.authors[record["description"]["detector"]]
+    description = record["description"]
+    theirs = paper.authors_of(description["detector"], description["dataset"])
+    return _sizes(record, paper) | theirs
 
 
 def _compare(record: dict, paper: Paper, differing: dict[tuple, set[str]]) -> None:
@@ -114,32 +116,58 @@ def _compare(record: dict, paper: Paper, differing: dict[tuple, set[str]]) -> No
     named = [method for method in paper.methods.values() if method["detector"] == detector]
     for setting, (value, source) in published(record, paper).items():
         ours = here.get(setting, "not recorded")
-        if any(method.get(setting) == ours for method in named):
-            continue  # what makes another method of the paper is no departure
+        if ours is None or any(method.get(setting) == ours for method in named):
+            continue  # does not apply, or makes another method of the paper
         if ours != value:
             differing.setdefault((setting, _text(value), source), set()).add(_text(ours))
 
 
 def _settings(record: dict) -> dict:
-    """Settings and budget of a run, and what every run of this package does."""
+    """Settings and budget of a run, and what it does that is no setting of it."""
+    description = record["description"]
+    return {**description["settings"], **description["budget"], **stated(record)}
+
+
+def stated(record: dict) -> dict[str, object]:
+    """What a run does that is no setting of it, under the names that `paper.toml` has for it.
+
+    Most of it every run of this package does. None stands where something does not apply.
+    """
     description, counts = record["description"], record["counts"]
-    budget = description["budget"]
-    # Records from before abnormal images could be held out have no such count: all were normal.
-    normal = counts.get("validation_normal", counts["validation"])
-    held_out = normal / (counts["train"] + normal)
+    settings, budget = description["settings"], description["budget"]
+    patch, (low, high) = settings.get("patch"), settings.get("rotation", (0, 0))
     return {
-        **description["settings"],
-        **budget,
         "epochs": round(budget["steps"] * budget["batch"] / counts["train"], 1),
+        "sampling": "drawn with replacement",
         "values": "-1 to 1",
         "input": "resized",
-        "batch_norm_at_test": "running statistics",
-        "rate_decay": "by step",
-        "pairs": "drawn anew every step",
+        "resize": "bilinear",
         "antialiasing": True,
-        "held_out_normals": f"{100 * held_out:.0f} %",
-        "ema_warm_up": description["settings"].get("ema", 0) > 0,
+        "crop": "none",
+        "texture_rotation": f"{low:g} to {high:g} degrees" if patch else None,
+        "texture_patches": "drawn anew every step" if patch else None,
+        "pairs": "drawn anew every step",
+        "rate_decay": "by step",
+        "rmsprop_start": 0,
+        "batch_norm_at_test": "running statistics",
+        "batch_norm_updates": "4 a step" if settings.get("losses") == "release" else "2 a step",
+        "ema_warm_up": settings.get("ema", 0) > 0,
+        "ema_counted_in": "updates of encoder and generator",
+        "weighting_of_the_score": "none" if settings.get("neighbours") == 1 else "equation 7",
+        "squeezed_features": "none",
+        "smoothing_border": "mirrored, its outermost pixel once",
+        "held_out_normals": _held_out(description, counts),
     }
+
+
+def _held_out(description: dict, counts: dict) -> str:
+    """Share of the normal images held out, those included that a test on fewer does not score."""
+    normal = counts.get("held_out_normal")
+    if normal is None:  # a record from before it was counted: a part of a part says nothing
+        if split.subsampled(description["protocol"]):
+            return "not recorded"
+        normal = counts.get("validation_normal", counts["validation"])
+    return f"{100 * normal / (counts['train'] + normal):.0f} %"
 
 
 def _sizes(record: dict, paper: Paper) -> dict[str, list]:

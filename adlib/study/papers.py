@@ -26,7 +26,6 @@ MEANS = {
 # Where a published value comes from, and why it is no target for ours; "" where it is one.
 ORIGINS = {
     "own": "",
-    "derived": "",
     "quoted": "the paper quotes its value from another work, not from an own run",
     "leaderboard": "a leaderboard does not say what gave its value",
     "other code": "the value is another implementation's",
@@ -51,7 +50,7 @@ class Claim:
     metric: str  # of these rows
     method: str  # that it is about
     # `leads`: the method is best in the table; `labels`: it beats a plain classifier with the same
-    # labelled images; `contaminated`: it withstands abnormal images among the training images.
+    # labelled images; `contaminated`: it withstands abnormal pixels in the training images.
     check: str = "leads"
     over: tuple[str, ...] = ()  # methods that it is compared with; all of the table by default
     category: str = ""  # category or mean that it is about; by default the one that covers most
@@ -72,7 +71,9 @@ class Paper:
     groups: dict[str, dict]  # data set -> name of a mean -> categories that the paper averages
     names: dict[str, str]  # our name of a data set -> the name as printed
     methods: dict[str, dict]  # `detector`, its settings, `differs`: why it is not what is meant
-    authors: dict[str, dict]  # detector -> setting -> [value, source] of the paper or its code
+    # Detector -> setting -> [value, source] of the paper or its code; `by_dataset` has those that
+    # differ.
+    authors: dict[str, dict]
     object: dict[str, Any]  # settings for categories shown whole
     texture: dict[str, Any]  # settings for those cut into patches
     by_category: dict[str, dict]  # settings that differ for a category
@@ -114,6 +115,11 @@ class Paper:
         except ValueError as error:
             raise ValueError(f"{file}: column value: {error}") from error
         return rows.assign(paper=self.name)
+
+    def authors_of(self, detector: str, dataset: str) -> dict[str, list]:
+        """Setting -> [value, source] that the authors have for a detector on a data set."""
+        values = dict(self.authors[detector])
+        return values | values.pop("by_dataset", {}).get(dataset, {})
 
     def settings(self, detector: str, dataset: str, category: str, mode: str) -> dict[str, Any]:
         """Settings that the paper chooses by mode, category, detector and data set."""

@@ -77,7 +77,8 @@ def comparable(cell: Cell, images: data.ImageSet, method: str = "") -> str:
         titles = " or ".join(data.info(name).title for name in wanted)
         reasons = [f"{images.name} instead of {titles}"]
     else:
-        reasons = data.differences(images, _side(cell, images, method))
+        reasons = []
+    reasons += data.differences(images, _side(cell, images, method))
     differs = paper.methods.get(method, {}).get("differs", "")
     return "; ".join(filter(None, [*reasons, images.note, differs]))
 

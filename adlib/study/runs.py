@@ -278,8 +278,6 @@ def _train(
 ) -> None:
     """Train, score and write the run."""
     started = time.perf_counter()
-    counts = {part: len(split.rows(part)) for part in PARTS}
-    counts["validation_normal"] = int((split.labels_of("validation") == 0).sum())
     record = {
         "description": description,
         "status": "done",
@@ -291,7 +289,7 @@ def _train(
         "machine": provenance.machine(),
         "precision": budget.precision,
         "parameters": detector.parameter_counts(),
-        "counts": counts,
+        "counts": _counts(split),
     }
     try:
         history = detector.fit(split, budget, description["seed"], device=device, folder=folder)
@@ -311,6 +309,15 @@ def _train(
     }
     _keep(folder, record, detector, split, history, scores)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _counts(split: Split) -> dict[str, int]:
+    """Images of every part, and the normal ones held out, also of what a subsample leaves out."""
+    held_out, whole = (
+        int((one.labels_of("validation") == 0).sum()) for one in (split, split.whole or split)
+    )
+    counts = {part: len(split.rows(part)) for part in PARTS}
+    return counts | {"validation_normal": held_out, "held_out_normal": whole}
 
 
 def _keep(

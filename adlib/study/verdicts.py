@@ -112,29 +112,35 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     return rows.iloc[np.lexsort([np.arange(len(rows)), place, by_table])]
 
 
-def bounds_of_published(study: Study) -> tuple[pd.DataFrame, int]:
-    """Published pairs of maximum balanced accuracy and auROC that no scores can give.
+def bounds_of_published(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Published rows of maximum balanced accuracy, with auROC, that no scores can give.
+
+    Two tables may quote two systems under one name, so the two metrics make a pair only where both
+    are the paper's own. All other rows are checked against B >= 0.5 alone.
 
     Returns:
         The rows that break a bound (paper_title, dataset, category, method, balanced accuracy and
-        auROC as printed, note, broken), and how many rows were checked. A row without an auROC
-        is checked against B >= 0.5 alone.
+        auROC of the pair as printed, note, broken), and all rows that were checked, in which `both`
+        tells whether the paper prints an auROC under the same name and `pair` whether it was used.
     """
     keys = ["paper_title", "paper", "dataset", "category", "method"]
     rows = published(study)
     kept = [*keys, "value", "printed", "half_unit", "origin", "note"]
     balanced = rows.loc[rows["metric"] == "max_balanced_accuracy", kept]
     area = rows.loc[rows["metric"] == "auroc", kept]
-    pairs = balanced.merge(area, on=keys, how="left", suffixes=("", "_auroc"))
-    pairs["printed_auroc"] = pairs["printed_auroc"].fillna("")
+    checked = balanced.merge(area, on=keys, how="left", suffixes=("", "_auroc"))
+    checked["both"] = checked["value_auroc"].notna()
+    own = (checked["origin"] == "own") & (checked["origin_auroc"] == "own")
+    checked["pair"] = checked["both"] & own
+    checked["printed_auroc"] = checked["printed_auroc"].where(checked["pair"], "")
     # an auROC equal to B is inside the bounds for every B >= 0.5
-    pairs["value_auroc"] = pairs["value_auroc"].fillna(pairs["value"])
-    tolerance = pairs[["half_unit", "half_unit_auroc"]].max(axis=1)
-    pairs["broken"] = [
-        check_bounds(*given)
-        for given in zip(pairs["value"], pairs["value_auroc"], tolerance, strict=True)
+    area = checked["value_auroc"].where(checked["pair"], checked["value"])
+    tolerance = checked["half_unit_auroc"].where(checked["pair"]).fillna(0)
+    tolerance = np.maximum(checked["half_unit"], tolerance)
+    checked["broken"] = [
+        check_bounds(*given) for given in zip(checked["value"], area, tolerance, strict=True)
     ]
-    return pairs[pairs["broken"].notna()], len(pairs)
+    return checked[checked["broken"].notna()], checked
 
 
 def bounds_of_ours(study: Study) -> tuple[list[str], int]:

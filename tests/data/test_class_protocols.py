@@ -272,6 +272,7 @@ def test_subsample(mnist):
     assert set(split.test) < set(whole.test)
     assert set(whole.subsample(5).test) < set(split.test)
     assert sizes(whole.subsample(4))["validation"] == (4, 0)
+    assert split.subsample(4).whole is split.whole is whole and whole.whole is None
     assert_sound(split)
 
 

@@ -123,6 +123,20 @@ def test_two_folders(tmp_path, name):
     assert not images.has_masks
 
 
+def test_small_grey_copies_are_named(tmp_path):
+    """Would catch grey cells of one size taken for the official ones, or official ones refused."""
+    official = two_folder_tree(tmp_path / "a" / "malaria", 2, 1)
+    save(official / "normal" / "larger.png", np.full((20, 24, 3), 7, np.uint8))
+    copies = tmp_path / "b" / "malaria"
+    for i, name in enumerate(("normal/a.png", "normal/b.png", "abnormal/c.png")):
+        save(copies / name, np.full((16, 16), i, np.uint8))
+    said = [data.differences(data.load("malaria", "cell", tmp_path / which)) for which in "ab"]
+    assert all("normal images" in reasons[0] for reasons in said)
+    assert [reasons[2:] for reasons in said] == [
+        [], ["images of 16 px instead of various sizes", "grey images instead of colour"],
+    ]  # fmt: skip
+
+
 def test_brain_pictures_of_many_kinds(tmp_path):
     """Would catch official files, some grey and some in colour, that are refused."""
     folder = two_folder_tree(tmp_path / "brain_mri", 2, 2)

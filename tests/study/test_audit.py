@@ -2,6 +2,7 @@
 
 import ast
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,22 +10,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from detectors import SMALL
 
-from adlib import data, metrics, models, plots
+from adlib import metrics, plots
 from adlib.host import paths
-from adlib.models.training import Budget
-from adlib.study import audit, runs
+from adlib.study import audit, traps
 from adlib.study import rows as schema
 
 CLASSES = np.arange(0, 60), np.arange(60, 100)
 LABELS = np.repeat([0, 1], [60, 40])
+AUDIT = paths.home() / "notebooks" / "beyond" / "audit.ipynb"
 
 
 def sources():
-    """Every source of the package and of the notebooks, the audit's own two left out."""
-    own = Path(audit.__file__), paths.home() / "notebooks" / "beyond" / "audit.ipynb"
+    """Every source of the package and of the notebooks, the audit's own three left out."""
+    own = Path(audit.__file__), Path(traps.__file__), AUDIT
     for path in sorted((paths.home() / "adlib").rglob("*.py")):
         if path not in own:
             yield path, path.read_text(encoding="utf-8")
@@ -36,16 +35,15 @@ def sources():
 
 
 def reaches_the_audit(code):
-    """Whether code imports `adlib.study.audit` or scores in training mode."""
+    """Whether code imports `adlib.study.audit` or `traps`, or scores in training mode."""
+    own = {"adlib.study.audit", "adlib.study.traps"}
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import) and any(n.name == "adlib.study.audit" for n in node.names):
+        if isinstance(node, ast.Import) and own & {n.name for n in node.names}:
             return True
         if isinstance(node, ast.ImportFrom):
-            by_name = node.module in (None, "adlib.study") and "audit" in {
-                n.name for n in node.names
-            }
-            inside = "audit" if node.level else "adlib.study.audit"
-            if by_name or node.module == inside:
+            where = "adlib.study" if node.level else ""
+            module = ".".join(filter(None, (where, node.module)))
+            if own & {module, *(f"{module}.{n.name}" for n in node.names)}:
                 return True
         if isinstance(node, ast.Attribute) and node.attr == "score_in_training_mode":
             return True
@@ -58,16 +56,10 @@ def scored(seed=0, shift=1.0):
     return np.round(drawn * 4) / 4
 
 
-def drawn(rows=30, seed=0):
-    """Test sets drawn anew."""
-    rng = np.random.default_rng(seed)
-    return [rng.choice(own, (rows, len(own))) for own in CLASSES]
-
-
 def made_run(scores, key="a", labels=LABELS):
     """What the ledger needs of a run."""
     table = pd.DataFrame({"path": np.arange(len(labels)), "label": labels, "split": "test"})
-    record = {"description": {"protocol": "one_class"}}
+    record = {"description": {"protocol": "one_class", "seed": 0, "settings": {}, "budget": {}}}
     return SimpleNamespace(
         key=key, scores=table.assign(score=scores), part=lambda _: (labels, scores), record=record
     )
@@ -77,137 +69,73 @@ def test_nothing_else_reaches_the_audit():
     """Would catch a trap that a result of the study could use by mistake."""
     found = {path.name: reaches_the_audit(code) for path, code in sources()}
     assert len(found) > 50 and not any(found.values()), found
-    assert "audit alone" in audit.__doc__
+    assert "audit alone" in audit.__doc__ and "audit alone" in traps.__doc__
     bad = (
         "import adlib.study.audit",
         "from adlib.study import audit, results",
         "from . import audit",
         "from adlib.study.audit import worth",
         "from .audit import worth",
+        "from adlib.study import traps",
+        "from adlib.study.traps import in_mode",
         "detector.score_in_training_mode(pixels)",
     )
     assert all(map(reaches_the_audit, bad))
 
 
-def test_bad_input_is_named():
-    """Would catch a bootstrap of one class, NaN scores and a mistyped rate that pass in silence."""
-    same = audit.measured(metrics.auroc, scored())
+def test_one_class_only_is_named():
+    """Would catch a bootstrap of one class that passes in silence."""
+    same = traps.measured(metrics.auroc, scored())
     with pytest.raises(ValueError, match="One class only"):
         audit.worth(np.zeros(100), same, same)
-    with pytest.raises(ValueError, match="scores: 1 of 2 are NaN"):
-        audit.measured(metrics.auroc, [1.0, np.nan])
-    with pytest.raises(KeyError, match="f1"):
-        audit.at_threshold("f1", scored(), 0.5)
 
 
-def test_statistics_are_the_metrics():
-    """Would catch rates that differ from the package's own, a swapped class, or a tie lost."""
-    scores = scored()
-    for name in ("auroc", "best_accuracy", "zfn_accuracy", "max_balanced_accuracy", "best_f1"):
-        metric = getattr(metrics, name)
-        assert audit.measured(metric, scores)(*CLASSES) == pytest.approx(metric(LABELS, scores))
-    rates = {
-        "accuracy": metrics.accuracy_at,
-        "balanced accuracy": metrics.balanced_accuracy_at,
-        "F1": metrics.f1_at,
-        "recall": lambda *given: 1 - metrics.miss_rate_at(*given),
-    }
-    for limit in (-np.inf, 0.5, np.inf):
-        for name, rate in rates.items():
-            value = audit.at_threshold(name, scores, limit)(*CLASSES)
-            assert value == pytest.approx(rate(LABELS, scores, limit))
+def test_every_trap_of_the_notebook_is_one_argument():
+    """Would catch a trap whose sides are not one function of `traps`, given two arguments.
+
+    `test_traps` holds what these functions give without a trap against the plain numbers.
+    """
+    cells = json.loads(AUDIT.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    added, bound = [], {}
+    for node in ast.walk(ast.parse(code)):
+        assert not isinstance(node, ast.Lambda | ast.FunctionDef)
+        if isinstance(node, ast.Assign):
+            left, right = node.targets[0], node.value
+            several = isinstance(left, ast.Tuple) and isinstance(right, ast.Tuple)
+            pairs = zip(left.elts, right.elts, strict=True) if several else [(left, right)]
+            for name, value in pairs:
+                bound.setdefault(ast.unparse(name), []).append(ast.unparse(value))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ledger.add":
+            added.append([ast.unparse(argument) for argument in node.args])
+    assert len(added) == code.count("ledger.add(") == 9
+    for _, _, _, _, _, number, flattering, honest, *_ in added:
+        assert flattering != honest
+        assert all(value.startswith(("partial(traps.", "partial(of,")) for value in bound[number])
 
 
-def test_a_choice_on_the_test_is_made_anew_in_every_resample():
-    """Would catch candidates chosen once and resampled afterwards, which hides the optimism."""
-    candidates = [scored(seed) for seed in range(4)]
-    each = [audit.measured(metrics.auroc, scores)(*drawn()) for scores in candidates]
-    best = audit.best_of(metrics.auroc, candidates)(*drawn())
-    assert len(set(np.argmax(each, axis=0))) > 1
-    np.testing.assert_array_equal(best, np.max(each, axis=0))
+def test_two_runs_of_a_trap_differ_in_one_setting():
+    """Would catch a trap of two settings, and a run that is compared with itself."""
+    run, area = made_run(scored()), partial(traps.of_run, metrics.auroc)
+    ledger, other = audit.Ledger(), made_run(scored(shift=2.0), "b")
 
+    def add():
+        ledger.add(audit.TRAININGS, "a trap", "X", "auROC", run, area, other, run)
 
-def test_a_range_of_the_test_moves_with_it():
-    """Would catch scaling by the whole set in a resample, or one outlier that changes nothing."""
-    scores = scored()
-    rule = audit.share_of_range(0.2)
-    got = audit.at_threshold("F1", scores, rule)(*drawn())
-    for value, *numbers in zip(got, *drawn(), strict=True):
-        own = scores[np.concatenate(numbers)]
-        scaled = (own - own.min()) / (own.max() - own.min())
-        assert value == pytest.approx(metrics.f1_at(LABELS, scaled + 1e-12, 0.2))
-    outlier = scores + 100 * (scores == scores.max())
-    assert audit.at_threshold("F1", outlier, rule)(*CLASSES) < 0.3 < got.min()
-
-
-@pytest.mark.parametrize("metric", [metrics.auroc, metrics.best_accuracy, metrics.zfn_accuracy])
-def test_batch_sums_written_out(metric):
-    """Would catch batches of both classes, a last batch lost or counted as a full one, and ties."""
-    sums = np.round(np.random.default_rng(1).normal(size=100) + LABELS)  # so that batches tie
-    tied = False
-    got = audit.per_batch(metric, sums, batch=8)(*drawn())
-    for value, *numbers in zip(got, *drawn(), strict=True):
-        scores = []
-        for own in numbers:
-            order = np.random.default_rng(0).permutation(len(own))
-            for part in np.split(own[order], range(8, len(own), 8)):
-                scores += [sums[part].sum()] * len(part)
-        tied |= bool(set(scores[:60]) & set(scores[60:]))
-        assert value == pytest.approx(metric(LABELS, np.array(scores)))
-    assert tied
-
-
-def test_batch_sums_lift_full_batches_and_sink_a_small_last_one():
-    """Would catch batch sums taken for means, which are as good with a small last batch."""
-    rng = np.random.default_rng(0)
-    for extra, lifted in ((0, True), (4, False)):
-        n = 160 + extra  # four abnormal images in the last batch score below every normal batch
-        labels = np.repeat([0, 1], [160, n])
-        sums = np.r_[rng.normal(1, 0.1, 160), rng.normal(1.3, 0.15, n)]
-        classes = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
-        for metric in (metrics.auroc, metrics.best_accuracy, metrics.zfn_accuracy):
-            alone = audit.measured(metric, sums)(*classes)
-            batch = audit.per_batch(metric, sums)(*classes)
-            if lifted:
-                assert alone < batch == 1
-            elif metric is metrics.zfn_accuracy:
-                assert batch == pytest.approx(n / (n + 160)) and batch < alone
-            else:
-                assert batch < 1
-
-
-def test_training_mode_follows_the_order_and_evaluation_mode_does_not():
-    """Would catch a sorted test set that leaks nothing, or scores handed back in another order."""
-    torch.manual_seed(0)
-    detector = models.build("GANomaly", **SMALL["GANomaly"])
-    labels = np.tile([0, 1], 16)
-    noise = torch.randint(0, 60, (32, 1, 32, 32), dtype=torch.uint8)
-    pixels = noise + 120 * torch.from_numpy(labels).to(torch.uint8)[:, None, None, None]
-    by_class, shuffled = np.argsort(labels, kind="stable"), np.random.default_rng(0).permutation(32)
-    a, b = (audit.in_training_mode(detector, pixels, o, 16) for o in (by_class, shuffled))
-    assert np.abs(a - b).max() > 0.1 * np.abs(a).max()
-    whole = [audit.in_training_mode(detector, pixels, o, 32) for o in (by_class, shuffled)]
-    np.testing.assert_allclose(*whole, rtol=1e-3)  # one batch of all: the order says nothing
-    honest = detector.score(pixels)
-    np.testing.assert_allclose(detector.score(pixels[by_class], 16), honest[by_class], rtol=1e-4)
-
-
-def test_snapshots_end_with_the_scored_weights():
-    """Would catch snapshots out of order, or raw weights where averaged ones are scored."""
-    split = data.one_class(data.load("synthetic", "object"))
-    settings = SMALL["CBiGAN"] | {"learning_rate": 1e-3}
-    run = runs.get("CBiGAN", split, Budget(steps=6, batch=4, snapshots=2), **settings)
-    first, last = audit.snapshot_scores(run, split.pixels("test", 32, 1))
-    np.testing.assert_allclose(last, run.part("test")[1], rtol=1e-5)
-    assert not np.allclose(first, last, rtol=1e-5)
-    run = runs.get("CBiGAN", split, Budget(steps=1, batch=4), **settings)
-    (only,) = audit.snapshot_scores(run, split.pixels("test", 32, 1))
-    np.testing.assert_array_equal(only, run.part("test")[1])
+    with pytest.raises(ValueError, match="a trap: runs a and b differ in nothing, not in one"):
+        add()
+    other.record["description"]["settings"] = {"bias": "authors"}
+    add()
+    other.record["description"]["scores_of"] = "a"  # other scores of the same weights
+    add()
+    other.record["description"]["scores_of"] = "c"
+    with pytest.raises(ValueError, match="differ in scores_of, bias, not"):
+        add()
 
 
 def test_the_bootstrap_is_paired():
     """Would catch sides resampled apart: the same scores would differ from themselves."""
-    same = audit.measured(metrics.auroc, scored())
+    same = traps.measured(metrics.auroc, scored())
     found = audit.worth(LABELS, same, same)
     assert found["difference_points"] == (0, 0, 0)
     value, low, high = found["with_trap"]
@@ -220,7 +148,7 @@ def test_a_difference_has_its_sign_and_its_analytic_interval():
     """Would catch a flipped sign, percent for points, and intervals of one side's width."""
     right = np.repeat([0.0, 1.0, 0.0], [60, 30, 10])  # recall 30 of 40 at 0.5
     fewer = np.repeat([0.0, 1.0, 0.0], [60, 20, 20])  # ten of these are missed
-    sides = [audit.at_threshold("recall", scores, 0.5) for scores in (right, fewer)]
+    sides = [traps.at_threshold("recall", scores, 0.5) for scores in (right, fewer)]
     value, low, high = audit.worth(LABELS, *sides, resamples=4000)["difference_points"]
     half = 196 * np.sqrt(0.25 * 0.75 / 40)
     assert value == pytest.approx(25)
@@ -234,7 +162,7 @@ def test_the_interval_covers_a_known_difference():
     truth = 100 * (0.76025 - 0.63816)  # Phi(1 / sqrt 2) and Phi(0.5 / sqrt 2)
     for seed in range(40):
         noise = np.random.default_rng(seed).normal(size=120)
-        sides = [audit.measured(metrics.auroc, noise + shift * labels) for shift in (1.0, 0.5)]
+        sides = [traps.measured(metrics.auroc, noise + shift * labels) for shift in (1.0, 0.5)]
         _, low, high = audit.worth(labels, *sides, resamples=300)["difference_points"]
         hits += low <= truth <= high
     assert 34 <= hits <= 40
@@ -243,20 +171,19 @@ def test_the_interval_covers_a_known_difference():
 def test_the_ledger_says_what_one_training_cannot():
     """Would catch a difference within that of other seeds, or without any, told as an effect."""
     ledger, honest = audit.Ledger(), scored(shift=0.5)
-    run, side = made_run(honest), audit.measured(metrics.auroc, honest)
+    run, area = made_run(honest), partial(traps.of_run, metrics.auroc)
 
     def add(trap, shift, method="X"):
-        better = scored(shift=shift)
-        trained = audit.measured(metrics.auroc, better)
-        other = made_run(better, key=trap)
-        ledger.add(audit.TRAININGS, trap, method, "auROC", run, trained, side, other=other)
+        other = made_run(scored(shift=shift), key=trap)
+        other.record["description"]["seed"] = 1
+        ledger.add(audit.TRAININGS, trap, method, "auROC", run, area, other, run)
 
     add("little", 1.0)
     assert ledger.between_seeds() == (-np.inf, np.inf) and not ledger.table().told.any()
     add(audit.CONTROL, 0.7, "X (1)")
     add(audit.CONTROL, 0.6, "X (2)")
     add("much", 4.0)
-    ledger.add(audit.THRESHOLDS, "same", "X", "auROC", run, side, side, "Known.")
+    ledger.add(audit.THRESHOLDS, "same", "X", "auROC", run, area, run, run, "Known.")
     table = ledger.table().set_index("label")
     assert table.kind.tolist() == [audit.THRESHOLDS, *[audit.TRAININGS] * 4]
     assert table.points[1:].is_monotonic_decreasing and table.index[1] == "much: X, auROC"
@@ -268,15 +195,15 @@ def test_the_ledger_says_what_one_training_cannot():
     assert np.isnan(table.seed_high["same: X, auROC"])
     with pytest.raises(ValueError, match="runs a and b were scored on different images"):
         elsewhere = made_run(honest, key="b", labels=LABELS[::-1])
-        ledger.add(audit.TRAININGS, "t", "X", "auROC", run, side, side, other=elsewhere)
+        ledger.add(audit.TRAININGS, "t", "X", "auROC", run, area, elsewhere, run)
 
 
 def test_rows_of_the_ledger():
     """Would catch rows that cannot be written, points that are no difference, a run mistaken."""
     ledger, run = audit.Ledger(), made_run(scored())
-    sides = [audit.measured(metrics.auroc, scored(shift=shift)) for shift in (2.0, 1.0)]
-    other = made_run(scored(), "b")
-    ledger.add(audit.SCORES, "t", "X", "auROC", run, *sides, "Known.", other=other)
+    other, area = made_run(scored(shift=2.0), "b"), partial(traps.of_run, metrics.auroc)
+    other.record["description"]["seed"] = 1
+    ledger.add(audit.SCORES, "t", "X", "auROC", run, area, other, run, "Known.")
     rows = pd.DataFrame(ledger.rows(comparable="no paper"))
     assert set(rows) <= set(schema.COLUMNS)
     value = rows.set_index("metric").value

@@ -261,23 +261,46 @@ def test_images_found_and_places_found_are_told_apart(tmp_path):
     ("high", "block", "words"),
     [(-1.0, claims.FAILS, "a loss on 1 of 2."), (2.0, claims.OPEN, "no loss is shown.")],
 )
-def test_contamination_reads_the_paired_intervals(tmp_path, high, block, words):
-    """Would catch a loss within its interval, one set judged for all, and another share's row."""
+def test_abnormal_pixels_are_read_by_the_paired_intervals(tmp_path, high, block, words):
+    """Would catch whole images taken for pixels, one set judged for all, another share's row."""
     same = {"metric": "difference_points", "form": ""}
+    few, many, images = (
+        {"variant": v, "x": x}
+        for v, x in (("5% with a patch", 0.05), ("10% with a patch", 0.1), ("20%", 0.2))
+    )
     for category in ("screw", "bottle"):
         ends = (-3.0, -5.0, high) if category == "bottle" else (0.5, -1.0, 2.0)
-        rows = [row("PaDiM", -9.0, -10.0, -8.0, variant="10%", x=0.1, **same)]
-        rows.append(row("Noisy-AnoGAN", -9.0, -10.0, -8.0, variant="5%", x=0.05, **same))
-        rows.append(row("Noisy-AnoGAN", *ends, variant="10%", x=0.1, **same))
+        rows = [row("PaDiM", -9.0, -10.0, -8.0, **many, **same)]
+        rows.append(row("Noisy-AnoGAN", -9.0, -10.0, -8.0, **few, **same))
+        rows.append(row("Noisy-AnoGAN", -9.0, -10.0, -8.0, **images, **same))
+        rows.append(row("Noisy-AnoGAN", *ends, **many, **same))
         cell(tmp_path, rows, "contamination", category=category, paper="beyond")
-    (found,) = said(tmp_path, "Unlabelled abnormal images")
-    assert found.block == block and found.text.endswith(words)
+    (found,) = said(tmp_path, "Abnormal pixels")
+    assert found.block == block and found.text.endswith(words) and found.claim
     assert "10 % of" in found.text and "+0.5 (-1.0 to +2.0) on mvtec_ad screw" in found.text
-    clean = {"variant": "0%", "x": 0.0, "metric": "auroc", "form": ""}
+    clean = {"variant": "0% with a patch", "x": 0.0, "metric": "auroc", "form": ""}
     at_chance = row("Noisy-AnoGAN", 0.55, 0.45, 0.65, **clean)
     cell(tmp_path, [*rows, at_chance], "contamination", category="bottle", paper="beyond")
-    (found,) = said(tmp_path, "Unlabelled abnormal images")
+    (found,) = said(tmp_path, "Abnormal pixels")
     assert ("at chance already" in found.text) == (block == claims.OPEN)
+
+
+@pytest.mark.parametrize(("high", "block"), [(-8.0, claims.FAILS), (1.0, claims.OPEN)])
+def test_unlabelled_abnormal_images_are_no_claim_of_a_paper(tmp_path, high, block):
+    """Would catch pixels taken for images, a smaller share, and a loss within its interval."""
+    same = {"metric": "difference_points", "form": ""}
+    rows = [
+        row("PaDiM", -9.0, -10.0, high, variant="10%", x=0.1, **same),
+        row("AE-L2", 2.0, -1.0, 5.0, variant="10%", x=0.1, **same),
+        row("AE-L2", -30.0, -31.0, -29.0, variant="5%", x=0.05, **same),
+        row("PaDiM", -40.0, -41.0, -39.0, variant="10% with a patch", x=0.1, **same),
+    ]
+    cell(tmp_path, rows, "contamination", paper="beyond")
+    (found,) = said(tmp_path, "Unlabelled abnormal images")
+    assert found.block == block and not found.claim
+    assert (
+        f"in {int(high < 0)} of 2 pairs" in found.text and "PaDiM on mvtec_ad screw" in found.text
+    )
 
 
 @pytest.mark.parametrize(("rate", "block"), [(0.2, claims.HOLDS), (0.6, claims.FAILS)])
@@ -309,7 +332,7 @@ def test_counts_of_published_values_follow_the_verdicts(made):
     n = int((judged["verdict"] == verdicts.NO_DATA).sum())
     assert n and f"on data that are not at hand: MVTec AD {n}." in texts
     broken, checked = verdicts.bounds_of_published(study)
-    assert (claims.FAILS, f"{len(broken)} of {checked}") in found
+    assert (claims.FAILS, f"{len(broken)} of {len(checked)}") in found
 
 
 def test_every_published_value_stands_once(tmp_path):

@@ -67,6 +67,7 @@ def test_rows_of_a_run():
     assert balanced == pytest.approx(oracle["value"])
     assert (CELL.folder.parents[1] / "runs" / run.key / "record.json").is_file()
     n = run.record["counts"]["validation_normal"]
+    assert run.record["counts"]["held_out_normal"] == n
     assert (deployable["promise"], deployable["n_held"]) == (0.05, n)
 
 
@@ -93,6 +94,9 @@ def test_other_counts_and_larger_inputs_are_not_the_papers_data(tmp_path, monkey
     reason = results.comparable(cell, data.load("mvtec_ad", "screw"))
     assert "train normal images" in reason and "instead of 320" in reason
     assert "16 px instead of 1024 px" in reason
+    beyond = Cell("paper", "beyond", "audit", "mvtec_ad", "screw", 0)
+    named = results.comparable(beyond, data.load("mvtec_ad", "screw"))
+    assert named.startswith("no paper prints this number; ") and "instead of 320" in named
     assert "smaller" not in results.note_on(cell, data.load("mvtec_ad", "screw"))
 
 

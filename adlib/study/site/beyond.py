@@ -10,7 +10,16 @@ from scipy import stats
 
 from adlib.metrics.ranks import critical_difference
 from adlib.study.papers import Paper
-from adlib.study.site.claims import FAILS, HOLDS, OPEN, Finding, from_rows, in_place, stands
+from adlib.study.site.claims import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    PATCHED,
+    Finding,
+    from_rows,
+    in_place,
+    stands,
+)  # fmt: skip
 from adlib.study.site.tables import number
 from adlib.study.summary import ALL_SETS
 
@@ -109,6 +118,25 @@ def _audit(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
     return [from_rows(block, "Choices of evaluation", text, points)]
 
 
+def _contaminated(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
+    """Which detectors lose by unlabelled abnormal images among the training images."""
+    rows = rows[(rows["table"] == "contamination") & (rows["metric"] == "difference_points")]
+    rows = rows[(rows["categories"] == 1) & ~rows["variant"].str.endswith(PATCHED)]
+    if rows.empty:
+        return []
+    share = rows["x"].astype(float)
+    rows = rows[share == share.max()].sort_values("value", kind="stable")
+    lost = int((rows["high"] < 0).sum())
+    worst = next(rows.itertuples())
+    text = (
+        f"as {100 * share.max():.0f} % of the training images lower the auROC, with an interval "
+        f"below zero, in {lost} of {len(rows)} pairs of detector and data set; the largest change "
+        f"is {worst.name} on {worst.dataset} {worst.category}, {worst.value:+.1f} points "
+        f"({worst.low:+.1f} to {worst.high:+.1f})."
+    )
+    return [from_rows(FAILS if lost else OPEN, "Unlabelled abnormal images", text, rows)]
+
+
 def _ranks(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
     """Where the papers' methods stand among all that were trained on normal images alone."""
     rows = rows[rows["table"] == "comparison"]
@@ -192,4 +220,10 @@ def _promised(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
 
 Finder = Callable[[pd.DataFrame, Papers], list[Finding]]
 IN_PAPERS: list[Finder] = [_oracle, _misses, _below_chance]  # on tables that papers have
-BEYOND: list[Finder] = [_audit, _ranks, _places, _promised]  # on those that no paper has
+BEYOND: list[Finder] = [
+    _audit,
+    _contaminated,
+    _ranks,
+    _places,
+    _promised,
+]  # on those that no paper has

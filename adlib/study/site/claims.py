@@ -16,6 +16,7 @@ ASKED, HOLDS, FAILS, OPEN = "Asked", "Holds", "Does not hold", "Could not be che
 TOY = "At toy scale"  # for rows of other data, sizes or budgets than the paper's
 BLOCKS = [ASKED, HOLDS, FAILS, TOY, OPEN]
 SEEDS = 3  # what a statement on a method needs
+PATCHED = "with a patch"  # ends the variant of rows whose training images hold abnormal pixels
 SUPERVISED = "Classifier"  # trained on the same labels as the method that a paper proposes
 
 
@@ -162,8 +163,9 @@ def _labels(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
 
 
 def _contaminated(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]:
-    """Whether the method withstands the largest share of unlabelled abnormal training images."""
+    """Whether the method withstands abnormal pixels in the largest share of training images."""
     rows = rows[(rows["categories"] == 1) & (rows["name"] == claim.method)]
+    rows = rows[rows["variant"].str.endswith(PATCHED)]
     rows = rows.assign(share=rows["x"].astype(float))
     clean = rows[(rows["share"] == 0) & (rows["metric"] == claim.metric)]
     rows = rows[rows["metric"] == "difference_points"]
@@ -175,7 +177,7 @@ def _contaminated(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]
         f"{row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f}) on {in_place(paper, row)}"
         for row in rows.itertuples()
     ]
-    text = f"as {100 * share:.0f} % of the training images change {claim.method}'s "
+    text = f"in {100 * share:.0f} % of the normal training images change {claim.method}'s "
     text += f"{in_words(claim.metric)}, in points, by {', '.join(changes)}: "
     lost = int((rows["high"] < 0).sum())
     if lost:
@@ -184,7 +186,7 @@ def _contaminated(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[tuple]
         at_chance = ", but without them it is at chance already"
         block = OPEN
         reading = f"no loss is shown{at_chance if (clean['low'] <= 0.5).any() else ''}."
-    return [(block, "Unlabelled abnormal images", text + reading, rows)]
+    return [(block, "Abnormal pixels", text + reading, rows)]
 
 
 CHECKS: dict[str, Callable[[Paper, Claim, pd.DataFrame], list[tuple]]] = {

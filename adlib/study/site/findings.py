@@ -118,17 +118,19 @@ def _reproduced(rated: pd.DataFrame) -> list[Finding]:
 
 
 def _bounds(study: Study) -> list[Finding]:
-    """Published pairs that no scores can give."""
+    """Published rows that no scores can give."""
     broken, checked = verdicts.bounds_of_published(study)
-    if not checked:
+    if checked.empty:
         return []
-    what = "published pairs of balanced accuracy and auROC"
     if broken.empty:
-        return [Finding(HOLDS, f"All {checked}", f"{what} could come from scores.", "#bounds")]
+        text = "published rows of balanced accuracy could come from scores."
+        return [Finding(HOLDS, f"All {len(checked)}", text, "#bounds")]
     quoted = int((broken["origin"] == "quoted").sum())
-    head = f"{len(broken)} of {checked}"
-    text = f"{what} cannot come from any scores; {quoted} of them are quoted from elsewhere, "
-    text += f"{len(broken) - quoted} are the paper's own."
+    head = f"{len(broken)} of {len(checked)}"
+    text = "published rows of balanced accuracy cannot come from any scores; "
+    text += (
+        f"{quoted} of them are quoted from elsewhere, {len(broken) - quoted} are the paper's own."
+    )
     return [Finding(FAILS, head, text, "#bounds")]
 
 

@@ -160,7 +160,7 @@ def _index(
         "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
         "departures": {name: _departures(study, name) for name in order},
         "broken": broken.replace({"category": MEANS}).to_dict("records"),
-        "checked": checked,
+        "checked": {"rows": len(checked), **checked[["both", "pair"]].sum().to_dict()},
         "ours_broken": ours_broken,
         "ours_checked": ours_checked,
     }
