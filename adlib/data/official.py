@@ -30,7 +30,7 @@ def reduced(images: ImageSet, side: int | None) -> str:
 
 
 def differences(images: ImageSet, side: int | None = None) -> list[str]:
-    """What differs from the published counts, size, colour and format, in words; mostly nothing does.
+    """What differs from the published counts, size, colour and format; mostly nothing does.
 
     Args:
         images: of any data set.

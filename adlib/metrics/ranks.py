@@ -162,6 +162,15 @@ def conclusions(table: pd.DataFrame, alpha: float = 0.05) -> list[str]:
     return [*sentences, _wilcoxon_in_words(table, alpha)]
 
 
+def sets_needed(methods: int, alpha: float = 0.05) -> int:
+    """Fewest data sets with which Wilcoxon's test can show a pair apart after Holm's correction.
+
+    The smallest two-sided p of n differences is 2 / 2^n; Holm multiplies it by the number of pairs.
+    """
+    pairs_of_methods = methods * (methods - 1) // 2
+    return int(np.floor(np.log2(2 * pairs_of_methods / alpha))) + 1
+
+
 def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
     """What the pairwise tests show, or that so few data sets can show nothing."""
     n, k = table.shape
@@ -170,7 +179,8 @@ def _wilcoxon_in_words(table: pd.DataFrame, alpha: float) -> str:
     if smallest >= alpha:
         return (
             f"Wilcoxon's test with {n} data sets cannot give less than p = {2.0 ** (1 - n):.3g}, "
-            f"or {smallest:.3g} after Holm's correction for {m} pairs: it can show no pair apart."
+            f"or {smallest:.3g} after Holm's correction for {m} pairs: it has no power to show any "
+            f"pair apart. With {sets_needed(k, alpha)} data sets it could."
         )
     significant = pairs(table).query("p_holm < @alpha")
     apart = ", ".join(significant.better + " before " + significant.worse)

@@ -89,6 +89,21 @@ def worth(
     }
 
 
+def by_chance(
+    labels: ArrayLike, with_trap: Statistic, without: Statistic, shuffles: int = 200, seed: int = 0
+) -> float:
+    """Points that a choice brings on average where the labels are shuffled and tell nothing.
+
+    What takes the best of several on the test can only raise a number, so an interval above zero is
+    no evidence; this is the size to hold it against. Arguments as in `worth`.
+    """
+    labels = np.asarray(labels)
+    rng, normal = np.random.default_rng(seed), int((labels == 0).sum())
+    drawn = rng.permuted(np.tile(np.arange(len(labels)), (shuffles, 1)), axis=1)
+    classes = drawn[:, :normal], drawn[:, normal:]
+    return float(100 * np.mean(with_trap(*classes) - without(*classes)))
+
+
 @dataclass
 class Ledger:
     """Entries of the audit, one a choice and number.
@@ -111,6 +126,7 @@ class Ledger:
         honest: object,
         note: str = "",
         resampled: bool = True,
+        best_of: bool = False,
     ) -> None:
         """Measure what a choice is worth and enter it.
 
@@ -129,6 +145,8 @@ class Ledger:
             resampled: whether the flattering number may be resampled. A threshold at the lowest
                 score of the test may not: that of a resample is never lower than the sample's, so
                 intervals would lie beside the value.
+            best_of: whether the choice takes the best of several on the test, so that `by_chance`
+                says what it brings anyway.
 
         Raises:
             ValueError: two runs were tested on different images, so they make no pairs, or differ
@@ -148,6 +166,8 @@ class Ledger:
         if not resampled:
             for name in ("with_trap", "difference_points"):
                 found[name] = (found[name][0], np.nan, np.nan)
+        sides = number(flattering), number(honest)
+        entry["by_chance"] = by_chance(labels, *sides) if best_of else None
         self.entries.append(entry | found)
 
     def table(self) -> pd.DataFrame:
@@ -204,6 +224,8 @@ class Ledger:
             }
             for name in ("with_trap", "without_trap", "difference_points"):
                 value = dict(zip(("value", "low", "high"), entry[name], strict=True))
+                if name != "difference_points":  # the paired bootstrap is about differences
+                    value |= {"low": np.nan, "high": np.nan}
                 key = (run if name == "without_trap" else other).key
                 rows.append({"metric": name, **value, **same, "run": key} | shared)
         return rows
@@ -211,6 +233,9 @@ class Ledger:
     def _reads(self, entry: dict[str, object]) -> tuple[bool, str]:
         """Whether a change of the number is told from chance, and that in words."""
         value, low, high = entry["difference_points"]
+        if entry["by_chance"] is not None:
+            chance = entry["by_chance"]
+            return False, f"can only raise the number; shuffled labels bring {chance:.1f} points"
         if np.isnan(low):
             return False, "no interval: the lowest score of the test is no average"
         if low <= 0 <= high:

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from adlib import metrics, models
-from adlib.host.device import default_device
 from adlib.metrics.curves import finite_vector, vectorised
 from adlib.study import runs
 
@@ -194,11 +193,10 @@ def share_of_range(share: float) -> Rule:
     return rule
 
 
-def snapshot_scores(run: runs.Run, pixels: Tensor) -> list[np.ndarray]:
+def snapshot_scores(run: runs.Run) -> list[np.ndarray]:
     """Scores `(N,)` of test images by every weights kept on the way; the last are the final ones.
 
     A run that kept none has the final ones alone.
     """
-    kept = run.snapshots().values()
-    device = default_device()
-    return [models.load(path, device).score(pixels) for path in kept] or [run.part("test")[1]]
+    curve, test = run.curve(), (run.scores["split"] == "test").to_numpy()
+    return list(curve["scores"][:, test]) if curve else [run.part("test")[1]]

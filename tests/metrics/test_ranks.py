@@ -170,3 +170,12 @@ def test_p_values_and_differences_are_scipys_on_random_tables(sets, methods, see
     m = len(wanted)
     raised = [max((m - j) * wanted[j] for j in range(i + 1)) for i in range(m)]
     assert tests.p_holm.to_numpy() == pytest.approx(np.minimum(raised, 1))
+
+
+def test_data_sets_needed_are_the_fewest_that_can_show_a_pair():
+    """Catches a test without power that is said to have shown no difference."""
+    for methods in (2, 3, 9):
+        pairs, needed = methods * (methods - 1) // 2, ranks.sets_needed(methods)
+        apart = np.arange(1.0, needed + 1)  # one method better on all data sets
+        assert stats.wilcoxon(apart).pvalue * pairs < 0.05
+        assert stats.wilcoxon(apart[:-1]).pvalue * pairs >= 0.05

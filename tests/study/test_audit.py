@@ -13,7 +13,7 @@ import pytest
 
 from adlib import metrics, plots
 from adlib.host import paths
-from adlib.study import audit, traps
+from adlib.study import audit, curve, traps
 from adlib.study import rows as schema
 
 CLASSES = np.arange(0, 60), np.arange(60, 100)
@@ -22,8 +22,11 @@ AUDIT = paths.home() / "notebooks" / "beyond" / "audit.ipynb"
 
 
 def sources():
-    """Every source of the package and of the notebooks, the audit's own three left out."""
-    own = Path(audit.__file__), Path(traps.__file__), AUDIT
+    """Every source of the package and of the notebooks, the audit's own left out.
+
+    `curve` makes the rows of form "authors", which a printed number is judged by.
+    """
+    own = *(Path(module.__file__) for module in (audit, traps, curve)), AUDIT
     for path in sorted((paths.home() / "adlib").rglob("*.py")):
         if path not in own:
             yield path, path.read_text(encoding="utf-8")
@@ -233,3 +236,18 @@ def test_the_picture_groups_and_fills():
     bands = [[patch.get_x() for patch in ax.patches] for ax in figure.axes]
     assert bands == [[], [-6.0]]
     plt.close(figure)
+
+
+def test_a_best_of_is_held_against_shuffled_labels():
+    """Catches "raises the number" said of a choice that raises it where nothing can be told."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30)
+    candidates = rng.normal(size=(20, 60))  # scores that know nothing of the labels
+
+    def best(normal, abnormal):
+        return np.max([traps.measured(metrics.auroc, c)(normal, abnormal) for c in candidates], 0)
+
+    last = traps.measured(metrics.auroc, candidates[-1])
+    chance = audit.by_chance(labels, best, last)
+    assert 8 < chance < 20  # the best of 20 of spread 7.5 points
+    assert audit.by_chance(labels, last, last) == 0

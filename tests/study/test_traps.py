@@ -173,7 +173,7 @@ def test_snapshots_end_with_the_scored_weights():
     split = data.one_class(data.load("synthetic", "object"))
     settings = SMALL["CBiGAN"] | {"learning_rate": 1e-3}
     run = runs.get("CBiGAN", split, Budget(steps=6, batch=4, snapshots=2), **settings)
-    first, last = traps.snapshot_scores(run, split.pixels("test", 32, 1))
+    first, last = traps.snapshot_scores(run)
     np.testing.assert_allclose(last, run.part("test")[1], rtol=1e-5)
     assert not np.allclose(first, last, rtol=1e-5)
     ends = [runs.rescored(run, split, weight_of_features=w).part("test")[1] for w in (0.0, 1.0)]
@@ -181,5 +181,5 @@ def test_snapshots_end_with_the_scored_weights():
     classes = [np.flatnonzero(run.part("test")[0] == label) for label in (0, 1)]
     assert again(*classes) == pytest.approx(metrics.auroc(*run.part("test")))
     run = runs.get("CBiGAN", split, Budget(steps=1, batch=4), **settings)
-    (only,) = traps.snapshot_scores(run, split.pixels("test", 32, 1))
+    (only,) = traps.snapshot_scores(run)
     np.testing.assert_array_equal(only, run.part("test")[1])

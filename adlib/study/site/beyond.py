@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 from scipy import stats
 
-from adlib.metrics.ranks import critical_difference
+from adlib.metrics.ranks import critical_difference, sets_needed
 from adlib.study.papers import Paper
 from adlib.study.site.claims import (
     FAILS,
@@ -163,13 +163,16 @@ def _ranks(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
         f"{len(order)} (mean rank {lowest:.2f}); {', '.join(places)}. Friedman's p is "
         f"{chance:.2g}, the critical difference {limit:.2f}: "
     )
+    needed = sets_needed(len(order))
+    power = f" Wilcoxon's test of pairs with Holm's correction needs {needed} data sets."
+    power *= sets < needed
     if chance < 0.05 and behind:
         block, text = FAILS, f"{text}behind by more than chance: {', '.join(behind)}."
     elif first in proposed:
         block, text = HOLDS, f"{text}no other method is shown to be better."
     else:
         block, text = OPEN, f"{text}the papers' methods cannot be distinguished from the first."
-    return [from_rows(block, "On equal terms", text, areas)]
+    return [from_rows(block, "On equal terms", text + power, areas)]
 
 
 def _places(rows: pd.DataFrame, papers: Papers) -> list[Finding]:
