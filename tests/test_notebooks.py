@@ -77,9 +77,10 @@ def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
     for table in tables:
         assert set(table["method"]) == set(profiles.methods("cbigan"))
         assert table["value"].between(0, 1).all()
-        # Percentiles of resamples may differ from the value in the last bit.
-        assert (table["low"] <= table["value"] + 1e-9).all()
-        assert (table["value"] <= table["high"] + 1e-9).all()
+        picked = table["form"].isin(["oracle", "authors"])  # on the test itself: no interval covers
+        assert table.loc[picked, ["low", "high"]].isna().all(axis=None)
+        inside = table["value"].between(table["low"] - 1e-9, table["high"] + 1e-9)
+        assert inside[~picked].all() and picked.any() and (~picked).any()
     assert set(tables[0]["run"]) == set(tables[1]["run"])
     for run in set(tables[0]["run"]):
         for name in ("record.json", "scores.csv"):

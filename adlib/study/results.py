@@ -180,7 +180,7 @@ def metric_row(
     function = getattr(metrics, metric)
     threshold_free = metric in ("auroc", "average_precision")
     form = "" if threshold_free else "oracle"
-    return _row(method, run, metric, form, function, part=part, **more)
+    return _row(method, run, metric, form, function, None, part, **more)
 
 
 def deployable_row(
@@ -378,6 +378,7 @@ def _row(
     function: Callable[..., float],
     threshold: float | None = None,
     part: str = "test",
+    /,
     **more: object,
 ) -> dict[str, object]:
     labels, scores = run.part(part)

@@ -19,10 +19,10 @@ def test_the_readme_is_up_to_date():
 def test_only_the_block_is_written(made, tmp_path):
     """Catches text around the markers that is lost, and a README without them that is changed."""
     file = tmp_path / "README.md"
-    file.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n", encoding="utf-8")
+    file.write_text(f"before\n{readme.BEGIN}\n%stale%\n{readme.END}\nafter\n", encoding="utf-8")
     assert readme.update(file, read(made)) and not readme.update(file, read(made))
     text = file.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "%stale%" not in text
     assert "| CBiGAN |" in text
     for broken in ("nothing", f"{readme.END} {readme.BEGIN}", text + text):
         file.write_text(broken, encoding="utf-8")
