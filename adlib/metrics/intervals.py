@@ -60,11 +60,13 @@ def interval(
 def auroc_interval(
     labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the auROC over images: the hull of two, each of which covers where one fails.
+    """Interval of the auROC over images: the hull of three, each of which covers where one fails.
 
     The first holds all areas whose variance (Hanley and McNeil 1982) the estimate agrees with
     (Newcombe 2006, method 5), so it has a width when the classes are separated perfectly. The
-    second has DeLong's variance, which sees classes of unequal spread, on the logit scale.
+    second has DeLong's variance, which sees classes of unequal spread, on the logit scale. The
+    third takes the area for a share of as many images as give that variance (Wilson 1927), and of
+    the smaller class where it is zero: where one class hardly spreads, the other's images decide.
 
     Args:
         labels: (N,) of 0 and 1.
@@ -93,7 +95,8 @@ def auroc_interval(
     low = brentq(misfit, 0, min(area, 1 - TINY)) if area > 0 else 0.0
     high = brentq(misfit, max(area, TINY), 1) if area < 1 else 1.0
     delong = sum(_variance_of_mean(shares) for shares in (below, above))
-    return _hull((low, high), _on_logit(area, delong, z))
+    images = min(m, n) if delong == 0 or min(m, n) == 1 else area * (1 - area) / delong
+    return _hull((low, high), _on_logit(area, delong, z), _wilson(area, max(images, min(m, n)), z))
 
 
 def average_precision_interval(
@@ -180,7 +183,7 @@ def _variance_of_mean(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / values.size) if values.size > 1 else 0.0
 
 
-def _wilson(share: float, n: int, z: float) -> tuple[float, float]:
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
     """Interval of a share of `n` (Wilson 1927)."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)

@@ -233,7 +233,7 @@ class Ledger:
     def _reads(self, entry: dict[str, object]) -> tuple[bool, str]:
         """Whether a change of the number is told from chance, and that in words."""
         value, low, high = entry["difference_points"]
-        if entry["by_chance"] is not None:
+        if entry["by_chance"] is not None and value >= 0:
             chance = entry["by_chance"]
             return False, f"can only raise the number; shuffled labels bring {chance:.1f} points"
         if np.isnan(low):

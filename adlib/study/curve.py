@@ -39,17 +39,17 @@ def picks(curve: dict[str, np.ndarray], parts: pd.DataFrame) -> dict[str, tuple[
     """Snapshots to stop at: how each is picked -> (its row in `curve`, form of a number from it).
 
     Args:
-        curve: what `write` has written, of a run with held-out normal images.
+        curve: what `write` has written.
         parts: columns `label` and `split` of the run's scores.
     """
     labels, test = parts["label"].to_numpy(), (parts["split"] == "test").to_numpy()
     areas = [metrics.auroc(labels[test], scores) for scores in curve["scores"][:, test]]
-    held = np.median(curve["scores"][:, ~test & (labels == 0)], axis=1)
-    found = {
-        "last": (len(areas) - 1, ""),
-        "lowest scores of held-out normal images": (int(held.argmin()), "deployable"),
-        "best on the test": (int(np.argmax(areas)), "oracle"),
-    }
+    normals = curve["scores"][:, ~test & (labels == 0)]
+    held = np.median(normals, axis=1) if normals.size else np.array([np.nan])
+    found = {"last": (len(areas) - 1, "")}
+    if np.isfinite(held).all():
+        found["lowest scores of held-out normal images"] = (int(held.argmin()), "deployable")
+    found["best on the test"] = (int(np.argmax(areas)), "oracle")
     if "authors" in curve:
         theirs = [metrics.auroc(labels[test], scores) for scores in curve["authors"]]
         found["best on the test, batch statistics"] = (int(np.argmax(theirs)), "authors")

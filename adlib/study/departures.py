@@ -23,22 +23,22 @@ SCALES = {
     "latent": "latent dimensions",
     "search_steps": "search steps",
 }
+UNKNOWN = "the record of the run is not at hand"
 NEARLY = 0.95  # of the paper's value counts as all of it
 
 
 def scale(record: dict, paper: Paper) -> str:
     """How a run is smaller than the paper's own experiment; "" where it is not, or nobody knows.
 
-    A budget is compared by the images that it shows, steps times batch.
+    A budget is compared in the unit that the paper gives: epochs, or images shown (steps times
+    batch).
 
     Args:
         record: of the run, see `adlib.study.runs`.
         paper: whose table the run stands in.
     """
-    detector = record["description"]["detector"]
-    if detector not in paper.authors:
-        return ""
-    here, theirs = _settings(record), published(record, paper)
+    known = record["description"]["detector"] in paper.authors
+    here, theirs = _settings(record), published(record, paper) if known else {}
     smaller = []
     for setting, unit in SCALES.items():
         ours, (wanted, _) = here.get(setting), theirs.get(setting, (None, ""))
@@ -58,12 +58,19 @@ def scale(record: dict, paper: Paper) -> str:
 def scales(
     rows: pd.DataFrame, packs: Mapping[str, Mapping[str, Packed]], papers: Mapping[str, Paper]
 ) -> list[str]:
-    """`scale` of every row, from the packed runs by profile; "" for rows without a run."""
+    """`scale` of every row, from the packed runs by profile; "" for rows without a run.
+
+    A row whose run the profile's pack lacks gets `UNKNOWN`: it may be smaller or not.
+    """
     keys = list(zip(rows["profile"], rows["paper"], rows["run"], strict=True))
     known = {}
     for profile, paper, key in set(keys):
-        run = packs.get(profile, {}).get(key)
-        if run is not None and paper in papers:
+        if not key or profile not in packs:
+            continue
+        run = packs[profile].get(key)
+        if run is None:
+            known[profile, paper, key] = UNKNOWN
+        elif paper in papers:
             known[profile, paper, key] = scale(run.record, papers[paper])
     return [known.get(key, "") for key in keys]
 

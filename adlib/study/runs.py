@@ -109,8 +109,11 @@ class Run:
         return rows.label.to_numpy(), rows.score.to_numpy()
 
     def export(self, folder: Path) -> None:
-        """Copy record and scores to `<folder>/<key>/`."""
-        for source in (self.folder / "record.json", self.checked("scores.csv")):
+        """Copy record and scores, those of snapshots too, to `<folder>/<key>/`."""
+        sources = [self.folder / "record.json", self.checked("scores.csv")]
+        if self.curve():
+            sources.append(self.checked(packs.CURVE))
+        for source in sources:
             with atomic(folder / self.key / source.name) as temporary:
                 shutil.copyfile(source, temporary)
 

@@ -95,9 +95,18 @@ class Study:
 
     @cached_property
     def packs(self) -> dict[str, dict[str, packs.Packed]]:
-        """Profile to the packed runs behind its rows, by key."""
-        files = {name: self.results / name / "runs.tar.xz" for name in self.profiles}
-        return {name: packs.read(path) for name, path in files.items() if path.is_file()}
+        """Profile to the packed runs behind its rows, by key; a profile without runs is left out.
+
+        One whose `runs.csv` names runs, but whose pack is missing, has none.
+        """
+        folders = {name: self.results / name for name in self.profiles}
+        found = {}
+        for name, folder in folders.items():
+            if (folder / "runs.tar.xz").is_file():
+                found[name] = packs.read(folder / "runs.tar.xz")
+            elif (folder / "runs.csv").is_file():
+                found[name] = {}
+        return found
 
     def records(self, profile: str) -> dict[str, dict]:
         """Records of the runs that the profile's rows name, by key."""

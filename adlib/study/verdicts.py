@@ -9,6 +9,7 @@ from adlib.data import sets
 from adlib.metrics import check_bounds
 from adlib.study import agreement
 from adlib.study.collect import DONE
+from adlib.study.departures import UNKNOWN
 from adlib.study.papers import ORIGINS
 from adlib.study.summary import COUNT, Study
 
@@ -25,8 +26,8 @@ RULE = {
     "from our mean than the margin.",
     agreement.CANNOT_TELL: "neither: from one seed there is no prediction interval, from few a "
     "wide one. The number of seeds that would decide it at the spread seen is given.",
-    TOY_SCALE: "our runs are smaller than the paper's own: fewer training images shown, smaller "
-    "images or networks. What is smaller is read off the run records.",
+    TOY_SCALE: "our runs are smaller than the paper's own: a smaller budget, smaller images or "
+    "networks, fewer test images. What is smaller is read off the run records.",
     NOT_COMPARABLE: "we have a number, but for another setting than the paper's, a mean over fewer "
     "categories among them, or the published value is no target: the paper quotes it from "
     "elsewhere, or no scores can give it. The reason is given.",
@@ -34,6 +35,7 @@ RULE = {
     NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
     "study or of the profile, or its cell failed or was not finished.",
 }
+OTHERWISE = "not run as the authors evaluate"
 # Rows whose protocol is that of the authors are held against a published number before others.
 FORMS = ("authors", "", "oracle")
 
@@ -70,17 +72,19 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     """Every published row with our value of one profile, the difference and the verdict.
 
     Returns:
-        Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value under
-        our own protocol, where `form` is "authors"), difference, doubt (why the published value is
+        Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value of the
+        last weights, also where `form` is "authors"), difference, doubt (why the published value is
         no target), verdict and reason. The index tells published rows apart and is the same in
         every profile.
     """
     ours = study.summary
-    ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS)]
+    swept = ours["x"].notna() & (ours["form"] != "authors")
+    ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS) & ~swept]
     ours = ours[[*_JOIN, "value", *_OURS]].sort_values(
         "form", key=lambda forms: forms.map(FORMS.index), kind="stable"
     )
-    others = ours[ours.duplicated(_JOIN)].rename(columns={"value": "honest"})
+    others = ours[ours["form"] != "authors"].drop_duplicates(_JOIN)
+    others = others.rename(columns={"value": "honest"})
     ours = ours.drop_duplicates(_JOIN).rename(columns={"value": "ours"})
     rows = published(study).merge(ours, on=_JOIN, how="left", validate="one_to_one")
     rows = rows.merge(others[[*_JOIN, "honest"]], on=_JOIN, how="left", validate="one_to_one")
@@ -204,6 +208,8 @@ def _of_value(row, wanted: int, evaluation: str) -> tuple[str, str]:
         reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
     if row.method != COUNT and row.metric not in agreement.MARGINS:
         reasons.append("no margin is fixed for this metric")
+    if UNKNOWN in row.scale:
+        return NOT_COMPARABLE, UNKNOWN
     if reasons:
         return NOT_COMPARABLE, "; ".join(filter(None, [*reasons, row.scale]))
     if row.scale:
@@ -212,7 +218,7 @@ def _of_value(row, wanted: int, evaluation: str) -> tuple[str, str]:
         met = abs(row.ours - row.value) <= row.half_unit + 1e-9
         return (agreement.AGREES if met else agreement.DIFFERS), ""
     if evaluation and row.form != "authors":
-        return agreement.CANNOT_TELL, f"not run as the authors evaluate: {evaluation}"
+        return agreement.CANNOT_TELL, f"{OTHERWISE}: {evaluation}"
     decided = decide(row, agreement.MARGINS[row.metric])
     return decided.outcome, decided.reason
 

@@ -119,6 +119,9 @@ def _again(study: summary.Study) -> tuple[pd.DataFrame, list[tuple], Counter]:
         if row.run and run is None:
             differences.append((file, what, "run", row.run, "not in runs.tar.xz"))
             continue
+        if (row.form == "authors" or row.table == "when_to_stop") and run and not run.curve():
+            differences.append((file, what, "run", row.run, "without scores of snapshots"))
+            continue
         function = run and _function(row)
         if not function:
             unchecked[f"{row.table}: {row.metric}"] += 1
@@ -183,7 +186,8 @@ def _at_threshold(row: pd.Series, run: packs.Packed) -> dict:
 def _stopped(row: pd.Series, run: packs.Packed) -> dict:
     """A number of `beyond/when_to_stop`, over the snapshots of a run."""
     written = results.stopping_rows("", run)
-    return next(one for one in written if one["method"][1] == row.variant)
+    named = {one["method"][1]: one for one in written}
+    return named.get(row.variant, {"value": np.nan})
 
 
 def _divided(row: pd.Series, run: packs.Packed) -> dict:

@@ -16,7 +16,7 @@ from adlib.metrics import intervals
 
 SIZES = ((20, 20), (12, 100), (12, 30), (55, 55))  # normal and abnormal test images
 AREAS = (0.8, 0.9, 0.97)
-SPREADS = (1.0, 2.0)
+SPREADS = (0.3, 1.0, 2.0)
 LARGE = 200_000
 
 

@@ -36,7 +36,7 @@ def test_nominal_95_percent_cover(bench, name, sizes, area):
 
 def test_unequal_spreads_cover(bench):
     """Catches a variance that takes both classes for alike."""
-    for spread, sizes in ((0.5, (12, 100)), (2.0, (20, 20))):
+    for spread, sizes in ((0.1, (12, 100)), (0.5, (12, 100)), (2.0, (20, 20))):
         share, _ = bench.coverage(*bench.WITH_INTERVAL["auroc"], (0.9, spread, *sizes), 200)
         assert share >= 0.91
 

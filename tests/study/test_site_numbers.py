@@ -15,7 +15,7 @@ from adlib.host.paths import home
 from adlib.metrics import interval_over_seeds
 from adlib.models import REGISTRY
 from adlib.study import departures, papers, summary, verdicts
-from adlib.study.site import tables
+from adlib.study.site import rule, tables
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -378,6 +378,32 @@ def test_runs_smaller_than_the_papers_are_at_toy_scale(tmp_path):
     for seed in range(3):  # fewer steps of larger batches show as many images
         run(tmp_path, f"r{seed}", steps=20_000, batch=320)
     assert verdicts_of(tmp_path)["screw", "CBiGAN", METRIC][0] == "agrees"
+
+
+def test_runs_without_a_record_are_judged_by_nobody(tmp_path):
+    """Catches runs of any size held against the paper because their pack was lost."""
+    for seed in range(3):
+        cell(tmp_path, [row("CBiGAN", 0.7 + seed / 1000, run=f"r{seed}")], seed=seed)
+        run(tmp_path, f"r{seed}")
+    publish(tmp_path, ("screw", "CBiGAN", "0.70"))
+    assert verdicts_of(tmp_path)["screw", "CBiGAN", METRIC] == ("agrees", "")
+    (tmp_path / "study" / "runs.tar.xz").unlink()
+    lost = ("not comparable", "the record of the run is not at hand")
+    assert verdicts_of(tmp_path)["screw", "CBiGAN", METRIC] == lost
+
+
+def test_what_the_rule_did_not_decide_does_not_move_with_the_margin(tmp_path):
+    """Catches a number that waits for the authors' evaluation counted as agreeing or differing."""
+    file = sources(tmp_path) / "cbigan" / "paper.toml"
+    text = file.read_text(encoding="utf-8")
+    for seed in range(3):
+        cell(tmp_path, [row("CBiGAN", 0.70 + seed / 1000)], seed=seed)
+    publish(tmp_path, ("screw", "CBiGAN", "0.80"))
+    compared = {"study": verdicts.compare(read(tmp_path), "study")}
+    assert rule.by_margin(compared).groupby("outcome")["numbers"].max()["differs"] == 1
+    file.write_text(text.replace("[evaluation]", '[evaluation]\ntable2_x = "the best"'), "utf-8")
+    compared = {"study": verdicts.compare(read(tmp_path), "study")}
+    assert rule.by_margin(compared)["numbers"].sum() == 0
 
 
 def test_numbers_picked_by_the_authors_rule_are_judged_by_it(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adlib.host import files
 from adlib.study import verdicts
-from adlib.study.site import findings, scoreboard
+from adlib.study.site import facts, findings, scoreboard
 from adlib.study.site.claims import ASKED
 from adlib.study.summary import COUNT, Study
 
@@ -14,7 +14,9 @@ END = "<!-- end -->"
 
 
 def block(study: Study) -> str:
-    """Markdown: counts of verdicts by paper, then the findings that are about no one claim."""
+    """Markdown: counts of verdicts by paper, findings that are about no one claim, and cost."""
+    if not study.profiles:
+        raise ValueError(f"{study.results} holds no results yet. Run the study first.")
     compared = {name: verdicts.compare(study, name) for name in study.profiles}
     rows = scoreboard.nearest(compared)
     rows = rows[rows["method"] != COUNT]
@@ -30,7 +32,16 @@ def block(study: Study) -> str:
     for name, several in findings.findings(study, compared).items():
         said = [one for one in several if not one.claim] if name != ASKED else []
         lines += [f"- *{name}.* **{one.head}** {one.text}{_origin(one)}" for one in said]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *(_cost(study, name) for name in study.profiles)])
+
+
+def _cost(study: Study, name: str) -> str:
+    """How long the notebooks of a profile took, one after another, and where its runs were made."""
+    of = facts.of(study, name)
+    where = "; ".join(of["devices"])
+    return (
+        f"Profile `{name}`: {of['done']} notebooks in {of['minutes']:.0f} minutes, runs on {where}."
+    )
 
 
 def _origin(one: findings.Finding) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from adlib.host.files import atomic
 from adlib.study import agreement, verdicts
+from adlib.study.site.scoreboard import nearest
 from adlib.study.summary import COUNT, Study
 
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
@@ -22,7 +23,8 @@ def spread_of_trainings(study: Study) -> tuple[float, int]:
     (NaN, 0) where no number has three seeds.
     """
     rows = study.summary
-    rows = rows[(rows["metric"] == "auroc") & (rows["seeds"] >= 3) & (rows["categories"] == 1)]
+    rows = rows[(rows["metric"] == "auroc") & (rows["form"] == "") & (rows["method"] != COUNT)]
+    rows = rows[(rows["seeds"] >= 3) & (rows["categories"] == 1)]
     spreads = [np.std(values, ddof=1) for values in rows["values"] if np.ptp(values) > 0]
     return (float(np.median(spreads)), len(spreads)) if spreads else (np.nan, 0)
 
@@ -45,9 +47,9 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
         compared: what `verdicts.compare` gives, by profile. Counted are the numbers that the rule
             decides on: those of detectors, made in the paper's own setting.
     """
-    rows = pd.concat(compared.values()) if compared else pd.DataFrame(columns=["verdict"])
-    rows = rows[rows["verdict"].isin(agreement.OUTCOMES)]
-    rows = rows[rows["method"] != COUNT] if len(rows) else rows
+    rows = nearest(compared)
+    rows = rows[rows["verdict"].isin(agreement.OUTCOMES) & (rows["method"] != COUNT)]
+    rows = rows[~rows["reason"].str.startswith(verdicts.OTHERWISE)]
     counts = []
     for margin in CURVE:
         outcomes = [
