@@ -52,18 +52,20 @@ def stopping(table: pd.DataFrame) -> Figure:
         table: columns `name` (the method), `variant`, `x` (the step) and `value`; a variant that
             begins with "step" is a point of the curve, any other a way to pick one.
     """
-    on_the_way = table["variant"].str.startswith("step")
+    table = table.assign(on_the_way=table["variant"].str.startswith("step"))
+    picks = list(table.loc[~table["on_the_way"], "variant"].unique())
+    sizes = dict(zip(picks, np.linspace(220, 50, len(picks)), strict=True))  # several may coincide
     names = list(table["name"].unique())
     figure, axes = plt.subplots(
         1, len(names), figsize=(3.6 * len(names), 3.2), sharey=True, squeeze=False
     )
     for ax, name in zip(axes[0], names, strict=True):
         rows = table[table["name"] == name]
-        sns.lineplot(rows[on_the_way], x="x", y="value", color=NORMAL, marker=".", ax=ax)
-        picked = rows[~on_the_way]
-        sns.scatterplot(
-            picked, x="x", y="value", hue="variant", style="variant", s=70, ax=ax, zorder=3
-        )
+        curve, picked = rows[rows["on_the_way"]], rows[~rows["on_the_way"]]
+        sns.lineplot(curve, x="x", y="value", color=NORMAL, marker=".", ax=ax)
+        same = {"hue": "variant", "style": "variant", "size": "variant"}
+        orders = {"hue_order": picks, "style_order": picks, "sizes": sizes}
+        sns.scatterplot(picked, x="x", y="value", ax=ax, zorder=3, **same, **orders)
         ax.axhline(0.5, color="black", ls=":", lw=1.2)
         ax.set(title=name, xlabel="training step", ylabel="auROC on the test images")
         ax.get_legend().remove()

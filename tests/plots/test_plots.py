@@ -161,3 +161,17 @@ def test_cost_is_per_image_and_leaves_out_the_warm_up(monkeypatch):
     detector = models.AutoEncoder(side=32, channels=1, width=4, latent=8)
     images = torch.zeros(4, 1, 32, 32, dtype=torch.uint8)
     assert cost.milliseconds_per_image(detector, images, 2) == pytest.approx(100)
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_way_to_stop_is_seen():
+    """Catches picks that cover one another, and points of the curve drawn as picks."""
+    picks = {"last": 20, "lowest scores": 10, "best on the test": 10}
+    rows = [("A", f"step {x}", x, 0.4 + x / 100) for x in (10, 20)]
+    rows += [("A", variant, x, 0.4 + x / 100) for variant, x in picks.items()]
+    table = pd.DataFrame(rows, columns=["name", "variant", "x", "value"])
+    figure = plots.stopping(table)
+    (points,) = figure.axes[0].collections
+    assert len(points.get_offsets()) == 3 and len(set(points.get_sizes())) == 3
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(picks)
