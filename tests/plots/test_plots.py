@@ -171,7 +171,7 @@ def test_every_way_to_stop_is_seen():
     rows += [("A", variant, x, 0.4 + x / 100) for variant, x in picks.items()]
     table = pd.DataFrame(rows, columns=["name", "variant", "x", "value"])
     figure = plots.stopping(table)
-    (points,) = figure.axes[0].collections
+    points = max(figure.axes[0].collections, key=lambda drawn: len(drawn.get_offsets()))
     assert len(points.get_offsets()) == 3 and len(set(points.get_sizes())) == 3
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(picks)
