@@ -14,6 +14,11 @@ from adlib import data, metrics, models
 from adlib.host.files import atomic
 from adlib.models import training
 
+# Ways to pick a snapshot: names of rows.
+LAST = "last"
+HELD_OUT = "lowest scores of held-out normal images"
+BEST = "best on the test"
+BEST_AS_AUTHORS = "best on the test, batch statistics"
 BATCH = 64  # of the GANomaly authors' test
 
 
@@ -46,13 +51,13 @@ def picks(curve: dict[str, np.ndarray], parts: pd.DataFrame) -> dict[str, tuple[
     areas = [metrics.auroc(labels[test], scores) for scores in curve["scores"][:, test]]
     normals = curve["scores"][:, ~test & (labels == 0)]
     held = np.median(normals, axis=1) if normals.size else np.array([np.nan])
-    found = {"last": (len(areas) - 1, "")}
+    found = {LAST: (len(areas) - 1, "")}
     if np.isfinite(held).all():
-        found["lowest scores of held-out normal images"] = (int(held.argmin()), "deployable")
-    found["best on the test"] = (int(np.argmax(areas)), "oracle")
+        found[HELD_OUT] = (int(held.argmin()), "deployable")
+    found[BEST] = (int(np.argmax(areas)), "oracle")
     if "authors" in curve:
         theirs = [metrics.auroc(labels[test], scores) for scores in curve["authors"]]
-        found["best on the test, batch statistics"] = (int(np.argmax(theirs)), "authors")
+        found[BEST_AS_AUTHORS] = (int(np.argmax(theirs)), "authors")
     return found
 
 

@@ -15,10 +15,11 @@ from adlib.metrics import thresholds
 from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
-from adlib.study import papers, profiles, runs
+from adlib.study import curve, papers, profiles, runs
 from adlib.study import rows as schema
-from adlib.study.curve import picks
 from adlib.study.profiles import Cell
+
+PICKED = {"low": np.nan, "high": np.nan}  # on the test itself: no interval covers
 
 
 def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
@@ -265,27 +266,21 @@ def oracle_rates(run: runs.Run) -> dict[str, float]:
 
 
 def authors_row(
-    method: str | tuple[str, str], run: runs.Run, metric: str, **more: object
+    method: str | tuple[str, str], run: runs.Run, metric: str, note: str = "", **more: object
 ) -> dict[str, object] | None:
     """Row of form "authors": a metric of the snapshot with the best auROC on the test images.
 
     Where the authors' code makes other scores than the detector, these are taken, see
     `adlib.study.curve.as_authors`. None where the run kept no scores of snapshots.
     """
-    curve = run.curve()
-    if not curve:
+    if not run.curve():
         return None
-    labels, _ = run.part("test")
-    scores = curve.get("authors", curve["scores"][:, (run.scores["split"] == "test").to_numpy()])
-    picked = picks(curve, run.scores)
-    best, _ = picked.get("best on the test, batch statistics", picked["best on the test"])
-    step = int(curve["steps"][best])
-    picked_by = f"The best of {len(scores)} snapshots on the test itself, after {step:,} steps"
-    picked_by += ", by batch statistics of the test." if "authors" in curve else "."
-    note = f"{more.pop('note', '')} {picked_by}".strip()
-    row = _row(method, run, metric, "authors", getattr(metrics, metric), note=note, **more)
-    value = getattr(metrics, metric)(labels, scores[best])
-    return row | {"value": value, "low": np.nan, "high": np.nan}
+    ways = _ways_to_stop(run)
+    step, scores, _ = ways.get(curve.BEST_AS_AUTHORS, ways[curve.BEST])
+    picked = f"The best of the snapshots on the test itself, after {step:,} steps"
+    picked += ", by batch statistics of the test." if curve.BEST_AS_AUTHORS in ways else "."
+    more |= PICKED | {"note": f"{note} {picked}".strip(), "scores": scores}
+    return _row(method, run, metric, "authors", getattr(metrics, metric), **more)
 
 
 def stopping_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, object]]:
@@ -294,28 +289,26 @@ def stopping_rows(method: str, run: runs.Run, **more: object) -> list[dict[str, 
     Raises:
         ValueError: the run kept no scores of snapshots.
     """
-    curve, scores = run.curve(), run.scores
-    if not curve:
+    if not run.curve():
         raise ValueError(f"run {run.key} of {method} has no snapshots; set `snapshots` for it")
-    test = (scores["split"] == "test").to_numpy()
-    labels = scores["label"].to_numpy()[test]
     rows = []
-
-    def add(variant: str, form: str, k: int, values: np.ndarray) -> None:
-        ends = (np.nan, np.nan) if form in ("oracle", "authors") else None
-        low, high = ends or metrics.interval("auroc", labels, values[k])
-        shared = {"method": (method, variant), "metric": "auroc", "form": form, "run": run.key}
-        number = {"value": metrics.auroc(labels, values[k]), "low": low, "high": high}
-        protocol = run.record["description"]["protocol"]
-        step = int(curve["steps"][k])
-        rows.append(shared | number | {"x": step, "protocol": protocol} | more)
-
-    for k, step in enumerate(curve["steps"]):
-        add(f"step {step}", "", k, curve["scores"][:, test])
-    for variant, (k, form) in picks(curve, scores).items():
-        theirs = form == "authors"
-        add(variant, form, k, curve["authors"] if theirs else curve["scores"][:, test])
+    for variant, (step, scores, form) in _ways_to_stop(run).items():
+        # Without counts: such a row is not about the run's own scores.
+        own = {"x": step, "scores": scores, "n_normal": np.nan, "n_abnormal": np.nan}
+        own |= PICKED if form in ("oracle", "authors") else {}
+        rows.append(_row((method, variant), run, "auroc", form, metrics.auroc, **own, **more))
     return rows
+
+
+def _ways_to_stop(run: runs.Run) -> dict[str, tuple[int, np.ndarray, str]]:
+    """Snapshots by name, then those that `curve.picks` picks: step, test scores, form."""
+    kept, test = run.curve(), (run.scores["split"] == "test").to_numpy()
+    ours = kept["scores"][:, test]
+    ways = {f"step {step}": (int(step), ours[k], "") for k, step in enumerate(kept["steps"])}
+    for name, (k, form) in curve.picks(kept, run.scores).items():
+        scores = kept["authors"] if name == curve.BEST_AS_AUTHORS else ours
+        ways[name] = int(kept["steps"][k]), scores[k], form
+    return ways
 
 
 def table_rows(
@@ -379,9 +372,12 @@ def _row(
     threshold: float | None = None,
     part: str = "test",
     /,
+    scores: np.ndarray | None = None,
     **more: object,
 ) -> dict[str, object]:
-    labels, scores = run.part(part)
+    """Row of a metric of a run's scores, or of `scores` of the same images."""
+    labels, own = run.part(part)
+    scores = own if scores is None else scores
     if run.other_code:
         made = f"Made by other code, at {run.record['commit'][:10]}."
         more["note"] = f"{more.get('note', '')} {made}".strip()

@@ -35,7 +35,6 @@ RULE = {
     NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
     "study or of the profile, or its cell failed or was not finished.",
 }
-OTHERWISE = "not run as the authors evaluate"
 # Rows whose protocol is that of the authors are held against a published number before others.
 FORMS = ("authors", "", "oracle")
 
@@ -74,12 +73,12 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     Returns:
         Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value of the
         last weights, also where `form` is "authors"), difference, doubt (why the published value is
-        no target), verdict and reason. The index tells published rows apart and is the same in
-        every profile.
+        no target), evaluation (how the authors came by it,
+        where ours is not so), verdict and reason. The index tells published rows apart and is the
+        same in every profile.
     """
     ours = study.summary
-    swept = ours["x"].notna() & (ours["form"] != "authors")
-    ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS) & ~swept]
+    ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS) & ours["x"].isna()]
     ours = ours[[*_JOIN, "value", *_OURS]].sort_values(
         "form", key=lambda forms: forms.map(FORMS.index), kind="stable"
     )
@@ -90,6 +89,11 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     rows = rows.merge(others[[*_JOIN, "honest"]], on=_JOIN, how="left", validate="one_to_one")
     rows["difference"] = rows["ours"] - rows["value"]
     rows["doubt"] = _doubts(study, rows)
+    evaluation = {name: paper.evaluation for name, paper in study.papers.items()}
+    rows["evaluation"] = [
+        "" if form == "authors" else evaluation[paper].get(table, "")
+        for paper, table, form in zip(rows["paper"], rows["table"], rows["form"], strict=True)
+    ]
     lost = {
         (one.cell.paper, one.cell.notebook, one.cell.dataset, one.cell.category): one
         for one in study.executions
@@ -98,14 +102,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
     decided = [
-        _verdict(
-            row,
-            study.groups(row.paper, row.dataset),
-            study.papers[row.paper].evaluation.get(row.table, ""),
-            lost,
-            methods,
-            at_hand,
-        )
+        _verdict(row, study.groups(row.paper, row.dataset), lost, methods, at_hand)
         for row in rows.itertuples()
     ]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
@@ -184,13 +181,11 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     return doubts
 
 
-def _verdict(
-    row, groups: dict, evaluation: str, lost: dict, methods: dict, at_hand: Callable
-) -> tuple[str, str]:
+def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
     averaged = groups.get(row.category, [row.category])
     if np.isfinite(row.ours):
-        return _of_value(row, len(averaged), evaluation)
+        return _of_value(row, len(averaged))
     run = methods.get((row.paper, row.table))
     if run and row.method not in run:
         return NOT_RUN, "not run for this table"
@@ -201,7 +196,7 @@ def _verdict(
     return NOT_RUN, "not in this profile" if run else "no notebook has made this table"
 
 
-def _of_value(row, wanted: int, evaluation: str) -> tuple[str, str]:
+def _of_value(row, wanted: int) -> tuple[str, str]:
     """Verdict and reason where there is a number of ours; `wanted` categories make the value."""
     reasons = [reason for reason in (row.comparable, row.doubt) if reason]
     if row.categories < wanted:
@@ -217,8 +212,8 @@ def _of_value(row, wanted: int, evaluation: str) -> tuple[str, str]:
     if row.method == COUNT:  # a fact about the data: it is the printed one or it is not
         met = abs(row.ours - row.value) <= row.half_unit + 1e-9
         return (agreement.AGREES if met else agreement.DIFFERS), ""
-    if evaluation and row.form != "authors":
-        return agreement.CANNOT_TELL, f"{OTHERWISE}: {evaluation}"
+    if row.evaluation:
+        return agreement.CANNOT_TELL, f"not run as the authors evaluate: {row.evaluation}"
     decided = decide(row, agreement.MARGINS[row.metric])
     return decided.outcome, decided.reason
 

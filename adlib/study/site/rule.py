@@ -49,7 +49,7 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     rows = nearest(compared)
     rows = rows[rows["verdict"].isin(agreement.OUTCOMES) & (rows["method"] != COUNT)]
-    rows = rows[~rows["reason"].str.startswith(verdicts.OTHERWISE)]
+    rows = rows[rows["evaluation"] == ""]
     counts = []
     for margin in CURVE:
         outcomes = [
