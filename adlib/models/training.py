@@ -5,6 +5,7 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 """
 
 import copy
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,17 @@ LOG_EVERY = 25  # steps between two looks at the losses: the only place where th
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints: a kill loses no more training than that
 
 
+# Set by who has no more time: trainings of this process that keep checkpoints then end after the
+# step at hand with `TrainingStopped`.
+stop = threading.Event()
+
+
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message holds step, losses and settings."""
+
+
+class TrainingStopped(RuntimeError):
+    """The training was asked to end and goes on from its checkpoint when it is asked for again."""
 
 
 @declared
@@ -165,6 +175,7 @@ def train(
 
     Raises:
         TrainingDivergedError: a loss was not finite.
+        TrainingStopped: `stop` was set; only with `folder`.
     """
     device = torch.device(device) if device else default_device()
     parts = {"train": pixels} | ({} if abnormal is None else {"abnormal": abnormal})
@@ -210,8 +221,9 @@ def _steps(
         state.average.update(step)
         state.step, state.names = step, list(logged)
         pending.append(torch.stack([v.detach().float() for v in logged.values()]))
-        last = step == budget.steps
-        save = checkpoint and not last and time.monotonic() - saved >= CHECKPOINT_SECONDS
+        last, stopped = step == budget.steps, stop.is_set()
+        due = stopped or time.monotonic() - saved >= CHECKPOINT_SECONDS
+        save = checkpoint and not last and due
         if save or last or step in snapshots or len(pending) == LOG_EVERY:
             _flush(state, pending)
         if step in snapshots:
@@ -219,6 +231,8 @@ def _steps(
         if save:
             state.save(checkpoint)
             saved = time.monotonic()
+            if stopped:
+                raise TrainingStopped(f"{type(detector).__name__} stopped after step {step}")
 
 
 def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:

@@ -105,6 +105,29 @@ def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision
         assert torch.equal(weights(a), weights(b))
 
 
+def test_a_training_that_is_asked_to_stop_goes_on_where_it_stopped(pixels, tmp_path, monkeypatch):
+    """Would catch steps that are lost, or done twice, when the time given is over."""
+    budget = Budget(6, 4, "float32")
+    whole, broken = models.CBiGAN(**SETTINGS), models.CBiGAN(**SETTINGS)
+    history = train(whole, pixels, budget, 3, "cpu")
+    calls = []
+
+    def stopper(batch):
+        calls.append(1)
+        if len(calls) == 2 * 4:  # two batches a step: during step 4
+            training.stop.set()
+        return batch
+
+    monkeypatch.setattr(training, "stop", type(training.stop)())
+    with monkeypatch.context() as patch:
+        change_batches(patch, stopper)
+        with pytest.raises(training.TrainingStopped, match="CBiGAN stopped after step 4"):
+            train(broken, pixels, budget, 3, "cpu", tmp_path)
+    training.stop.clear()
+    assert train(broken, pixels, budget, 3, "cpu", tmp_path).equals(history)
+    assert torch.equal(weights(broken), weights(whole))
+
+
 def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
     """Would catch a checkpoint written in place: SIGKILL must always leave a readable one."""
     code = (
