@@ -1,7 +1,8 @@
 """Where to compute and in which precision."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -31,22 +32,24 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def mixed_precision(device: torch.device, mixed: bool) -> Iterator[None]:
+def mixed_precision(device: torch.device, mixed: bool, timed: bool = False) -> Iterator[None]:
     """Mixed precision, or plain float32 without TF32.
 
-    Autocast keeps casts of weights until its block ends, so after an optimiser's step later
-    forward passes of the block would see the old weights: hence no cache.
+    With `timed`, cuDNN tries its algorithms once for every shape and keeps the fastest; they may
+    round differently. Autocast keeps casts of weights until its block ends, so after an optimiser's
+    step later forward passes of the block would see the old weights: hence no cache.
     """
     if mixed:
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+        autocast = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        with autocast, _set([(torch.backends.cudnn, "benchmark", timed)]):
             yield
     else:
-        with plain_float32():
+        with plain_float32(timed=timed):
             yield
 
 
 @contextlib.contextmanager
-def plain_float32(deterministic: bool = False) -> Iterator[None]:
+def plain_float32(deterministic: bool = False, timed: bool = False) -> Iterator[None]:
     """Convolutions and matrix products of a GPU in whole float32, not in TF32's ten bits.
 
     Nothing changes on a CPU. All is set through torch's `fp32_precision`; `allow_tf32`, which it
@@ -54,14 +57,43 @@ def plain_float32(deterministic: bool = False) -> Iterator[None]:
 
     Args:
         deterministic: only algorithms of cuDNN that give the same bits each time.
+        timed: see `mixed_precision`.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     wanted = (
-        (cudnn, "benchmark", False),  # timing decides between algorithms that round differently
+        (cudnn, "benchmark", timed),
         (cudnn, "deterministic", deterministic),
         (cudnn.conv, "fp32_precision", "ieee"),
         (matmul, "fp32_precision", "ieee"),
     )
+    with _set(wanted):
+        yield
+
+
+@contextlib.contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
+    """Only algorithms that give the same bits each time, also of a GPU; nothing where not wanted.
+
+    Raises:
+        RuntimeError: inside, an operation has no such algorithm.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with _set([(torch.backends.cudnn, "deterministic", True)]):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextlib.contextmanager
+def _set(wanted: Iterable[tuple[object, str, object]]) -> Iterator[None]:
+    """Give attributes other values inside: place, name and value of each."""
+    wanted = list(wanted)
     before = [(place, name, getattr(place, name)) for place, name, _ in wanted]
     try:
         for place, name, value in wanted:

@@ -8,7 +8,7 @@ training draws them at random, scoring cuts the image into a grid and takes the 
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from adlib.data.protocols import Split
 from adlib.host.device import plain_float32
 from adlib.host.files import atomic
-from adlib.models import training
+from adlib.models import graphs, training
 from adlib.models.settings import Settings
 from adlib.models.training import Budget
 from adlib.networks import augment
@@ -50,6 +50,7 @@ class Detector(ABC):
     reconstructs: ClassVar[bool] = True  # whether the method makes images of its own
     not_saved: ClassVar[tuple[str, ...]] = ()  # networks that only training needs
     uses_abnormal: bool = False  # whether training needs labelled abnormal images
+    scores_by_graph: ClassVar[bool] = False  # whether a GPU may score equal chunks by a CUDA graph
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""
@@ -149,6 +150,8 @@ class Detector(ABC):
         s = self.settings
         per_image = (s.side // s.input_side) ** 2
         chunk = max(1, batch // per_image)
+        if self.scores_by_graph and graphs.usable(self.device):
+            function = graphs.of_equal_chunks(function, min(batch, chunk * per_image))
         results = []
         with plain_float32(deterministic=True):
             for part in images.split(chunk):
@@ -199,6 +202,8 @@ class Trainable(Detector):
     """
 
     averaged: ClassVar[tuple[str, ...]] = ()
+    scores_by_graph = True
+    graphed = ""  # whether the last training ran by CUDA graphs: "yes", or "no: " and why
 
     @abstractmethod
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -208,7 +213,9 @@ class Trainable(Detector):
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         """Do one update of every network; give the losses as 0-d tensors on the device.
 
-        Every step logs the same names in the same order.
+        Every step logs the same names in the same order. No value of the device is read on the
+        host, and nothing but what `before_step` tells differs between steps: a step may be one CUDA
+        graph, see `adlib.models.graphs`.
 
         Args:
             draw: `draw()` gives a fresh augmented batch `(B, C, input_side, input_side)` in [-1, 1]
@@ -217,11 +224,15 @@ class Trainable(Detector):
             rng: generator on the device for any other random draw of this step.
         """
 
-    def before_step(self, step: int, steps: int) -> None:  # noqa: B027 (most need not prepare)
+    def before_step(self, step: int, steps: int) -> Hashable:
         """Prepare training step `step` (from 1) of `steps`, for networks that grow or take turns.
 
         It must depend on its arguments alone, so that a killed training can go on.
+
+        Returns:
+            The step's variant: steps of one variant do the same operations on the same tensors.
         """
+        return None
 
     def fit(self, split: Split, budget: Budget, seed: int = 0, **options: object) -> pd.DataFrame:
         """Train by `training.train`.

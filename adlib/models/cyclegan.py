@@ -92,7 +92,6 @@ class CycleGAN(Trainable):
     Settings = CycleGANSettings
     not_saved = ("replay",)
     uses_abnormal = True
-    _step, _factor = 1, 1.0
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
@@ -113,21 +112,25 @@ class CycleGAN(Trainable):
             "judge_normal": nets["judge_normal"].parameters(),
             "judge_abnormal": nets["judge_abnormal"].parameters(),
         }
-        rate = self.settings.learning_rate
-        return {k: torch.optim.Adam(w, rate, (0.5, 0.999), fused=True) for k, w in weights.items()}
+        # A tensor, because a training step that is one CUDA graph must find the new rate in it.
+        self._rate = torch.full((), self.settings.learning_rate, device=self.device)
+        return {
+            name: torch.optim.Adam(w, self._rate.clone(), (0.5, 0.999), fused=True)
+            for name, w in weights.items()
+        }
 
     def before_step(self, step: int, steps: int) -> None:
-        self._step, self._factor = step, rate_factor(step, steps)
+        """Set the learning rate, after `optimizers()`."""
+        self._rate.fill_(self.settings.learning_rate * rate_factor(step, steps))
 
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * self._factor
+                group["lr"].copy_(self._rate)
         normal, abnormal = self._views(draw(), draw("abnormal"), rng)
         logged, fakes = self._update_generators(normal, abnormal, optimizers["generators"])
         for kind, real in (("normal", normal), ("abnormal", abnormal)):
-            seen = (self._step - 1) * len(real)
-            fake = self.networks["replay"][kind](fakes[kind], seen, rng)
+            fake = self.networks["replay"][kind](fakes[kind], rng)
             name = f"judge_{kind}"
             logged[name] = self._update_discriminator(name, real, fake, optimizers[name])
         return logged

@@ -91,8 +91,9 @@ class FAnoGAN(Trainable):
         encoder = nets["encoder"].parameters()
         return gan | {"encoder": torch.optim.RMSprop(encoder, s.encoder_rate, alpha=0.9, eps=1e-10)}
 
-    def before_step(self, step: int, steps: int) -> None:
+    def before_step(self, step: int, steps: int) -> bool:
         self._trains_gan = step <= self.settings.share_gan * steps
+        return self._trains_gan
 
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         if self._trains_gan:

@@ -92,8 +92,8 @@ class GANomaly(Trainable):
 
     Scores are made in evaluation mode; the authors' test uses the statistics of its batches, as
     `score_in_training_mode` does. A discriminator whose loss falls below 1e-5 starts anew. The
-    authors' code looks after every step, this one after every 25th, so that the host need not wait
-    for the others (column `restarts` of the losses).
+    authors' code looks after every step, this one after every 25th (column `restarts` of the
+    losses).
     """
 
     Settings = GANomalySettings
@@ -112,8 +112,9 @@ class GANomaly(Trainable):
             for name, network in self.networks.items()
         }
 
-    def before_step(self, step: int, steps: int) -> None:
+    def before_step(self, step: int, steps: int) -> bool:
         self._looks = step % CHECK_EVERY == 0
+        return self._looks
 
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()
@@ -161,17 +162,23 @@ class GANomaly(Trainable):
             loss = lowest = (on_real + on_fake) / 2
         else:
             loss, lowest = on_real + on_fake, torch.minimum(on_real, on_fake)
-        discriminator = self.networks["discriminator"]
-        descend(loss, optimizer, discriminator)
-        restarted = self._looks and bool(lowest < TOO_EASY)
-        if restarted:
-            discriminator.apply(pyramid.initialise)
+        descend(loss, optimizer, self.networks["discriminator"])
         return {
             "discriminator": loss,
             "discriminator_real": on_real,
             "discriminator_fake": on_fake,
-            "restarts": torch.full_like(loss, float(restarted)),
+            "restarts": self._restarts(lowest) if self._looks else torch.zeros_like(loss),
         }
+
+    @torch.no_grad()
+    def _restarts(self, lowest: Tensor) -> Tensor:
+        """Start the discriminator anew where its loss is too low; 1 if so, else 0."""
+        too_easy, weights = lowest < TOO_EASY, list(self.networks["discriminator"].parameters())
+        before = [p.clone() for p in weights]
+        self.networks["discriminator"].apply(pyramid.initialise)
+        for p, old in zip(weights, before, strict=True):  # the host need not know which it is
+            p.copy_(torch.where(too_easy, p, old))
+        return too_easy.to(lowest.dtype)
 
     # ---- scoring ---------------------------------------------------------------------------
 

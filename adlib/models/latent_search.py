@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from adlib.models import graphs
 from adlib.networks.progressive import Conv, Dense, normalise
 
 
@@ -106,13 +107,25 @@ def latent_search(
     Returns:
         Codes `(n, latent)` and their losses `(n,)` after the last step.
     """
-    codes = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([codes], rate)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
+    codes, by_graph = start.clone().requires_grad_(True), graphs.usable(start.device)
+    # What changes from step to step lies in a tensor where the steps are one graph.
+    first = start.new_full((), rate) if by_graph else rate
+    optimizer = torch.optim.Adam([codes], first, capturable=by_graph)
+    (group,) = optimizer.param_groups
+
+    def update() -> Tensor:
         (codes.grad,) = torch.autograd.grad(loss(codes).sum(), codes)
         optimizer.step()
         with torch.no_grad():
-            codes.copy_(normalise(codes))
+            return codes.copy_(normalise(codes))
+
+    if by_graph:
+        update = graphs.captured(update, lambda: [codes, *optimizer.state.get(codes, {}).values()])[
+            0
+        ]
+    for step in range(steps):
+        now = rate * (1 + math.cos(math.pi * step / steps)) / 2
+        group["lr"] = group["lr"].fill_(now) if by_graph else now
+        update()
     with torch.no_grad():
         return codes.detach(), loss(codes)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adlib.host.device import at_least_float32
+from adlib.networks import kernels
 
 
 def l1_per_image(a: Tensor, b: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ def ssim_map(a: Tensor, b: Tensor, window: int = 11) -> Tensor:
     across = (kernel / kernel.sum()).expand(5 * a.shape[1], 1, 1, window)
 
     def blur(x: Tensor) -> Tensor:
-        x = F.pad(x, [window // 2] * 4, mode="reflect")
+        x = kernels.reflect(x, window // 2)
         x = F.conv2d(x, across, groups=x.shape[1])
         return F.conv2d(x, across.transpose(2, 3), groups=x.shape[1])
 

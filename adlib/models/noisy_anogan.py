@@ -86,6 +86,7 @@ class NoisyAnoGAN(Trainable):
 
     Settings = NoisyAnoGANSettings
     averaged = ("generator",)
+    scores_by_graph = False  # every search is a graph of its own
     _penalised = True  # whether the training step at hand has a penalty
 
     @property
@@ -108,13 +109,14 @@ class NoisyAnoGAN(Trainable):
 
     # ---- training --------------------------------------------------------------------------
 
-    def before_step(self, step: int, steps: int) -> None:
+    def before_step(self, step: int, steps: int) -> tuple[int, bool, bool]:
         """Grow the networks, and tell whether this step has a penalty."""
         s = self.settings
         level = progressive.level_at(step, steps, stage_of(s.first_side), stage_of(s.input_side))
         for network in self.networks.values():
             network.grow(level)
         self._penalised = s.r1 > 0 and step % s.penalty_every == 0
+        return network.stage, network.share == 1, self._penalised
 
     def training_step(self, draw: Draw, optimizers: dict, rng: torch.Generator) -> Losses:
         x = draw()

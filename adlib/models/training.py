@@ -7,7 +7,9 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 import copy
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,8 +21,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from adlib.data.split import Split
-from adlib.host.device import default_device, mixed_precision, resolve_precision
+from adlib.host.device import default_device, deterministic, mixed_precision, resolve_precision
 from adlib.host.files import atomic
+from adlib.models.graphs import Steps
 from adlib.models.settings import Count, declared
 from adlib.networks import augment
 
@@ -55,12 +58,15 @@ class Budget:
         precision: `float32`, `bfloat16` (mixed: convolutions and products in bfloat16, weights and
             losses in float32) or `auto`: bfloat16 where the device computes it in hardware.
         snapshots: number of evenly spaced intermediate weights to keep, for training curves.
+        deterministic: only algorithms that give the same bits each time. On one GPU two trainings
+            with one seed then end in the same weights; on a CPU they do anyway.
     """
 
     steps: Count = 1
     batch: Count = 32
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     snapshots: Annotated[int, Field(ge=0)] = 0
+    deterministic: bool = False
 
     def snapshot_steps(self) -> list[int]:
         """Steps after which weights are kept, the last step among them."""
@@ -189,17 +195,18 @@ def train(
         state.restore(checkpoint)
     try:
         parts = {name: part.to(device) for name, part in parts.items()}
-        _steps(state, parts, budget, seed, checkpoint)
+        with deterministic(budget.deterministic):
+            _steps(state, parts, budget, seed, checkpoint)
     finally:
         state.average.apply(detector.networks)
         detector.networks.requires_grad_(True).eval()
     return state.history()
 
 
-def _steps(
-    state: _State, parts: dict[str, Tensor], budget: Budget, seed: int, checkpoint: Path | None
-) -> None:
-    """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
+def stepper(
+    state: _State, parts: dict[str, Tensor], budget: Budget, seed: int
+) -> Callable[[int], Tensor]:
+    """Give a function that does a step, counted from 1, and gives its losses on the device."""
     detector, device = state.detector, parts["train"].device
     rng = torch.Generator(device)
     mixed = resolve_precision(budget.precision, device) == "bfloat16"
@@ -208,19 +215,39 @@ def _steps(
         s = detector.settings
         return augment.draw_batch(parts[part], budget.batch, s.patch, s.rotation, rng)
 
+    def update() -> Tensor:
+        with mixed_precision(device, mixed, timed=not budget.deterministic):
+            logged = detector.training_step(draw, state.optimizers, rng)
+        state.names = list(logged)
+        return torch.stack([v.detach().float() for v in logged.values()])
+
+    def seeded(step: int) -> None:
+        rng.manual_seed(_seed_of(seed, step))
+        torch.manual_seed(_seed_of(seed, step))
+
+    run = Steps(update, detector.networks, state.optimizers, rng)
+
+    def do(step: int) -> Tensor:
+        variant = detector.before_step(step, budget.steps)
+        logged = run(variant, partial(seeded, step))
+        state.average.update(step)
+        state.step, detector.graphed = step, run.graphed
+        return logged
+
+    return do
+
+
+def _steps(
+    state: _State, parts: dict[str, Tensor], budget: Budget, seed: int, checkpoint: Path | None
+) -> None:
+    """Run the steps that are left, with losses, checkpoints and snapshots at their times."""
+    name, do = type(state.detector).__name__, stepper(state, parts, budget, seed)
     pending: list[Tensor] = []
     saved = time.monotonic()
     snapshots = set(budget.snapshot_steps()) if checkpoint else set()
     left = range(state.step + 1, budget.steps + 1)
-    for step in tqdm(left, desc=type(detector).__name__, mininterval=2, leave=False):
-        rng.manual_seed(_seed_of(seed, step))
-        torch.manual_seed(_seed_of(seed, step))
-        detector.before_step(step, budget.steps)
-        with mixed_precision(device, mixed):
-            logged = detector.training_step(draw, state.optimizers, rng)
-        state.average.update(step)
-        state.step, state.names = step, list(logged)
-        pending.append(torch.stack([v.detach().float() for v in logged.values()]))
+    for step in tqdm(left, desc=name, mininterval=2, leave=False):
+        pending.append(do(step))
         last, stopped = step == budget.steps, stop.is_set()
         due = stopped or time.monotonic() - saved >= CHECKPOINT_SECONDS
         save = checkpoint and not last and due
@@ -232,7 +259,7 @@ def _steps(
             state.save(checkpoint)
             saved = time.monotonic()
             if stopped:
-                raise TrainingStopped(f"{type(detector).__name__} stopped after step {step}")
+                raise TrainingStopped(f"{name} stopped after step {step}")
 
 
 def score_parts(detector: "Detector", split: Split) -> pd.DataFrame:

@@ -48,6 +48,34 @@ def few_channels(x: Tensor, weight: Tensor) -> Tensor:
     return F.pixel_shuffle(F.conv2d(x, torch.stack(shifted, 1).flatten(0, 1), stride=2), 2)
 
 
+def reflect(x: Tensor, n: int) -> Tensor:
+    """Reflection padding of maps `(N, C, H, W)` by `n` pixels on each side."""
+    if not _in_order(x):
+        return F.pad(x, [n] * 4, mode="reflect")
+    for dim in (2, 3):
+        first, last = x.narrow(dim, 1, n), x.narrow(dim, x.shape[dim] - n - 1, n)
+        x = torch.cat([first.flip(dim), x, last.flip(dim)], dim)
+    return x
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Bilinear doubling `(N, C, H, W)` to `(N, C, 2 H, 2 W)`, corners not aligned."""
+    if not _in_order(x):
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    for dim in (2, 3):
+        size = x.shape[dim]
+        before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)
+        after = torch.cat([x.narrow(dim, 1, size - 1), x.narrow(dim, size - 1, 1)], dim)
+        pairs = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim + 1)
+        x = pairs.flatten(dim, dim + 1)
+    return x
+
+
+def _in_order(x: Tensor) -> bool:
+    """Whether gradients must be added in one order, as a GPU's kernels for these two do not."""
+    return x.is_cuda and torch.are_deterministic_algorithms_enabled()
+
+
 class _InstanceNorm(torch.autograd.Function):
     """`instance_norm` on channels-last memory.
 

@@ -105,6 +105,7 @@ class Growing(nn.Module):
     def __init__(self, side: int) -> None:
         super().__init__()
         self.register_buffer("level", torch.zeros(()))
+        self.register_buffer("fade", torch.ones(()), persistent=False)  # `share`, on the device
         self.register_load_state_dict_post_hook(_read_level)
         self.grow(stage_of(side))
 
@@ -113,6 +114,7 @@ class Growing(nn.Module):
         self.level.fill_(level)
         # Beside the buffer: reading that would make the host wait for a GPU at every step.
         self._at = float(np.float32(level))
+        self.fade.fill_(self.share)
 
     @property
     def stage(self) -> int:
@@ -129,7 +131,13 @@ class Growing(nn.Module):
         x = F.avg_pool2d(x, x.shape[-1] // SIDES[self.stage])
         if self.share == 1:
             return x
-        return torch.lerp(upsample(F.avg_pool2d(x, 2), x.shape[-1]), x, self.share)
+        return self.faded(upsample(F.avg_pool2d(x, 2), x.shape[-1]), x)
+
+    def faded(self, before: Tensor, own: Tensor) -> Tensor:
+        """Mean of what two stages make, the present one's weighted by `share`."""
+        wide = at_least_float32(own)
+        mixed = torch.lerp(at_least_float32(before), wide, self.fade.to(wide.dtype))
+        return mixed.to(own.dtype)
 
 
 def _read_level(network: Growing, _: object) -> None:
@@ -192,7 +200,7 @@ class Generator(Growing):
         if self.share == 1:
             return image
         coarse = self.to_image[self.stage - 1](before)
-        return torch.lerp(upsample(coarse, image.shape[-1]), image, self.share)
+        return self.faded(upsample(coarse, image.shape[-1]), image)
 
 
 class Discriminator(Growing):
@@ -222,7 +230,7 @@ class Discriminator(Growing):
             inner = self.blocks[k](inner)
             if k == stage - 1 and share < 1:
                 coarse = self.from_image[k](F.avg_pool2d(x, 2))
-                inner = torch.lerp(F.leaky_relu(coarse, SLOPE, inplace=True), inner, share)
+                inner = self.faded(F.leaky_relu(coarse, SLOPE, inplace=True), inner)
         return inner
 
     def logits(self, features: Tensor, parts: int = 1) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adlib.networks import kernels
+
 SIDES = range(32, sys.maxsize, 32)  # of images that the networks fit, in pixels
 SLOPE = 0.2  # of every leaky ReLU (paper, Figure 3)
 ENCODER_WIDTHS = (1, 2, 3, 4, 8, 16)  # in units of `width`
@@ -42,7 +44,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.resize == "up":
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = kernels.doubled(x)
         x = self.activations(x)[-1]
         return F.avg_pool2d(x, 2) if self.resize == "down" else x
 

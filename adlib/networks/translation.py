@@ -63,23 +63,27 @@ class Replay(nn.Module):
     def __init__(self, size: int, channels: int, side: int) -> None:
         super().__init__()
         self.register_buffer("images", torch.zeros(size, channels, side, side))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # images that came so far
 
-    def forward(self, fresh: Tensor, seen: int, rng: torch.Generator) -> Tensor:
-        """Take new images `(N, C, S, S)`, before which `seen` came, and give as many to show."""
-        size = len(self.images)
+    def forward(self, fresh: Tensor, rng: torch.Generator) -> Tensor:
+        """Take new images `(N, C, S, S)`, and give as many to show."""
+        size, n = len(self.images), len(fresh)
         if len(fresh) > size:
             raise ValueError(
                 f"a batch of {len(fresh)} images does not fit into replay={size}; "
                 "raise replay or lower the batch"
             )
-        free = min(size, seen + len(fresh)) - min(size, seen)
-        first, rest = fresh.split([free, len(fresh) - free])
-        self.images[min(size, seen) :][:free] = first
-        places = torch.rand(size, generator=rng, device=fresh.device).argsort()[: len(rest)]
-        swapped = torch.rand(len(rest), 1, 1, 1, generator=rng, device=fresh.device) < 0.5
+        # Without a branch on what came before, which a CUDA graph could not take.
+        number = self.seen + torch.arange(n, device=fresh.device)
+        places, stored = number % size, (number < size).view(-1, 1, 1, 1)
+        self.images[places] = torch.where(stored, fresh, self.images[places])
+        places = torch.rand(size, generator=rng, device=fresh.device).argsort()[:n]
+        draw = torch.rand(n, 1, 1, 1, generator=rng, device=fresh.device)
+        swapped = ~stored & (draw < 0.5)
         old = self.images[places]
-        self.images[places] = torch.where(swapped, rest, old)
-        return torch.cat([first, torch.where(swapped, old, rest)])
+        self.images[places] = torch.where(swapped, fresh, old)
+        self.seen += n
+        return torch.where(swapped, old, fresh)
 
 
 # ---- layers --------------------------------------------------------------------------------
@@ -90,7 +94,7 @@ class Reflection(nn.ReflectionPad2d):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x)
+            return kernels.reflect(x, self.padding[0])
 
 
 class Convolution(nn.Conv2d):

@@ -33,9 +33,16 @@ def describe(detector: Detector, split: Split, budget: Budget, seed: int) -> dic
         "protocol": split.protocol,
         "split": packs.digest(split.lists()),
         "seed": seed,
-        "budget": {k: v for k, v in asdict(budget).items() if k != "snapshots"},
+        "budget": _counted(budget),
         "code": code_fingerprint(type(detector), training.train, training.score_parts),
     }
+
+
+def _counted(budget: Budget) -> dict[str, object]:
+    """What of a budget changes numbers; `deterministic` only where it is set."""
+    values = asdict(budget)
+    left_out = {"snapshots"} | ({"deterministic"} if not budget.deterministic else set())
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def code_fingerprint(*roots: type | Callable) -> str:

@@ -17,7 +17,7 @@ from adlib.study import papers as study_papers
 from adlib.study.papers import ALL_SETS as ALL_SETS
 from adlib.study.papers import PROFILES, checked, empty, known
 
-BUDGET = ("steps", "batch", "precision", "snapshots")
+BUDGET = ("steps", "batch", "precision", "snapshots", "deterministic")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
 PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}

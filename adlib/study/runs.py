@@ -306,6 +306,7 @@ def _train(
     if budget.snapshots and isinstance(detector, models.Trainable):
         curve.write(folder / packs.CURVE, detector, split, budget.snapshot_steps())
     record |= {
+        "graphed": getattr(detector, "graphed", ""),
         "train_s": round(trained - started, 2),
         "score_s": round(time.perf_counter() - trained, 2),
         "peak_memory_mb": provenance.peak_memory_mb(),

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from adlib.host.device import mixed_precision, plain_float32
+from adlib.host.device import deterministic, mixed_precision, plain_float32
 
 CPU = torch.device("cpu")
 
@@ -50,9 +50,19 @@ def test_only_float32_training_sets_it(changed):
     """Catches mixed precision without its type, and float32 training that stays in TF32."""
     a = torch.ones(2, 2)
     with mixed_precision(CPU, True):
-        assert (a @ a).dtype == torch.bfloat16 and state() == changed
+        assert (a @ a).dtype == torch.bfloat16 and state() == (*changed[:3], False)
     with mixed_precision(CPU, False):
         assert (a @ a).dtype == torch.float32 and state()[:2] == ("ieee", "ieee")
+
+
+def test_deterministic_algorithms_end_with_their_block(changed):
+    """Catches a user's notebook in which operations fail after a deterministic training."""
+    with pytest.raises(KeyError), deterministic():
+        assert torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.deterministic
+        raise KeyError
+    assert not torch.are_deterministic_algorithms_enabled() and state() == changed
+    with deterministic(False):
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("precision", ["highest", "high"])

@@ -157,10 +157,9 @@ def test_losses_of_constant_networks(monkeypatch):
         detector.networks[name] = Constant(value, shape)
     x, y = torch.full((2, 1, 32, 32), 0.5), torch.full((2, 1, 32, 32), -0.25)
     parts = {"train": x, "abnormal": y}
+    optimizers = detector.optimizers()
     detector.before_step(1, 10)
-    found = detector.training_step(
-        lambda part="train": parts[part], detector.optimizers(), generator()
-    )
+    found = detector.training_step(lambda part="train": parts[part], optimizers, generator())
     adversarial = (0.4 - 1) ** 2 + (0.9 - 1) ** 2
     cycle = abs(0.25 - 0.5) + abs(-0.5 + 0.25)  # N(A(x)) and A(N(y))
     identity = abs(0.25 - 0.5) + abs(-0.5 + 0.25)
@@ -229,7 +228,8 @@ def test_a_step_sets_the_rate_it_was_told():
         detector.before_step(step, 20)
         detector.training_step(lambda part="": images(), optimizers, generator())
         for optimizer in optimizers.values():
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * rate_factor(step, 20))
+            rate = optimizer.param_groups[0]["lr"].item()
+            assert rate == pytest.approx(0.1 * rate_factor(step, 20))
 
 
 @pytest.mark.parametrize(("augmentation", "shared", "possible"), [

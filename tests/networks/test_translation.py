@@ -59,24 +59,24 @@ def numbered(first, n):
 def test_replay_fills_before_it_swaps():
     """Would catch images shown before they were made, or places left empty."""
     replay = translation.Replay(10, 1, 2)
-    assert torch.equal(replay(numbered(1, 4), 0, generator()), numbered(1, 4))
-    assert torch.equal(replay(numbered(5, 4), 4, generator()), numbered(5, 4))
+    assert torch.equal(replay(numbered(1, 4), generator()), numbered(1, 4))
+    assert torch.equal(replay(numbered(5, 4), generator()), numbered(5, 4))
     assert torch.equal(replay.images[:8], numbered(1, 8)) and (replay.images[8:] == 0).all()
-    shown = replay(numbered(9, 4), 8, generator())
+    shown = replay(numbered(9, 4), generator())
     assert torch.equal(shown[:2], numbered(9, 2)) and (shown > 0).all()
     with pytest.raises(ValueError, match=r"batch of 11 images does not fit into replay=10"):
-        replay(numbered(0, 11), 0, generator())
+        replay(numbered(0, 11), generator())
 
 
 def test_replay_swaps_half_and_loses_nothing():
     """Would catch a wrong probability, an image shown twice in a batch, or one that vanishes."""
     replay, rng, n = translation.Replay(20, 1, 2), generator(), 16
-    replay(numbered(0, 20), 0, rng)
+    replay(numbered(0, 20), rng)
     fresh, rounds = 0, 200
     for k in range(rounds):
         before = replay.images.clone()
         new = numbered(20 + k * n, n)
-        shown = replay(new, 20 + k * n, rng)
+        shown = replay(new, rng)
         went_in, came_out = (torch.cat(v)[:, 0, 0, 0].sort()[0] for v in (
             (before, new), (replay.images, shown)))  # fmt: skip
         assert torch.equal(went_in, came_out)
