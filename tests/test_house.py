@@ -98,6 +98,6 @@ def test_no_circles(arrows):
 
 
 def test_tests_mirror_the_rooms():
-    """Would catch a test file in a folder where nobody looks for it; `gpu` is for such a machine."""
+    """Would catch a test file in a folder where nobody looks; `gpu` is for such a machine."""
     folders = {path.parent.name for path in (HOME / "tests").rglob("test_*.py")}
     assert folders <= {"tests", "gpu", *BELOW}

@@ -13,6 +13,11 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def current(device: torch.device) -> contextlib.AbstractContextManager:
+    """Make `device` the one on which streams and graphs are made, where it is a GPU."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """Turn `auto` into `bfloat16` or `float32` by what the device has in hardware.
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adlib.data.protocols import Split
-from adlib.host.device import plain_float32
+from adlib.host.device import current, plain_float32
 from adlib.host.files import atomic
 from adlib.models import graphs, training
 from adlib.models.settings import Settings
@@ -153,7 +153,7 @@ class Detector(ABC):
         if self.scores_by_graph and graphs.usable(self.device):
             function = graphs.of_equal_chunks(function, min(batch, chunk * per_image))
         results = []
-        with plain_float32(deterministic=True):
+        with current(self.device), plain_float32(deterministic=True):
             for part in images.split(chunk):
                 tiles = augment.tile(part, s.input_side)
                 for piece in tiles.split(batch):  # one image may hold more than `batch` patches

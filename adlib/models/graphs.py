@@ -56,7 +56,9 @@ def _warm_up(function: Callable[[], Tensor]) -> None:
     """Call the function on a stream of its own, as a capture needs it."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
+    with torch.cuda.stream(stream), warnings.catch_warnings():
+        # An optimiser that may be captured warns when it is called without a capture.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable")
         for _ in range(WARM_UP):
             function()
     torch.cuda.current_stream().wait_stream(stream)
@@ -71,6 +73,20 @@ def _record(
     with torch.cuda.graph(graph):
         result = function()
     return graph.replay, result
+
+
+def replay_of(
+    function: Callable[[], Tensor], changed: Callable[[], Iterable[Tensor]]
+) -> Callable[[], object]:
+    """The replay of a captured function; the function itself, with a warning, where there is none.
+
+    Arguments are those of `captured`.
+    """
+    try:
+        return captured(function, changed)[0]
+    except RuntimeError as error:
+        warnings.warn(f"a latent search runs without CUDA graphs ({error})", stacklevel=3)
+        return function
 
 
 class Steps:

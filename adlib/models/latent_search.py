@@ -120,9 +120,7 @@ def latent_search(
             return codes.copy_(normalise(codes))
 
     if by_graph:
-        update = graphs.captured(update, lambda: [codes, *optimizer.state.get(codes, {}).values()])[
-            0
-        ]
+        update = graphs.replay_of(update, lambda: [codes, *optimizer.state[codes].values()])
     for step in range(steps):
         now = rate * (1 + math.cos(math.pi * step / steps)) / 2
         group["lr"] = group["lr"].fill_(now) if by_graph else now

@@ -21,7 +21,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from adlib.data.split import Split
-from adlib.host.device import default_device, deterministic, mixed_precision, resolve_precision
+from adlib.host.device import (
+    current,
+    default_device,
+    deterministic,
+    mixed_precision,
+    resolve_precision,
+)
 from adlib.host.files import atomic
 from adlib.models.graphs import Steps
 from adlib.models.settings import Count, declared
@@ -195,7 +201,7 @@ def train(
         state.restore(checkpoint)
     try:
         parts = {name: part.to(device) for name, part in parts.items()}
-        with deterministic(budget.deterministic):
+        with current(device), deterministic(budget.deterministic):
             _steps(state, parts, budget, seed, checkpoint)
     finally:
         state.average.apply(detector.networks)
