@@ -112,9 +112,10 @@ def main() -> None:
     a = parser.parse_args()
     cuda = default_device().type == "cuda"
     machine = provenance.machine()
-    device = machine.get("gpu", machine["processor"])
+    kind = "gpu" if cuda else "processor"
     about = {
-        "device": device,
+        "device": default_device().type,
+        kind: machine[kind],
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         **provenance.commit(),
@@ -131,7 +132,7 @@ def main() -> None:
         ratio = "ratio {times_plain:.2f} (CPU seconds {cpu_times_plain:.2f})"
         what = f"{entry['detector']:12} {entry['settings']} batch {entry['batch']}"
         print(f"{times} {ratio}".format(**entry), what, flush=True)
-    name = re.sub(r"[^A-Za-z0-9]+", "-", device).strip("-").lower()
+    name = re.sub(r"[^A-Za-z0-9]+", "-", machine[kind]).strip("-").lower()
     file = paths.results_root() / "bench" / f"{name}.json"
     if not a.only:
         files.write_text(file, json.dumps(entries, indent=1) + "\n")

@@ -1,5 +1,7 @@
 """The README says what the committed results show, and nothing that was typed."""
 
+import json
+
 import pytest
 from report_tree import read
 
@@ -29,3 +31,17 @@ def test_only_the_block_is_written(made, tmp_path):
         with pytest.raises(ValueError, match="once each"):
             readme.update(file, read(made))
         assert file.read_text(encoding="utf-8") == broken
+
+
+def test_speeds_are_those_that_were_measured(tmp_path):
+    """Catches a speed of another device, or a ratio the wrong way round."""
+    entry = {"gpu": "A card", "precision": "bfloat16", "graphed": "yes", "times_plain": 7.04}
+    other, bare = entry | {"graphed": "no: cannot", "times_plain": 2.96}, {"ms_per_step": 1.0}
+    (tmp_path / "a-card.json").write_text(json.dumps([bare, entry, other]), encoding="utf-8")
+    (tmp_path / "none.json").write_text(json.dumps([bare]), encoding="utf-8")
+    assert readme.speeds(tmp_path) == [
+        "On A card (bfloat16) a plain PyTorch loop of the same networks takes 3.0 to 7.0 times as "
+        "long as a training step of ours: 2 cases, 1 of them CUDA graphs "
+        "(`results/bench/a-card.json`)."
+    ]
+    assert readme.speeds(tmp_path / "none") == []

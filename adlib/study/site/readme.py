@@ -1,5 +1,6 @@
 """The block of the README that says what the committed results show; nothing in it is typed."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -32,7 +33,27 @@ def block(study: Study) -> str:
     for name, several in findings.findings(study, compared).items():
         said = [one for one in several if not one.claim] if name != ASKED else []
         lines += [f"- *{name}.* **{one.head}** {one.text}{_origin(one)}" for one in said]
-    return "\n".join([*lines, "", *(_cost(study, name) for name in study.profiles)])
+    costs = [_cost(study, name) for name in study.profiles]
+    return "\n".join([*lines, "", *costs, *speeds(study.results / "bench")])
+
+
+def speeds(folder: Path) -> list[str]:
+    """A sentence a device on the training steps that `make bench` measured there."""
+    sentences = []
+    for file in sorted(folder.glob("*.json")):
+        every = json.loads(file.read_text(encoding="utf-8"))
+        entries = [entry for entry in every if "times_plain" in entry]
+        if not entries:  # of a machine on which no plain loop was measured
+            continue
+        first, ratios = entries[0], [entry["times_plain"] for entry in entries]
+        graphed = sum(entry["graphed"] == "yes" for entry in entries)
+        sentences.append(
+            f"On {first.get('gpu') or first['processor']} ({first['precision']}) a plain PyTorch "
+            f"loop of the same networks takes {min(ratios):.1f} to {max(ratios):.1f} times as long "
+            f"as a training step of ours: {len(entries)} cases, {graphed} of them CUDA graphs "
+            f"(`results/bench/{file.name}`)."
+        )
+    return sentences
 
 
 def _cost(study: Study, name: str) -> str:
