@@ -93,8 +93,8 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     text = "ends in .images.xz; a folder gets it under the name that a data root needs"
     pack.add_argument("file", type=Path, help=text)
     pack.add_argument("--side", type=int, help="in pixels; sets of one array keep their own")
-    text = "1 turns colour into grey levels; default: 3, kept as 1 where all images are grey"
-    pack.add_argument("--channels", type=int, choices=(1, 3), help=text)
+    text = f"1 turns colour into grey levels; {_DEFAULT}"
+    pack.add_argument("--channels", type=int, choices=(1, 3), default=3, help=text)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
@@ -261,7 +261,7 @@ def _pack_images(options: argparse.Namespace) -> int:
         file = about.packs(file, options.category)[0]
     image_packs.write(about, images, file, options.side, options.channels)
     print(f"{file}: {len(images)} images, {file.stat().st_size:,} bytes")
-    print(image_packs.terms(about))
+    print(about.terms)
     return 0
 
 

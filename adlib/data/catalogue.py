@@ -282,7 +282,7 @@ def load(
     """
     dataset, category, root = info(name), str(category), data_root(root)
     require_category(dataset, category)
-    place = None if category in dataset.packaged else dataset.found(root, category)
+    place = dataset.found(root, category)
     if place in dataset.packs(root, category):
         images = image_packs.read(dataset, category, place)
     else:

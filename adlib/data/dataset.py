@@ -60,6 +60,17 @@ class Dataset:
     varied: bool = False
     whole: str = ""
 
+    @property
+    def terms(self) -> str:
+        """What the licence says on passing images on, in a sentence or two."""
+        cite = f" Cite {self.citation}." if self.citation else ""
+        if "CC" in self.licence or self.licence.startswith("public domain"):
+            return f"Licence: {self.licence}; a pack may be passed on under its terms only.{cite}"
+        return (
+            f"Licence: {self.licence}; it does not say that images may be passed on: keep the pack "
+            f"to yourself.{cite}"
+        )
+
     def places(self, root: Path, category: str = "") -> list[Path]:
         """Where under `root` a category may lie, the official layout first."""
         return [root / place.format(category=category) for place in self.lies_in or (self.name,)]
@@ -78,7 +89,9 @@ class Dataset:
         return [root / f"{self.name}-{name}{PACK}" for name in packed]
 
     def found(self, root: Path, category: str) -> Path | None:
-        """Where a category lies: its originals, else a pack; None where neither is under `root`."""
+        """Where a category lies: its originals, else a pack; None where no file is, or need be."""
+        if category in self.packaged:
+            return None
         there = [*self.places(root, category), *self.packs(root, category)]
         return next((place for place in there if place.exists()), None)
 

@@ -37,7 +37,8 @@ _FORMAT = "adlib images 1"
 _RATIO, _SLACK = 100, 2**24
 # What reading something else than a pack raises.
 _NO_PACK = (
-    lzma.LZMAError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+    lzma.LZMAError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+    RecursionError,
 )  # fmt: skip
 _KEPT = {"mode": str, "n_left_out": int, "convert": bool, "note": str}  # fields of an ImageSet
 
@@ -52,6 +53,7 @@ class PackedSet(ImageSet):
         luma: whether colour was packed as one channel, so that three cannot be had.
         first_grey: whether the first original is grey.
         sizes: (width, height) in pixels that occur among the originals.
+        content: hash of all that the pack holds.
     """
 
     file: Path = Path()
@@ -59,6 +61,7 @@ class PackedSet(ImageSet):
     luma: bool = False
     first_grey: bool = False
     sizes: tuple[tuple[int, int], ...] = ()
+    content: str = ""
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}; packed at {self.side} px)"
@@ -93,8 +96,7 @@ class PackedSet(ImageSet):
         return side
 
     def _key(self, side: int, what: object) -> str:
-        packed = self.mask_arrays if what == "mask" else self.arrays
-        return cache.hashed([super()._key(side, what), packed.sha256])
+        return cache.hashed([super()._key(side, what), self.content])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,6 @@ class _Packed:
 
     array: np.ndarray | None
     originals: list[str]
-    sha256: str = ""
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.array[row]
@@ -112,23 +113,12 @@ class _Packed:
         return self.originals
 
 
-def terms(dataset: Dataset) -> str:
-    """What a licence says on passing a pack on, in a sentence or two."""
-    cite = f" Cite {dataset.citation}." if dataset.citation else ""
-    if "CC" in dataset.licence or dataset.licence.startswith("public domain"):
-        return f"Licence: {dataset.licence}; a pack may be passed on under its terms only.{cite}"
-    return (
-        f"Licence: {dataset.licence or 'none'}; it does not allow passing images on: keep the pack "
-        f"to yourself.{cite}"
-    )
-
-
 def write(
     dataset: Dataset,
     images: ImageSet,
     file: Path,
     side: int | None = None,
-    channels: int | None = None,
+    channels: int = 3,
 ) -> None:
     """Write a pack. All of its pixels are held in memory meanwhile.
 
@@ -137,7 +127,7 @@ def write(
         images: of one category; of a set of classes in one array, category "all".
         file: ends in `.images.xz`.
         side: side in pixels; None for a set that is one array, which keeps its own.
-        channels: 1 or 3; by default 1 where all images are grey, else 3.
+        channels: 1 turns colour into grey levels; grey images take the room of one either way.
 
     Raises:
         ValueError: another ending, a side or channels that cannot be packed, or a bad image.
@@ -150,17 +140,7 @@ def write(
         raise ValueError(
             f"{images.title}: category {dataset.whole!r} packs the set once for all categories."
         )
-    if isinstance(images.arrays, np.ndarray):
-        if side is not None or channels is not None:
-            raise ValueError(
-                f"{images.title} is packed as it is, and every side can be made of it: leave "
-                "--side and --channels out."
-            )
-        arrays, more = {"pixels": images.arrays, "masks": images.mask_arrays}, {}
-    else:
-        if side is None:
-            raise ValueError(f"{images.title}: say with --side which side in pixels is packed.")
-        arrays, more = _at_side(images, side, channels)
+    arrays, more = _content(images, side, channels)
     arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items() if a is not None}
     header = {
         "name": images.name,
@@ -178,8 +158,17 @@ def write(
         out.writelines(a.data for a in arrays.values())
 
 
-def _at_side(images: ImageSet, side: int, channels: int | None) -> tuple[dict, dict]:
-    """Pixels and masks at a side, and what else a pack tells of the originals."""
+def _content(images: ImageSet, side: int | None, channels: int) -> tuple[dict, dict]:
+    """Pixels and masks to pack, and what of the originals these do not tell."""
+    if isinstance(images.arrays, np.ndarray):
+        if side is not None or channels != 3:
+            raise ValueError(
+                f"{images.title} is packed as it is, and every side can be made of it: leave "
+                "--side and --channels out."
+            )
+        return {"pixels": images.arrays, "masks": images.mask_arrays}, {}
+    if side is None:
+        raise ValueError(f"{images.title}: say with --side which side in pixels is packed.")
     pixels = images.pixels(side=side).numpy()
     all_grey = bool((pixels == pixels[:, :1]).all())  # then one channel says all
     luma = channels == 1 and not all_grey
@@ -248,7 +237,7 @@ def _header(content: lzma.LZMAFile, limit: int) -> dict:
     _require(" ".join(words) == _FORMAT, f"it does not begin with {_FORMAT!r}")
     line = content.readline(limit).removesuffix(b"\n")
     _require(_sha256(line) == sha256, "its header is not what its hash says")
-    return json.loads(line)
+    return json.loads(line) | {"sha256": sha256}
 
 
 def _table(header: dict) -> pd.DataFrame:
@@ -269,20 +258,21 @@ def _arrays(content: lzma.LZMAFile, header: dict, n: int, limit: int) -> dict[st
     `pixels` are uint8 (N, H, W) or (N, H, W, 3), `masks` bool (N, H, W).
     """
     shapes = {name: tuple(map(int, shape)) for name, (shape, _) in header["arrays"].items()}
-    hashes = {name: str(sha256) for name, (_, sha256) in header["arrays"].items()}
+    hashes = {name: sha256 for name, (_, sha256) in header["arrays"].items()}
     _require([*shapes] in (["pixels"], ["masks", "pixels"]), "it holds pixels and perhaps masks")
     shape = shapes["pixels"]
     right = len(shape) > 2 and shape[0] == n > 0 and min(shape) > 0 and shape[3:] in ((), (3,))
     _require(right and shapes.get("masks", shape[:3]) == shape[:3], f"{shapes} for {n} images")
     _require(sum(map(math.prod, shapes.values())) <= limit, "it claims more than its size can hold")
-    paths = {name: cache.file(f"pack-{name}", sha256) for name, sha256 in hashes.items()}
+    keys = {name: cache.hashed([shapes[name], hashes[name]]) for name in shapes}
+    paths = {name: cache.file(f"pack-{name}", key) for name, key in keys.items()}
     if not all(path.is_file() for path in paths.values()):
         for name in ("pixels", "masks"):
             if name in shapes:
                 raw = content.read(math.prod(shapes[name]))
                 _require(_sha256(raw) == hashes[name], f"its {name} are not what their hash says")
                 rows = np.frombuffer(raw, np.uint8).reshape(shapes[name])
-                cache.build(f"pack-{name}", hashes[name], rows.shape, rows.__getitem__)
+                cache.build(f"pack-{name}", keys[name], rows.shape, rows.__getitem__)
         _require(content.read(1) == b"", "something follows its end")
     stored = {
         name: np.load(path, mmap_mode="r").view(np.ndarray)  # rows of a memory map are slow
@@ -297,17 +287,18 @@ def _of_side(file: Path, header: dict, arrays: dict, n: int) -> dict[str, object
     """Fields of a `PackedSet` that an `ImageSet` of one array has not, or has otherwise."""
     side, pixels = header["side"], arrays["arrays"]
     _require(pixels.shape[1:3] == (side, side), f"pixels of {pixels.shape[1:3]}, side {side}")
-    hashes = {name: sha256 for name, (_, sha256) in header["arrays"].items()}
     digests, mask_digests = header["digests"], header["mask_digests"]
     _require(len(digests) == len(mask_digests) == n, f"{len(digests)} digests of {n} images")
+    _require(all(isinstance(text, str) for text in digests + mask_digests), "a digest is a text")
     return {
-        "arrays": _Packed(pixels, digests, hashes["pixels"]),
-        "mask_arrays": _Packed(arrays["mask_arrays"], mask_digests, hashes.get("masks", "")),
+        "arrays": _Packed(pixels, digests),
+        "mask_arrays": _Packed(arrays["mask_arrays"], mask_digests),
         "file": file,
         "side": side,
-        "luma": header["luma"],
-        "first_grey": header["grey"],
+        "luma": bool(header["luma"]),
+        "first_grey": bool(header["grey"]),
         "sizes": tuple((int(width), int(height)) for width, height in header["sizes"]),
+        "content": header["sha256"],
     }
 
 

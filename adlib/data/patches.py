@@ -105,8 +105,8 @@ def with_patches(split: Split, share: float, size: float = 0.2) -> Split:
         return split
     if isinstance(images, PackedSet):
         raise ValueError(
-            f"{images.file}: patches are placed at {LOOK} px, which is no side of this pack "
-            "beside its own. Bring the originals."
+            f"{images.file}: a patch is placed at {LOOK} px and pasted at any side, but a "
+            "pack holds one. Bring the originals."
         )
     n = max(1, round(share * len(split.train)))
     rng = generator(split.seed, *draw_names(images, "patches"))

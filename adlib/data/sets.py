@@ -18,9 +18,8 @@ ALL = {
 
 def _place(dataset: str, category: str) -> Path | None:
     """Folder, archive or pack of a category; None where there is none, or needs to be none."""
-    if dataset not in CATALOGUE or category in CATALOGUE[dataset].packaged:
-        return None
-    return CATALOGUE[dataset].found(paths.data_root(), category)
+    about = CATALOGUE.get(dataset)
+    return about and about.found(paths.data_root(), category)
 
 
 def at_hand(dataset: str, category: str) -> bool:

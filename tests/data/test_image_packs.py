@@ -44,7 +44,7 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path / "elsewhere"
 
 
-def packed(name, category, root, elsewhere, side=SIDE, channels=None, again=None):
+def packed(name, category, root, elsewhere, side=SIDE, channels=3, again=None):
     """The originals, and what is loaded of their pack elsewhere as category `again`."""
     about, images = data.info(name), data.load(name, category, root)
     file = elsewhere / f"{name}-{category}.images.xz"
@@ -322,7 +322,10 @@ def changed(file, change, more=b"", honest=True):
         (lambda h: h["table"]["kind"].__setitem__(0, 1), "texts are expected"),
         (lambda h: h["table"].pop("mask"), "mask"),
         (lambda h: h["digests"].pop(), "15 digests of 16"),
+        (lambda h: h["digests"].__setitem__(0, 1), "digest is a text"),
         (lambda h: h.__setitem__("note", ["a"]), "note"),
+        (lambda h: h.__setitem__("sizes", [[float("inf"), 1]]), "infinity"),
+        (lambda h: h["arrays"]["pixels"].__setitem__(1, "../../../../outside"), "hash says"),
         (lambda h: h.__setitem__("side", 9), "side 9"),
         (lambda h: h["arrays"]["pixels"].__setitem__(1, "0" * 64), "not what their hash says"),
         (lambda h: h["arrays"]["masks"][0].__setitem__(1, 9), "for 16 images"),
@@ -385,5 +388,5 @@ def test_pixels_of_a_pack_that_was_replaced_are_not_those_of_the_cache(pack, tmp
 )
 def test_terms_say_whether_a_pack_may_be_passed_on(name, said):
     """Catches images that are passed on against their licence."""
-    terms = image_packs.terms(data.info(name))
+    terms = data.info(name).terms
     assert said in terms and data.info(name).licence in terms
