@@ -78,15 +78,23 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
-    data = commands.add_parser("data", help="list, get and check data sets")
+    data = commands.add_parser("data", help="list, get, check and pack data sets")
     actions = data.add_subparsers(dest="action", required=True)
     _command(actions, "list", _list, "names, categories at hand, licence")
     get = _command(actions, "get", _get, "download a data set, or a category of it")
     check = _command(actions, "check", _check, "compare the images at hand with published counts")
-    for action in (get, check):
+    text = "write a category's pixels to one file, to train where the images are not"
+    pack = _command(actions, "pack", _pack_images, text)
+    for action in (get, check, pack):
         action.add_argument("name")
-        action.add_argument("category", nargs="?")
+        action.add_argument("category", **{} if action is pack else {"nargs": "?"})
         action.add_argument("--root", type=Path, default=paths.data_root(), help=_DEFAULT)
+
+    text = "ends in .images.xz; a folder gets it under the name that a data root needs"
+    pack.add_argument("file", type=Path, help=text)
+    pack.add_argument("--side", type=int, help="in pixels; sets of one array keep their own")
+    text = f"1 turns colour into grey levels; {_DEFAULT}"
+    pack.add_argument("--channels", type=int, choices=(1, 3), default=3, help=text)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
@@ -241,6 +249,20 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{images}: {'; '.join(wrong) or published}")
         failed = failed or bool(wrong)
     return int(failed)
+
+
+def _pack_images(options: argparse.Namespace) -> int:
+    from adlib import data
+    from adlib.data import image_packs
+
+    about, file = data.info(options.name), options.file
+    images = data.load(about.name, options.category, options.root)
+    if file.is_dir():
+        file = about.packs(file, options.category)[0]
+    image_packs.write(about, images, file, options.side, options.channels)
+    print(f"{file}: {len(images)} images, {file.stat().st_size:,} bytes")
+    print(about.terms)
+    return 0
 
 
 def _list_runs(options: argparse.Namespace) -> int:

@@ -174,6 +174,21 @@ def test_data_sets_are_listed_and_checked(capsys, tmp_path, no_data):
     assert run(capsys, "data", "get", "elpv")[0] == 2
 
 
+def test_images_travel_in_a_pack(capsys, tmp_path, no_data):
+    """Would catch a pack that is not found under the name it is given, or comes without terms."""
+    mvtec_tree(tmp_path / "here" / "mvtec_ad" / "bottle", counts=(4, 2, 2))
+    (tmp_path / "data").mkdir()
+    words = ["data", "pack", "mvtec_ad", "bottle", "--root", tmp_path / "here"]
+    code, _, errors = run(capsys, *words, tmp_path / "data")
+    assert code == 2 and "--side" in errors[0]
+    code, out, _ = run(capsys, *words, "--side", "8", tmp_path / "data")
+    assert code == 0 and "mvtec_ad-bottle.images.xz: 8 images" in out
+    assert "Licence: CC BY-NC-SA 4.0" in out
+    assert re.search(r"^mvtec_ad +at hand: bottle ", run(capsys, "data", "list")[1], re.M)
+    code, out, _ = run(capsys, "data", "check", "mvtec_ad", "bottle")
+    assert code == 1 and "packed at 8 px" in out and "images of 16 px instead of 900 px" in out
+
+
 def test_runs_travel_from_store_to_store(capsys, tmp_path):
     """Would catch commands that do not fit together, and an archive that is called unpacked."""
     split = data.one_class(data.load("synthetic", "texture"))

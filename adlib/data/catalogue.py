@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from adlib.data import classes, layouts, listers, mosaics
+from adlib.data import classes, image_packs, layouts, listers, mosaics
 from adlib.data.classes import CIFAR, DIGITS, INLIERS
 from adlib.data.dataset import Archive, Dataset
 from adlib.data.images import ImageSet
@@ -101,6 +101,7 @@ _ALL = [
         f"70,000 grey images of 28 x 28 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*DIGITS, "all"], 28),
         lies_in=("MNIST/raw",),
+        whole="all",
     ),
     Dataset(
         "ir_mnist",
@@ -138,6 +139,7 @@ _ALL = [
         f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*CIFAR, "all"], 32),
         lies_in=("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
+        whole="all",
     ),
     Dataset(
         "caltech256",
@@ -263,7 +265,9 @@ def require_category(dataset: Dataset, category: str) -> None:
 def load(
     name: str, category: str | Path, root: str | Path | None = None, convert: bool = False
 ) -> ImageSet:
-    """List the images of one category; nothing is opened before pixels are asked for.
+    """List the images of one category: the originals or else, where there is one, their pack.
+
+    Nothing is opened before pixels are asked for, but for a pack.
 
     Args:
         name: a data set of `names()`.
@@ -276,9 +280,13 @@ def load(
         ValueError: unknown name or category (with the nearest names), or files out of order.
         FileNotFoundError: the data are not there (with the page where to get them).
     """
-    dataset, category = info(name), str(category)
+    dataset, category, root = info(name), str(category), data_root(root)
     require_category(dataset, category)
-    images = dataset.lister(dataset, category, data_root(root))
+    place = dataset.found(root, category)
+    if place in dataset.packs(root, category):
+        images = image_packs.read(dataset, category, place)
+    else:
+        images = dataset.lister(dataset, category, root)
     return replace(images, convert=True) if convert else images
 
 

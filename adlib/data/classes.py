@@ -34,7 +34,7 @@ _RULE = "pillow-rgb-1"  # how an archive's images are decoded, part of the cache
 _STRAYS = ("greg", "RENAME2")  # a folder and a program left in the official Caltech-256 archive
 
 
-def _labelled(table: pd.DataFrame, category: str) -> pd.DataFrame:
+def labelled(table: pd.DataFrame, category: str) -> pd.DataFrame:
     """`table` with the labels of a category: 0 for that class, 1 for all others."""
     is_class = (table["kind"] == category).any()
     return table.assign(label=(table["kind"] != category).astype("int64") if is_class else 0)
@@ -48,7 +48,7 @@ def _array_set(
     if not table["path"].is_monotonic_increasing:  # else an array that lies on disk is not read
         table = table.sort_values("path")
         arrays = arrays[table.index]
-    table = _labelled(table, category)[COLUMNS].reset_index(drop=True)
+    table = labelled(table, category)[COLUMNS].reset_index(drop=True)
     return dataset.image_set(category, root, table, arrays=arrays, note=note)
 
 
@@ -118,7 +118,7 @@ def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     where = [_cifar_place(path, place) for path in table["path"]]
     table["kind"], table["part"] = zip(*where, strict=True)
     note = COPY if table["path"].str.lower().str.endswith(LOSSY).any() else ""
-    return dataset.image_set(category, root, _labelled(table, category), note=note)
+    return dataset.image_set(category, root, labelled(table, category), note=note)
 
 
 def _cifar_batches(dataset: Dataset, root: Path) -> tuple[Rows, np.ndarray]:

@@ -8,6 +8,8 @@ import pandas as pd
 
 from adlib.data.images import ImageSet
 
+PACK = ".images.xz"  # ending of a pack of images, see `adlib.data.image_packs`
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -38,6 +40,7 @@ class Dataset:
         packaged: categories that need no data root: they come with a package or are generated.
         colour: whether the official images are in colour, where copies in grey go round.
         varied: whether they vary in size, where copies of one size go round.
+        whole: category that shows the images of all others, each of which is a class of them.
     """
 
     name: str
@@ -55,6 +58,18 @@ class Dataset:
     packaged: tuple[str, ...] = ()
     colour: bool = False
     varied: bool = False
+    whole: str = ""
+
+    @property
+    def terms(self) -> str:
+        """What the licence says on passing images on, in a sentence or two."""
+        cite = f" Cite {self.citation}." if self.citation else ""
+        if "CC" in self.licence or self.licence.startswith("public domain"):
+            return f"Licence: {self.licence}; a pack may be passed on under its terms only.{cite}"
+        return (
+            f"Licence: {self.licence}; it does not say that images may be passed on: keep the pack "
+            f"to yourself.{cite}"
+        )
 
     def places(self, root: Path, category: str = "") -> list[Path]:
         """Where under `root` a category may lie, the official layout first."""
@@ -67,6 +82,18 @@ class Dataset:
         if there is None:
             raise self.not_there(*places, category=category)
         return there
+
+    def packs(self, root: Path, category: str) -> list[Path]:
+        """Where under `root` a pack that holds a category may lie."""
+        packed = [name for name in (category, self.whole) if name and self.modes]
+        return [root / f"{self.name}-{name}{PACK}" for name in packed]
+
+    def found(self, root: Path, category: str) -> Path | None:
+        """Where a category lies: its originals, else a pack; None where no file is, or need be."""
+        if category in self.packaged:
+            return None
+        there = [*self.places(root, category), *self.packs(root, category)]
+        return next((place for place in there if place.exists()), None)
 
     def image_set(self, category: str, root: Path, table: pd.DataFrame, **more) -> ImageSet:
         """Make the set of a category; `more` are further fields of `ImageSet`."""
@@ -83,5 +110,6 @@ class Dataset:
         by_program = f" (or run: adlib data get {self.name} {category})" if self.archive else ""
         return FileNotFoundError(
             f"{first}: not there{also}. Get {self.title} from {self.homepage} and unpack it "
-            f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what}."
+            f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what} or "
+            "its pack."
         )

@@ -81,5 +81,5 @@ def cell_truth(images: ImageSet) -> np.ndarray:
     """Which cells of each mosaic hold a 3: bool (N, cells, cells); only mosaics have cells."""
     masks = images.mask_arrays
     if not isinstance(masks, Mosaics):
-        raise ValueError(f"{images.title} is not made of mosaics; only ir_mnist is.")
+        raise ValueError(f"{images.title} is not made of mosaics; only ir_mnist is, unpacked.")
     return masks.tiles[:, 0, 0][masks.index]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from adlib.data import cache
+from adlib.data.image_packs import PackedSet
 from adlib.data.images import ImageSet, Index
 from adlib.data.protocols import draw_names
 from adlib.data.split import Split, generator
@@ -87,7 +88,8 @@ def with_patches(split: Split, share: float, size: float = 0.2) -> Split:
         size: side of a patch as a share of the image's; 0.2 is 4 % of the pixels.
 
     Raises:
-        ValueError: a share outside [0, 1], a size outside (0, 1), or no labelled abnormal images.
+        ValueError: a share outside [0, 1], a size outside (0, 1), no labelled abnormal images, or
+            images from a pack of one side.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be at least 0 and at most 1, not {share}.")
@@ -101,6 +103,11 @@ def with_patches(split: Split, share: float, size: float = 0.2) -> Split:
         )
     if share == 0:
         return split
+    if isinstance(images, PackedSet):
+        raise ValueError(
+            f"{images.file}: a patch is placed at {LOOK} px and pasted at any side, but a "
+            "pack holds one. Bring the originals."
+        )
     n = max(1, round(share * len(split.train)))
     rng = generator(split.seed, *draw_names(images, "patches"))
     rows = rng.permutation(split.train)

@@ -17,11 +17,9 @@ ALL = {
 
 
 def _place(dataset: str, category: str) -> Path | None:
-    """Folder or archive of a category's images; None where there is none, or needs to be none."""
-    if dataset not in CATALOGUE or category in CATALOGUE[dataset].packaged:
-        return None
-    places = CATALOGUE[dataset].places(paths.data_root(), category)
-    return next((place for place in places if place.exists()), None)
+    """Folder, archive or pack of a category; None where there is none, or needs to be none."""
+    about = CATALOGUE.get(dataset)
+    return about and about.found(paths.data_root(), category)
 
 
 def at_hand(dataset: str, category: str) -> bool:
