@@ -21,8 +21,8 @@ BUDGET = ("steps", "batch", "precision", "snapshots")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
 PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
-# What one cell takes, where a profile says nothing else: processor threads, memory in MB (2^20 bytes), minutes at
-# most, and how many cells share one GPU.
+# What one cell takes, where a profile says nothing else: processor threads, MB of memory, minutes
+# at most; and how many cells share one GPU.
 NEEDS = {"threads": 1, "mem_mb": 2000, "runtime": 60, "slots": 1}
 PROFILE |= dict.fromkeys(NEEDS, int)
 ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
@@ -67,7 +67,7 @@ def files(name: str) -> list[Path]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Content of a profile: `title`, `about`, `seeds`, `gpu`, `NEEDS`, and a section for each paper.
+    """Content of a profile: `title`, `about`, `seeds`, `gpu`, `NEEDS`, a section for each paper.
 
     Raises:
         ValueError: an unknown profile, or a file with an unknown key or a value of another type;
