@@ -53,7 +53,7 @@ def _free_port():
 
 @contextlib.contextmanager
 def one_node(folder):
-    """Start the daemons in `folder`; yields the environment in which Slurm's commands find them."""
+    """Start the daemons in `folder`; yields the variables by which Slurm's commands find them."""
     folder.chmod(0o755)
     for name in ("state", "spool"):
         (folder / name).mkdir()
@@ -72,7 +72,7 @@ def one_node(folder):
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={config} exec {shutil.which("srun")} "$@"\n')
     srun.chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"
-    environment = os.environ | {"SLURM_CONF": str(config), "PATH": path}
+    variables = {"SLURM_CONF": str(config), "PATH": path}
     munged = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
     commands = [
         ["munged", "--foreground", f"--socket={folder}/munge.socket", *munged, "--force"],
@@ -85,7 +85,7 @@ def one_node(folder):
             # Ends with this process, however that ends.
             started = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],
-                env=environment,
+                env=os.environ | variables,
                 stdout=subprocess.DEVNULL,
                 stderr=(folder / f"{Path(command[0]).name}.err").open("w"),
             )
@@ -93,14 +93,14 @@ def one_node(folder):
             running.callback(started.kill)
             if "munged" in command[0]:
                 wait(lambda: (folder / "munge.socket").exists())
-        wait(lambda: slurm(environment, "sinfo", "-h", "-t", "idle", "-o", "%T") == "idle")
-        running.callback(_end_jobs, environment)
-        yield environment
+        wait(lambda: slurm(variables, "sinfo", "-h", "-t", "idle", "-o", "%T") == "idle")
+        running.callback(_end_jobs, variables)
+        yield variables
 
 
-def slurm(environment, *command):
+def slurm(variables, *command):
     """What a command of Slurm prints; "" while the daemons do not answer."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -113,7 +113,7 @@ def wait(condition, seconds=60):
     return value
 
 
-def _end_jobs(environment):
-    slurm(environment, "scancel", "--signal=KILL", "--user=root")
-    slurm(environment, "scancel", "--user=root")
-    wait(lambda: not slurm(environment, "squeue", "-h"))
+def _end_jobs(variables):
+    slurm(variables, "scancel", "--signal=KILL", "--user=root")
+    slurm(variables, "scancel", "--user=root")
+    wait(lambda: not slurm(variables, "squeue", "-h"))

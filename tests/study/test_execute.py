@@ -169,6 +169,28 @@ def test_parameters_cell_is_needed(tmp_path):
         execute.defaults(notebook)
 
 
+def test_a_killed_execution_leaves_a_record(tmp_path, monkeypatch):
+    """Catches a killed cell without a trace, or with the numbers of an earlier execution."""
+    notebook, output = tmp_path / "a.ipynb", tmp_path / "out" / "b.ipynb"
+    output.parent.mkdir()
+    for old in (output, output.with_suffix(".csv")):
+        old.touch()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(execute, "checked", lambda notebook, given: given)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "run_papermill", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute.run(notebook, output, {"seed": 1})
+    record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["status"] == "unfinished" and record["error"].endswith("as job 7")
+    assert [file.name for file in output.parent.iterdir()] == ["b.json"]
+    with pytest.raises(KeyboardInterrupt):  # a second attempt is made
+        execute.run(notebook, output, {"seed": 1}, attempt=2)
+
+
 def test_kernel_that_does_not_start_gets_a_second_try(tmp_path, monkeypatch):
     """Catches a start lost to a port that another kernel took, and a try too many."""
     errors = [RuntimeError("Kernel died before replying to kernel_info")]
