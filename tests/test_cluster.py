@@ -1,4 +1,4 @@
-"""The study on a cluster: a real Slurm of one node with two pretended GPUs, and a made-up qsub."""
+"""GPUs that cells get: from a real Slurm of one node, from a made-up qsub, of this machine."""
 
 import json
 import re
@@ -13,17 +13,26 @@ from toy_study import HOME, PROFILE, environment, make, write_notebook
 SLURM = pytest.mark.skipif(bool(cluster.missing()), reason=f"no Slurm: {cluster.missing()}")
 CELLS = {"synthetic-texture-s0", "mvtec_ad-two-s0"}
 SLURM_FLAGS = ["--workflow-profile", "profiles/slurm", "--latency-wait", "5"]
-# The plugin looks at jobs after this time, and every 10 s later on.
-SLURM_FLAGS += ["--slurm-init-seconds-before-status-checks", "1"]
-# A cell waits for the other one, notes its GPU and its job, and sleeps if it is told to.
+# The plugin looks at its jobs more and more seldom, on a cluster rightly so.
+IMPATIENT = """
+import asyncio
+sleep = asyncio.sleep
+asyncio.sleep = lambda seconds, *result: sleep(min(seconds, 1), *result)
+"""
+# A cell waits for the other one, notes its GPU and its job, and is killed or sleeps on demand.
 TOGETHER = """
 import os, pathlib, time
 pathlib.Path(f'{category}.began').touch()
+end = time.time() + 60
 while len(list(pathlib.Path().glob('*.began'))) < 2:
+    assert time.time() < end, 'the other cell does not run at the same time'
     time.sleep(0.1)
-job = os.environ.get('SLURM_JOB_ID') or os.environ['JOB']
+job = os.environ.get('SLURM_JOB_ID') or os.environ.get('JOB')
 with open(f'{category}.gpus', 'a') as file:
     print(os.environ['CUDA_VISIBLE_DEVICES'], job, file=file)
+if (die := pathlib.Path(f'{category}.die')).exists():
+    die.unlink()
+    os.kill(os.getppid(), 9)
 while pathlib.Path(f'{category}.sleep').exists():
     time.sleep(0.1)
 """
@@ -34,10 +43,10 @@ assert (gpus, memory, minutes, threads) == ("1", "1200", "7", "1"), sys.argv
 name = re.search("cell=toy/first/([a-z]*)", open(script).read())[1]
 gpu = "0" if name == "mvtec" else "1"
 subprocess.Popen(
-    [script], env=os.environ | {{"CUDA_VISIBLE_DEVICES": gpu, "JOB": name}}, start_new_session=True,
-    stdout=open(name + ".log", "w"), stderr=subprocess.STDOUT,
+    [script], env=os.environ | {{"CUDA_VISIBLE_DEVICES": gpu, "JOB": str(os.getpid())}},
+    start_new_session=True, stdout=open(name + ".log", "w"), stderr=subprocess.STDOUT,
 )
-print(name)
+print(os.getpid())
 """
 
 
@@ -51,6 +60,7 @@ def project(tmp_path):
     profile.write_text(PROFILE.replace("[toy.sets]", needs), encoding="utf-8")
     write_notebook(project, "first", TOGETHER, grid="categories")
     (project / "notebooks" / "toy" / "second.ipynb").unlink()
+    (project / "sitecustomize.py").write_text(IMPATIENT, encoding="utf-8")
     return project
 
 
@@ -146,13 +156,25 @@ def test_what_slurm_refuses_is_said(project, slurm):
 
 
 def test_qsub(project, tmp_path):
-    """Catches an engine that only Slurm can carry: another scheduler is a command that submits."""
+    """Catches an engine that only Slurm can carry, and a killed cell that its own job restarts."""
     qsub = tmp_path / "qsub"
     qsub.write_text(QSUB.format(python=sys.executable))
     qsub.chmod(0o755)
     submit = f"{qsub} {{resources.gpu}} {{resources.mem_mb}} {{resources.runtime}} {{threads}}"
     flags = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "5"]
-    process = study(project, {}, *flags, "--seconds-between-status-checks", "1")
+    (project / "notebooks" / "toy" / "two.die").touch()
+    process = study(project, {}, *flags)
     assert process.wait() == 0, printed(project)
-    assert gpus(project) == {"two": [("0", "mvtec")], "texture": [("1", "synthetic")]}
+    assert printed(project).count("broke off") == 1
+    [(first, job), (second, other)], [(third, _)] = (
+        gpus(project)[name] for name in ("two", "texture")
+    )
+    assert (first, second, third) == ("0", "0", "1") and job != other
     assert {record(project, cell)["status"] for cell in CELLS} == {"done"}
+
+
+def test_a_gpu_of_this_machine_is_shared(project):
+    """Catches cells that wait for a GPU that the profile lets them share, or look for another."""
+    process = study(project, {"CUDA_VISIBLE_DEVICES": "5"}, "--cores", "2")
+    assert process.wait() == 0, printed(project)
+    assert gpus(project) == {"two": [("5", "None")], "texture": [("5", "None")]}

@@ -219,7 +219,7 @@ def _one_line(error: Exception) -> str:
 def line(record: dict[str, Any], paper: str) -> str:
     """One line on an execution: how it went, its seconds, its notebook and its parameters."""
     values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
-    seconds = f"{record.get('duration_s', 0.0):6.1f} s"
+    seconds = f"{record['duration_s']:6.1f} s" if "duration_s" in record else ""
     return f"{record['status']:6} {seconds}  {paper}/{Path(record['notebook']).stem}  {values}"
 
 
