@@ -4,17 +4,15 @@ PYTHON  ?= python3
 PROFILE ?= quick
 CORES   ?= all
 WORKERS ?= 2
-GPUS    ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
-# Several GPUs: one cell on each. ADLIB_GPU_SLOTS=0,0,1 names them by hand, two cells on the first.
-ifeq ($(CUDA_VISIBLE_DEVICES)$(filter 0 1,$(GPUS)),)
-export ADLIB_GPU_SLOTS ?= $(shell $(PYTHON) -c "print(*range($(GPUS)), sep=',')")
-endif
+# GPUS is the number of GPUs to use, by default one where there is one. ADLIB_GPU_SLOTS=0,0,1 names
+# them by hand, two cells on the first. Where SNAKEFLAGS name a cluster, it counts its own.
+CLUSTER := $(findstring --executor,$(SNAKEFLAGS))$(findstring -profile,$(SNAKEFLAGS))
 
 ENV       := .venv
 BIN       := $(ENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 INSTALLED := $(ENV)/.installed
-SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --config profile=$(PROFILE) --quiet rules host progress reason
-REPORT    := $(SNAKEMAKE) --nolock --allowed-rules report -- report \
+SNAKEMAKE := $(BIN)/python -m snakemake --config profile=$(PROFILE) $(GPUS:%=gpus=%) --quiet rules host progress reason
+REPORT    := $(SNAKEMAKE) --cores $(CORES) --nolock --allowed-rules report -- report \
 	&& echo "Report: $(abspath $(or $(ADLIB_RESULTS),results))/report/index.html"
 
 .PHONY: study report test lint lab bench clean
@@ -23,7 +21,7 @@ REPORT    := $(SNAKEMAKE) --nolock --allowed-rules report -- report \
 # Without Snakemake's lock a study that was killed just goes on: runs have their own locks.
 study: $(INSTALLED)
 	@failed=0; \
-	$(SNAKEMAKE) --resources gpu=$(GPUS) --keep-going --rerun-incomplete --nolock $(SNAKEFLAGS) \
+	$(SNAKEMAKE) $(if $(CLUSTER),,--cores $(CORES)) --keep-going --rerun-incomplete --nolock $(SNAKEFLAGS) \
 	    || failed=$$?; \
 	$(REPORT) && exit $$failed
 

@@ -5,18 +5,27 @@
 # not when it was only touched, or when an image of its category has come, gone or been written anew.
 import os
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from adlib.data import sets
-from adlib.study import execute, forkserver, profiles
+from adlib.study import execute, forkserver, gpus, profiles, progress
 from adlib.host import paths
 
 PROFILE = config.get("profile", "quick")
-THREADS = max(1, (workflow.cores or 16) // 4)  # 2 cores run 2 cells at once, 16 cores run 4
+NEEDS = profiles.load(PROFILE)  # of a cell: threads, memory, minutes, a GPU or a share of one
+# `--jobs` is given with a cluster's executor, which chooses nodes and GPUs; else this machine's
+# GPUs are shared out here.
+ON_CLUSTER = workflow.nodes is not None or workflow.remote_exec
+if ON_CLUSTER:
+    os.environ.pop(gpus.SLOTS, None)
+elif NEEDS["gpu"] and "gpu" not in workflow.global_resources:
+    slots = gpus.slots(config.get("gpus"), NEEDS["slots"])
+    os.environ[gpus.SLOTS] = ",".join(slots)
+    workflow.register_resource("gpu", len(slots))
 RESULTS = paths.results_root().as_posix().removeprefix(f"{Path.cwd().as_posix()}/")
 OUT = f"{RESULTS}/{PROFILE}/cells"
 
@@ -36,18 +45,35 @@ MISSING = ", ".join(profiles.missing(PROFILE))
 
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started and how results are shown does not change a number.
-STARTERS = {"adlib/study/execute.py", "adlib/study/forkserver.py", "adlib/study/kernel.py"}
+STARTERS = {f"adlib/study/{n}.py" for n in ("execute", "forkserver", "gpus", "kernel", "progress")}
 SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 
 
+WATCH = progress.Watch(PROFILE)
+
+
 onstart:
-    todo = sum(job.rule.name == "cell" for job in workflow.dag.needrun_jobs())
-    os.environ["ADLIB_STUDY"] = f"{time.time()} {todo}"  # for the line of each finished cell
-    if todo > 1:
+    todo = [j.wildcards.cell for j in workflow.dag.needrun_jobs() if j.rule.name == "cell"]
+    WATCH.begin([Path(f"{OUT}/{cell}.json") for cell in todo])
+    logger.addHandler(WATCH)
+    if len(todo) > 1 and not ON_CLUSTER:
         execute.prepare_environment()
-        forkserver.start(int(os.environ.get("ADLIB_THREADS", THREADS)))
+        forkserver.start(int(os.environ.get("ADLIB_THREADS", NEEDS["threads"])))
     if MISSING:
         print(f"Left out, not in {paths.data_root()}: {MISSING}", file=sys.stderr)
+
+
+onsuccess:
+    WATCH.end()
+
+
+onerror:
+    WATCH.end()
+
+
+localrules:
+    study,
+    report,
 
 
 def whole_study(_):
@@ -81,15 +107,19 @@ rule cell:
             for key in ("profile", "dataset", "category", "seed")
             for word in ("-p", key, str(getattr(CELLS[w.cell], key)))
         ],
-    threads: THREADS
+    threads: NEEDS["threads"]
     priority: lambda w: CELLS[w.cell].notebook == execute.TOUR  # something to read while one waits
     resources:
-        gpu=int(profiles.load(PROFILE).get("gpu", False)),
+        gpu=int(NEEDS["gpu"]),
+        mem_mb=NEEDS["mem_mb"],
+        runtime=NEEDS["runtime"],
         attempt=lambda w, attempt: attempt,
-    retries: 1  # does something only after a dead kernel or a killed process
+    # Does something only after a dead kernel or a killed process. A cluster's job leaves it to the
+    # process that submitted it.
+    retries: int(workflow.is_main_process)
     shell:
         "{sys.executable:q} -m adlib.study.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
-        " --attempt {resources.attempt}"
+        " --attempt {resources.attempt} --quiet"
 
 
 # Made of what is there, failed cells too: `--allowed-rules report` keeps cells from running first.

@@ -34,7 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("notebook", type=Path)
     run.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    run.add_argument("--attempt", type=int, default=1, help="2: only if the kernel had died")
+    run.add_argument("--attempt", type=int, default=1, help="2: only if the first was cut off")
+    run.add_argument("--quiet", action="store_true", help="the record alone says how it went")
 
     report = _command(commands, "report", _report, "build the report of the results folder")
     report.add_argument("--results", type=Path, default=paths.results_root(), help=_DEFAULT)
@@ -176,7 +177,8 @@ def _export(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from adlib.study import execute
 
-    return execute.run(options.notebook, options.output, dict(options.p), options.attempt)
+    given = dict(options.p)
+    return execute.run(options.notebook, options.output, given, options.attempt, options.quiet)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -149,7 +149,7 @@ def test_run_and_report_are_commands(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "run", lambda *given: calls.append(given) or 1)
     code, _, _ = run(capsys, "run", "a.ipynb", "b.ipynb", "-p", "seed", "3", "--attempt", "2")
     assert code == 1
-    assert calls == [(Path("a.ipynb"), Path("b.ipynb"), {"seed": "3"}, 2)]
+    assert calls == [(Path("a.ipynb"), Path("b.ipynb"), {"seed": "3"}, 2, False)]
     monkeypatch.undo()
     code, _, errors = run(capsys, "run", "a.ipynb", "b.txt")
     assert code == 2 and "does not end in .ipynb" in errors[0]

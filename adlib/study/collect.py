@@ -24,9 +24,9 @@ import pandas as pd
 
 from adlib.host.files import atomic
 from adlib.study import packs, profiles, rows
+from adlib.study.execute import DONE
 from adlib.study.profiles import Cell
 
-DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of a cell
 KEY = ["paper", "notebook", "cell"]
 CELL = [*KEY, "dataset", "category", "seed"]
 STATE = ["status", "error", "started", "duration_s", "cpu_s", "commit", "dirty"]
@@ -107,14 +107,10 @@ def _stays(
 
 
 def _record(results: Path, cell: Cell) -> dict:
-    """The record of an execution; empty where there was none.
-
-    It is written last: without one, an execution that left anything was cut off.
-    """
+    """The record of an execution; empty where there was none."""
     file = cell.file(".json", results)
     if not file.is_file():
-        cut_off = any(file.with_suffix(suffix).is_file() for suffix in (".csv", ".ipynb"))
-        return {"status": UNFINISHED} if cut_off else {}
+        return {}
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

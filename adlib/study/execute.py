@@ -8,28 +8,23 @@ went.
 
 import ast
 import difflib
-import getpass
 import glob
-import itertools
 import json
 import os
-import subprocess
+import platform
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from adlib.host import files, paths, provenance
 from adlib.study import forkserver
+from adlib.study.gpus import slot
 
 TOUR = "00_start_here"  # the notebook that a study runs first
-REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
+DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"  # what can become of an execution
 # Kernels that run at once would fight over IPython's history database; what goes wrong in a cell is
 # in the notebook, not in the kernel's own log.
 KERNEL_ARGUMENTS = ["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"]
@@ -96,35 +91,6 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     return {name: typed(name, value, names[name]) for name, value in given.items()}
 
 
-@contextmanager
-def gpu_slot() -> Iterator[None]:
-    """Hold one of the listed GPUs for this process and show only that one to the kernel.
-
-    `ADLIB_GPU_SLOTS`, else `CUDA_VISIBLE_DEVICES`, lists device numbers with commas; a number given
-    twice holds two notebooks. Waits for a free one. The lock dies with the process.
-    """
-    slots = os.environ.get("ADLIB_GPU_SLOTS", "")
-    devices = (slots or os.environ.get("CUDA_VISIBLE_DEVICES", "")).replace(" ", "").split(",")
-    if len(devices) == 1 and not slots:  # a scheduler gave this job its device: nothing to choose
-        yield
-        return
-    folder = Path(tempfile.gettempdir()) / f"adlib-gpu-{getpass.getuser()}"
-    folder.mkdir(exist_ok=True)
-    locks = {
-        FileLock(folder / f"{device}-{devices[:i].count(device)}.lock"): device
-        for i, device in enumerate(devices)
-    }
-    for lock in itertools.cycle(locks):
-        with suppress(Timeout):
-            lock.acquire(timeout=0.1)
-            break
-    os.environ["CUDA_VISIBLE_DEVICES"] = locks[lock]
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def prepare_environment() -> None:
     """Set what the kernel inherits: no progress bars, fixed hashing, threads, absolute folders."""
     os.environ["TQDM_DISABLE"] = "1"
@@ -188,17 +154,30 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
 
     Returns:
         The record as in OUTPUT's `.json`; `status` is "done" or "failed", `transient` tells whether
-        a failure may go away by itself (the kernel died) or comes from the notebook.
+        a failure may go away by itself (the kernel died) or comes from the notebook. Until then,
+        and for good where this process is killed, the file says "unfinished".
     """
     notebook, output = notebook.resolve(), output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.part.ipynb")
+    partial, file = output.with_name(f".{output.stem}.part.ipynb"), output.with_suffix(".json")
     pictures = output.parent.glob(f"{glob.escape(output.stem)}__*.png")
-    for stale in (output, partial, *map(output.with_suffix, (".csv", ".json")), *pictures):
-        stale.unlink(missing_ok=True)
+    stale = (output, partial, output.with_suffix(".csv"), *pictures)
     code = provenance.commit()  # before the run: what is edited meanwhile is not what ran
+    began = time.time()
+    record = {
+        "status": UNFINISHED,
+        "notebook": notebook.name,
+        "parameters": given,
+        "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        "error": f"still runs, or was killed, {_place()}",
+        "transient": True,
+        **code,
+    }
+    files.write_text(file, json.dumps(record, indent=1) + "\n")
+    for old in stale:
+        old.unlink(missing_ok=True)
     prepare_environment()
-    with gpu_slot():
+    with slot():
         began, error, transient = time.time(), "", False
         try:
             given = checked(notebook, given)
@@ -206,9 +185,8 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         except Exception as failure:  # whatever it is, the record says it and the exit code too
             error, transient = _one_line(failure), isinstance(failure, RuntimeError)
         seconds = time.time() - began
-    record = {
-        "status": "failed" if error else "done",
-        "notebook": notebook.name,
+    record |= {
+        "status": FAILED if error else DONE,
         "notebook_sha256": files.sha256_file(notebook) if notebook.is_file() else "",
         "parameters": given,
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
@@ -217,13 +195,18 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "startup_s": _startup_seconds(partial, began),
         "error": error,
         "transient": transient,
-        **code,
         "versions": provenance.versions(),
     }
     if partial.is_file():
         partial.replace(output)
-    files.write_text(output.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    files.write_text(file, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _place() -> str:
+    """Where this process runs: the machine, and the cluster's job."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"on {platform.node()}" + (f" as job {job}" if job else "")
 
 
 def _one_line(error: Exception) -> str:
@@ -233,45 +216,21 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{name}{where}: {text}".split())
 
 
-def progress(output: Path) -> str:
-    """How many cells of the study are finished and how long the others may take; "" outside of one.
-
-    `output` is `<results>/<profile>/cells/<paper>/<notebook>/<cell>.ipynb`.
-    """
-    if "ADLIB_STUDY" not in os.environ:  # set by the Snakefile: when it began, and its cells
-        return ""
-    began, cells = map(float, os.environ["ADLIB_STUDY"].split())
-    records = output.resolve().parents[2].glob("*/*/*.json")
-    changed = [file.stat().st_mtime for file in records if file.name != "record.json"]  # of a run
-    # A file server's clock may lag behind ours, so that even this cell's record looks old.
-    finished = max(1, sum(moment >= began for moment in changed))
-    left = (time.time() - began) / finished * max(0, cells - finished) / 60
-    return f"  [{finished} of {cells:.0f}, about {left:.0f} min left]"
+def line(record: dict[str, Any], paper: str) -> str:
+    """One line on an execution: how it went, its seconds, its notebook and its parameters."""
+    values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
+    seconds = f"{record['duration_s']:6.1f} s" if "duration_s" in record else ""
+    return f"{record['status']:6} {seconds}  {paper}/{Path(record['notebook']).stem}  {values}"
 
 
-def report_so_far(output: Path) -> None:
-    """Build the report while the study goes on: after the tour, then every few minutes."""
-    if "ADLIB_STUDY" not in os.environ:
-        return
-    results, parts = paths.results_root(), output.resolve().parts
-    profile, notebook = parts[-5], parts[-2]
-    index = results / "report" / "index.html"
-    began = time.time()
-    old = index.is_file() and began - index.stat().st_mtime > REPORT_EVERY_S
-    if notebook != TOUR and not old:
-        return
-    command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
-    with suppress(Timeout), FileLock(results / ".report.lock", timeout=0):  # held: one is built
-        done = subprocess.run(command, check=False)  # it says itself what went wrong
-        if done.returncode == 0:  # no newer than what it may not have read yet
-            os.utime(index, (began, began))
-
-
-def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -> int:
+def run(
+    notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1, quiet: bool = False
+) -> int:
     """Execute a notebook, say in a line how it went, and return 0 if it ran to its end, else 1.
 
     `given` holds parameters by name, as text or values. A second attempt is made only if the kernel
-    had died at the first.
+    had died, or the process was killed, at the first. With `quiet`, the record alone says how it
+    went.
 
     Raises:
         ValueError: an output that does not end in `.ipynb`.
@@ -282,11 +241,8 @@ def run(notebook: Path, output: Path, given: dict[str, Any], attempt: int = 1) -
     if attempt > 1 and file.is_file() and not json.loads(file.read_text("utf-8"))["transient"]:
         return 1  # the notebook itself raised: it would raise again
     record = execute(notebook, output, given)
-    values = " ".join(f"{name}={value}" for name, value in record["parameters"].items())
-    name = f"{notebook.resolve().parent.name}/{notebook.stem}"
-    seconds = f"{record['duration_s']:6.1f} s"
-    print(f"{record['status']:6} {seconds}  {name}  {values}{progress(output)}", flush=True)
-    if record["error"]:
-        print(f"       {record['error']}  (see {file})", file=sys.stderr)
-    report_so_far(output)
-    return int(record["status"] == "failed")
+    if not quiet:
+        print(line(record, notebook.resolve().parent.name))
+        if record["error"]:
+            print(f"       {record['error']}  (see {file})", file=sys.stderr)
+    return int(record["status"] == FAILED)

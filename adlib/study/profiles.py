@@ -21,6 +21,10 @@ BUDGET = ("steps", "batch", "precision", "snapshots", "deterministic")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
 PROFILE = {"title": str, "about": str, "seeds": list, "gpu": bool}
+# What one cell takes, where a profile says nothing else: processor threads, MB of memory, minutes
+# at most; and how many cells share one GPU.
+NEEDS = {"threads": 1, "mem_mb": 2000, "runtime": 60, "slots": 1}
+PROFILE |= dict.fromkeys(NEEDS, int)
 ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
 SECTION = {  # of a paper
     "without": list,  # methods that its tables leave out
@@ -63,7 +67,7 @@ def files(name: str) -> list[Path]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Content of a profile: `title`, `about`, `seeds`, `gpu`, and a section for each paper.
+    """Content of a profile: `title`, `about`, `seeds`, `gpu`, `NEEDS`, a section for each paper.
 
     Raises:
         ValueError: an unknown profile, or a file with an unknown key or a value of another type;
@@ -76,10 +80,13 @@ def load(name: str) -> dict[str, Any]:
 
 @lru_cache
 def _load(name: str, _changed: tuple) -> dict[str, Any]:
-    papers, profile = study_papers.read(), {}
+    papers, profile = study_papers.read(), {"gpu": False} | NEEDS
     for file in reversed(files(name)):
         values = study_papers.read_toml(file)
         checked(values, PROFILE | ONLY_IN_FILES | dict.fromkeys(papers, dict), str(file))
+        for key in set(NEEDS) & set(values):
+            if values[key] < 1:
+                raise ValueError(f"{file}: {key} = {values[key]}, but it must be at least 1")
         dropped = set(papers) - set(values.get("papers", papers))
         profile = _merged({k: v for k, v in profile.items() if k not in dropped}, values)
         for paper in set(papers) & set(values):

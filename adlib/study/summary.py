@@ -10,7 +10,8 @@ from PIL import Image
 
 from adlib.metrics import interval_over_seeds
 from adlib.study import departures, packs, papers, rows
-from adlib.study.collect import CELL, FAILED, STATE
+from adlib.study.collect import CELL, STATE
+from adlib.study.execute import FAILED
 from adlib.study.papers import ALL_SETS
 from adlib.study.profiles import Cell
 

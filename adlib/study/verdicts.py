@@ -8,8 +8,8 @@ import pandas as pd
 from adlib.data import sets
 from adlib.metrics import check_bounds
 from adlib.study import agreement
-from adlib.study.collect import DONE
 from adlib.study.departures import UNKNOWN
+from adlib.study.execute import DONE
 from adlib.study.papers import ORIGINS
 from adlib.study.summary import COUNT, Study
 

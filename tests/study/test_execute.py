@@ -5,11 +5,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
 
 from adlib.study import execute
 
@@ -171,6 +169,28 @@ def test_parameters_cell_is_needed(tmp_path):
         execute.defaults(notebook)
 
 
+def test_a_killed_execution_leaves_a_record(tmp_path, monkeypatch):
+    """Catches a killed cell without a trace, or with the numbers of an earlier execution."""
+    notebook, output = tmp_path / "a.ipynb", tmp_path / "out" / "b.ipynb"
+    output.parent.mkdir()
+    for old in (output, output.with_suffix(".csv")):
+        old.touch()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(execute, "checked", lambda notebook, given: given)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "run_papermill", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute.run(notebook, output, {"seed": 1})
+    record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["status"] == "unfinished" and record["error"].endswith("as job 7")
+    assert [file.name for file in output.parent.iterdir()] == ["b.json"]
+    with pytest.raises(KeyboardInterrupt):  # a second attempt is made
+        execute.run(notebook, output, {"seed": 1}, attempt=2)
+
+
 def test_kernel_that_does_not_start_gets_a_second_try(tmp_path, monkeypatch):
     """Catches a start lost to a port that another kernel took, and a try too many."""
     errors = [RuntimeError("Kernel died before replying to kernel_info")]
@@ -185,114 +205,3 @@ def test_kernel_that_does_not_start_gets_a_second_try(tmp_path, monkeypatch):
     errors.extend([RuntimeError("Kernel died before replying to kernel_info")] * 2)
     with pytest.raises(RuntimeError, match="before replying"):
         execute.run_papermill(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
-
-
-@pytest.fixture
-def slots(tmp_path, monkeypatch):
-    """Set the listed GPUs; lock files go to a folder of this test."""
-    monkeypatch.setattr(execute.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.delenv("ADLIB_GPU_SLOTS", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-
-    def choose(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return choose
-
-
-def test_gpu_slots(slots):
-    """Catches two notebooks on one GPU while another is free, and a slot not given back."""
-    taken = []
-    slots(ADLIB_GPU_SLOTS="4, 7,7")
-    with execute.gpu_slot():
-        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
-        with execute.gpu_slot():
-            taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
-            with execute.gpu_slot():
-                taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
-    assert taken == ["4", "7", "7"]
-    with execute.gpu_slot():
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
-
-
-def test_gpu_of_a_scheduler_is_left_alone(slots, tmp_path):
-    """Catches two jobs of a cluster node, each shown its own GPU as number 0, waiting in turn."""
-    slots(CUDA_VISIBLE_DEVICES="0")
-    with execute.gpu_slot():
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-        assert not list(tmp_path.glob("adlib-gpu-*"))
-
-
-def test_gpu_slot_of_a_dead_process_is_free(slots, tmp_path):
-    """Catches a crash that would block a GPU for good."""
-    slots(CUDA_VISIBLE_DEVICES="2,3")
-    with execute.gpu_slot():
-        lock = next(tmp_path.glob("adlib-gpu-*/2-0.lock"))
-    code = (
-        "import os, sys, filelock\n"
-        "lock = filelock.FileLock(sys.argv[1])\nlock.acquire()\nprint('held', flush=True)\n"
-        "sys.stdin.read()\nos._exit(1)"
-    )
-    command = [sys.executable, "-c", code, str(lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        slots(CUDA_VISIBLE_DEVICES="2,3")
-        with execute.gpu_slot():
-            assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
-        other.kill()
-    slots(CUDA_VISIBLE_DEVICES="2,3")
-    with execute.gpu_slot():
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
-
-
-def test_progress_counts_the_cells_of_this_study(tmp_path, monkeypatch):
-    """Would catch records of runs or an earlier study counted, and cells left ignored."""
-    output = tmp_path / "quick" / "cells" / "cbigan" / "table9" / "a-b-s0.ipynb"
-    output.parent.mkdir(parents=True)
-    assert execute.progress(output) == ""
-    monkeypatch.setenv("ADLIB_STUDY", "1000 6")
-    monkeypatch.setattr(execute.time, "time", lambda: 1240.0)
-    run = "../../runs/key/record"
-    for name, changed in {"a-b-s0": 1100, "a-b-s1": 1240, "old": 999, run: 1100}.items():
-        record = output.parent / f"{name}.json"
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.touch()
-        os.utime(record, (changed, changed))
-    assert execute.progress(output) == "  [2 of 6, about 8 min left]"
-
-
-def test_the_report_is_built_while_the_study_runs(tmp_path, monkeypatch):
-    """Would catch no report after the tour, one after every cell, and one outside of a study."""
-    built, status = [], 0
-
-    def build(command, check):
-        built.append(command)
-        return SimpleNamespace(returncode=status)
-
-    monkeypatch.setattr(execute.subprocess, "run", build)
-    tour, other = (
-        execute.paths.results_root() / "quick" / "cells" / "beyond" / name / "a-b-s0.ipynb"
-        for name in (execute.TOUR, "audit")
-    )
-    index = execute.paths.results_root() / "report" / "index.html"
-    execute.report_so_far(tour)
-    assert built == []
-    monkeypatch.setenv("ADLIB_STUDY", "1000 6")
-    index.parent.mkdir(parents=True)
-    index.touch()
-    execute.report_so_far(other)
-    assert built == []
-    execute.report_so_far(tour)
-    old = time.time() - execute.REPORT_EVERY_S - 1
-    os.utime(index, (old, old))
-    status = 1
-    execute.report_so_far(other)
-    assert index.stat().st_mtime == pytest.approx(old), "a failed report looks new"
-    wanted = [sys.executable, "-m", "adlib", "report", "--profile", "quick", "--collect"]
-    assert built == [wanted, wanted]
-    with FileLock(execute.paths.results_root() / ".report.lock"):
-        execute.report_so_far(other)
-    index.unlink()
-    execute.report_so_far(other)
-    assert len(built) == 2, "two cells build at once, or one before the tour"

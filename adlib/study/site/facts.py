@@ -1,7 +1,7 @@
 """What was run under a profile: how much, on what, when, by which code."""
 
 from adlib.study import profiles
-from adlib.study.collect import DONE, FAILED, UNFINISHED
+from adlib.study.execute import DONE, FAILED, UNFINISHED
 from adlib.study.summary import Study
 
 
