@@ -12,6 +12,7 @@ from pathlib import Path
 from adlib.host import paths
 
 _DEFAULT = "default: %(default)s"
+_DEVICE = "cpu, cuda or cuda:N; default: cuda if there is one"
 
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "write what the results show into README.md instead"
     report.add_argument("--readme", action="store_true", help=text)
 
+    _add_plan(commands)
     _add_data(commands)
     _add_runs(commands)
     return parser
@@ -75,7 +77,24 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     export.add_argument("--batch", type=int, default=1, help=f"images at once; {_DEFAULT}")
 
     for command in (score, train):
-        command.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda if there is one")
+        command.add_argument("--device", help=_DEVICE)
+
+
+def _add_plan(commands: argparse._SubParsersAction) -> None:
+    text = "list a profile's pending trainings, the most telling first"
+    plan = _command(commands, "plan", _plan, text)
+    text = "train them for some minutes, without notebooks"
+    train = _command(commands, "train-runs", _train_runs, text)
+    for command in (plan, train):
+        command.add_argument("--profile", required=True)
+        text = f"processes that train side by side; {_DEFAULT}"
+        command.add_argument("--jobs", type=int, default=1, help=text)
+    text = "kind of device to plan for, also of another machine; default: what is here"
+    plan.add_argument("--device", choices=("cpu", "cuda"), help=text)
+    train.add_argument("--device", help=_DEVICE)
+    train.add_argument("--minutes", type=float, required=True, help="planning counted in")
+    text = "finished runs, ends in .tar or .tar.xz; one that exists is gone on with"
+    train.add_argument("--pack", type=Path, required=True, help=text)
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
@@ -104,7 +123,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     listed = _command(actions, "list", _list_runs, "one line a finished run")
     text = "write records, scores, losses and splits to one file"
     pack = _command(actions, "pack", _pack, text)
-    pack.add_argument("file", type=Path, help="ends in .tar.xz")
+    pack.add_argument("file", type=Path, help="ends in .tar.xz or .tar")
     pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
     pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
     text = "compute tables and verdicts anew from scores"
@@ -206,6 +225,23 @@ def _verify(options: argparse.Namespace) -> int:
     verified = verify.verify(options.results)
     print(verified)
     return int(len(verified.differences) > 0)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    import torch
+
+    from adlib.study import plan
+
+    device = torch.device(options.device) if options.device else None
+    print(plan.text(plan.make(options.profile, device), options.jobs))
+    return 0
+
+
+def _train_runs(options: argparse.Namespace) -> int:
+    from adlib.study import train_runs
+
+    device = _device(options.device)
+    return train_runs.train(options.profile, options.minutes, options.pack, options.jobs, device)
 
 
 def _list(_: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from adlib.host import paths
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "pillow")
 
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # on Linux
+
 
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(paths.home()), *arguments]
@@ -68,19 +70,33 @@ def machine() -> dict[str, object]:
     return facts
 
 
+def forget_peak_memory() -> None:
+    """Begin anew with `peak_memory_mb`; of the host this works on Linux alone."""
+    import torch
+
+    if CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory_mb() -> dict[str, float]:
-    """Largest memory of this process so far and of the GPU, in MB (10^6 bytes)."""
+    """Largest memory of this process and of the GPU in MB (10^6 bytes).
+
+    It counts from the last `forget_peak_memory`, or from the start of the process.
+    """
     import torch
 
     if sys.platform == "win32":
         import psutil
 
         host = psutil.Process().memory_info().peak_wset
+    elif STATUS.is_file():
+        host = 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(), re.M)[1])
     else:
         import resource
 
-        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, else in KB
-        host *= 1 if sys.platform == "darwin" else 1024
+        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
     peak = {"host": round(host / 1e6, 1)}
     if torch.cuda.is_available():
         peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)

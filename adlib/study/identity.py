@@ -12,10 +12,10 @@ import hashlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
-from adlib.data import Split
+from adlib.data import ImageSet, Split
 from adlib.models import training
 from adlib.models.base import Detector
 from adlib.models.training import Budget
@@ -29,9 +29,9 @@ def describe(detector: Detector, split: Split, budget: Budget, seed: int) -> dic
         "settings": asdict(detector.settings),
         "dataset": split.images.name,
         "category": split.images.category,
-        "images": split.images.fingerprint(),
+        "images": _fingerprint(split.images),
         "protocol": split.protocol,
-        "split": packs.digest(split.lists()),
+        "split": _lists(split),
         "seed": seed,
         "budget": _counted(budget),
         "code": code_fingerprint(type(detector), training.train, training.score_parts),
@@ -43,6 +43,11 @@ def _counted(budget: Budget) -> dict[str, object]:
     values = asdict(budget)
     left_out = {"snapshots"} | ({"deterministic"} if not budget.deterministic else set())
     return {name: value for name, value in values.items() if name not in left_out}
+
+
+# Methods share images and splits, which may hold 70,000 paths.
+_fingerprint = lru_cache(maxsize=4)(ImageSet.fingerprint)
+_lists = lru_cache(maxsize=8)(lambda split: packs.digest(split.lists()))
 
 
 def code_fingerprint(*roots: type | Callable) -> str:

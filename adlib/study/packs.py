@@ -1,8 +1,8 @@
 """Packs: records, scores, losses and splits of many runs in one archive.
 
-A pack is a `.tar.xz` with the members `<key>/record.json`, `<key>/scores.csv` and, where a run has
-them, `<key>/history.csv`, `<key>/split.json` and `<key>/curve.safetensors`; weights and snapshots
-only on request. Equal runs give equal bytes.
+A pack is a `.tar.xz`, or a plain `.tar`, with the members `<key>/record.json`, `<key>/scores.csv`
+and, where a run has them, `<key>/history.csv`, `<key>/split.json` and `<key>/curve.safetensors`;
+weights and snapshots only on request. Equal runs give equal bytes.
 
 An archive may come from anyone. Nothing but these members is taken, every hash that a record names
 is checked, and so is that the key is the hash of the description. No other run is ever changed.
@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import re
 import shutil
 import tarfile
@@ -21,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,11 @@ MEMBER = re.compile(
 # Packs of this study hold about ten times their size; an archive that would fill a disk holds
 # thousands of times its own.
 RATIO, SLACK = 100, 2**24
+XZ = b"\xfd7zXZ\x00"  # how an xz file begins
+TAR_END = 1024  # zeros at least
 INTEGERS = ("seed", "steps", "batch")
 COUNTS = ("train", "abnormal", "validation", "validation_normal", "test")
+ENDINGS = {".tar": "w", ".tar.xz": "w:xz"}  # of a pack -> how it is opened to write
 UNPACKED = "unpacked"  # an empty file in the folder of a run that was not made in this store
 
 
@@ -95,8 +99,14 @@ def record(folder: Path) -> dict:
 
 
 def write(runs: Iterable[tuple[str, Mapping[str, bytes]]], file: Path) -> None:
-    """Write a pack of runs, each a key and its files (name -> content), in the order given."""
-    with atomic(file) as temporary, tarfile.open(temporary, "w:xz", preset=6) as archive:
+    """Write a pack of runs, each a key and its files (name -> content), in the order given.
+
+    Raises:
+        ValueError: the file ends neither in `.tar` nor in `.tar.xz`.
+    """
+    ending = check_ending(file)
+    more = {"preset": 6} if ending == ".tar.xz" else {}
+    with atomic(file) as temporary, tarfile.open(temporary, ENDINGS[ending], **more) as archive:
         for key, files in runs:
             for name in sorted(files):
                 member = tarfile.TarInfo(f"{key}/{name}")  # without time or owner
@@ -104,12 +114,20 @@ def write(runs: Iterable[tuple[str, Mapping[str, bytes]]], file: Path) -> None:
                 archive.addfile(member, io.BytesIO(files[name]))
 
 
+def check_ending(file: Path) -> str:
+    """Ending of a pack's name; a ValueError where it is none."""
+    for ending in ENDINGS:
+        if file.name.endswith(ending):
+            return ending
+    raise ValueError(f"{file}: a pack ends in {' or '.join(ENDINGS)}")
+
+
 def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False) -> list[str]:
     """Write a pack of finished runs of a store, and return their keys.
 
     Args:
         root: folder of the store, one folder a run.
-        file: the archive to write, ends in `.tar.xz`.
+        file: the archive to write, ends in `.tar.xz`, or in `.tar`, which is written quickly.
         keys: which runs; all finished ones by default.
         weights: also the scored weights and the snapshots.
 
@@ -117,8 +135,7 @@ def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False
         PackError: a run's files are not what its record says.
         ValueError: another ending, a key that is not in the store or failed, or no finished run.
     """
-    if not file.name.endswith(".tar.xz"):
-        raise ValueError(f"{file}: a pack ends in .tar.xz")
+    check_ending(file)
     folders = [file.parent for file in root.glob("*/record.json")]
     finished = {folder.name for folder in folders if record(folder)["status"] == "done"}
     chosen = sorted(set(keys)) or sorted(finished)
@@ -262,15 +279,31 @@ class _Content(lzma.LZMAFile):
         return content
 
 
+def _opened(file: Path) -> IO[bytes]:
+    """What an archive holds, unpacked; a PackError where it is neither xz nor a whole tar."""
+    content = file.open("rb")
+    if content.read(len(XZ)) == XZ:
+        content.close()
+        return _Content(file)
+    # A plain tar may be cut off between two members; then it lacks the zeros at its end.
+    content.seek(-min(TAR_END, file.stat().st_size), os.SEEK_END)
+    if content.read() != bytes(TAR_END):
+        content.close()
+        raise PackError(f"{file}: no pack, or only a part of one")
+    content.seek(0)
+    return content
+
+
 def _members(file: Path) -> Iterator[tuple[str, str, bytes]]:
     """Key, name and content of every member of a pack; the first that has no place raises."""
     names = set()
-    with _Content(file) as content:
+    with _opened(file) as content:
         try:
             with tarfile.open(fileobj=content, mode="r|") as archive:
                 for member in archive:  # read, never extracted: filters have no part
                     place = MEMBER.fullmatch(member.name)
-                    if place is None or member.type != tarfile.REGTYPE:
+                    # A sparse member may hold any number of zeros that the archive does not.
+                    if place is None or member.type != tarfile.REGTYPE or member.issparse():
                         raise PackError(f"{file}: {member.name!r} has no place in a pack of runs")
                     if member.name in names:
                         raise PackError(f"{file}: {member.name} stands in it twice")

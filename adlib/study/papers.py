@@ -7,13 +7,14 @@ imports torch.
 import difflib
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import pandas as pd
 
+from adlib import data
 from adlib.host import paths
 
 PROFILES = "profiles"  # the folder beside the papers' that holds the profiles
@@ -38,6 +39,17 @@ PUBLISHED = [
 ]
 T = TypeVar("T")
 CHECKS = ("leads", "labels", "contaminated")
+PROTOCOLS = {
+    function.__name__: function
+    for function in (
+        data.one_class,
+        data.one_class_anomalous,
+        data.one_class_normal,
+        data.inliers_against_clutter,
+        data.pooled_balanced,
+    )
+}
+EVERY = "*"  # stands for every method
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,21 @@ class Claim:
     over: tuple[str, ...] = ()  # methods that it is compared with; all of the table by default
     category: str = ""  # category or mean that it is about; by default the one that covers most
     quoted: bool = True  # whether `text` is the paper's own
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Runs that a notebook asks for in every cell; see `adlib.study.trainings.splits`."""
+
+    protocol: str  # a name of `PROTOCOLS`
+    arguments: dict[str, Any] = field(default_factory=dict)  # of it, beside images and seed
+    methods: tuple[str, ...] = ()  # all that the profile keeps by default
+    methods_of: str = ""  # option of the profile that names the methods instead
+    # Method, or "*" for all -> option of the profile that says on how many images of either label
+    # it is tested; all of them by default.
+    drawn: dict[str, str] = field(default_factory=dict)
+    variant: str = ""  # of the rows; only rows without one stand beside published numbers
+    official_parts: bool = False  # only for sets that have official parts
 
 
 @dataclass(frozen=True)
@@ -81,6 +108,7 @@ class Paper:
     # Notebook -> how the authors came by its numbers, where that is not how we do: these are judged
     # by rows of the form "authors" alone.
     evaluation: dict[str, str]
+    trains: dict[str, list]  # notebook -> `Trains` that it asks for
     options: dict[str, str]  # what the paper's notebooks ask a profile for -> what it means
     claims: list[Claim]
     profiles: dict[str, dict]  # profile -> this paper's section of it, which wins over the file's
@@ -186,6 +214,10 @@ def _read(file: Path) -> Paper:
         if "detector" not in settings:
             raise ValueError(f"{file}: methods.{method} names no detector")
     values["claims"] = [_claim(claim, file) for claim in values["claims"]]
+    values["trains"] = {
+        notebook: [_trains(one, notebook, values, file) for one in asked]
+        for notebook, asked in values["trains"].items()
+    }
     return Paper(file.parent.name, file.parent, **values)
 
 
@@ -199,6 +231,21 @@ def _claim(values: dict[str, Any], file: Path) -> Claim:
     if len(values["text"].split()) > 25:
         raise ValueError(f"{where} is longer than 25 words: {values['text']}")
     return Claim(**values | {"over": tuple(values.get("over", ()))})
+
+
+def _trains(asked: dict[str, Any], notebook: str, paper: dict[str, Any], file: Path) -> Trains:
+    where = f"{file}: trains.{notebook}"
+    known(notebook, [path.stem for path in file.parent.glob("*.ipynb")], f"{file}: trains")
+    checked(asked, {f.name: f.type for f in fields(Trains)} | {"methods": list}, where)
+    if "protocol" not in asked:
+        raise ValueError(f"{where} names no protocol")
+    known(asked["protocol"], PROTOCOLS, f"{where}: protocol")
+    drawn = asked.get("drawn", {})
+    for method in [*asked.get("methods", ()), *drawn]:
+        known(method, [*paper["methods"], EVERY], where)
+    for option in filter(None, [asked.get("methods_of"), *drawn.values()]):
+        known(option, paper["options"], where)
+    return Trains(**asked | {"methods": tuple(asked.get("methods", ()))})
 
 
 def read(folder: Path | None = None) -> dict[str, Paper]:

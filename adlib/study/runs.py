@@ -47,6 +47,7 @@ from adlib.models import training
 from adlib.study import curve, identity, packs
 
 FILES = ("weights.safetensors", "history.csv", "scores.csv", "split.json")
+SESSION = "session.json"  # beside the checkpoint: when this training began, and what was before
 AGREEMENT = 1e-3  # largest change of a score by training again, in standard deviations of scores
 
 
@@ -181,12 +182,7 @@ def get(
         TrainingDivergedError: it failed now; the run is marked failed.
     """
     device = torch.device(device) if device else default_device()
-    # Another precision is another run, also when a killed one goes on elsewhere.
-    resolved = replace(budget, precision=resolve_precision(budget.precision, device))
-    description = identity.describe(models.build(name, **settings), split, resolved, seed)
-    code, folder = description["code"], paths.runs_root() / packs.digest(description)
-    if not folder.exists() and (other := _unpacked(description, budget.precision == "auto")):
-        folder, description = other, packs.record(other)["description"]
+    folder, description, code = place(models.build(name, **settings), split, budget, seed, device)
     budget = replace(budget, precision=description["budget"]["precision"])
 
     def train() -> None:
@@ -196,6 +192,26 @@ def get(
     if run.record["status"] == "failed":
         raise RunError(f"{run.record['error']}; remove {folder} to try again")
     return run
+
+
+def place(
+    detector: models.Detector,
+    split: Split,
+    budget: training.Budget,
+    seed: int,
+    device: torch.device,
+) -> tuple[Path, dict, str]:
+    """Folder of a run, made or not, with its description and the fingerprint of the code at hand.
+
+    An unpacked run that serves for what is asked is that run, see the module's text.
+    """
+    # Another precision is another run, also when a killed one goes on elsewhere.
+    resolved = replace(budget, precision=resolve_precision(budget.precision, device))
+    description = identity.describe(detector, split, resolved, seed)
+    code, folder = description["code"], paths.runs_root() / packs.digest(description)
+    if not folder.exists() and (other := _unpacked(description, budget.precision == "auto")):
+        folder, description = other, packs.record(other)["description"]
+    return folder, description, code
 
 
 def rescored(
@@ -280,6 +296,9 @@ def _train(
     device: torch.device,
 ) -> None:
     """Train, score and write the run."""
+    earlier = spent(folder)
+    write_text(folder / SESSION, json.dumps({"earlier_s": earlier, "began": time.time()}))
+    provenance.forget_peak_memory()
     started = time.perf_counter()
     record = {
         "description": description,
@@ -292,7 +311,7 @@ def _train(
         "machine": provenance.machine(),
         "precision": budget.precision,
         "parameters": detector.parameter_counts(),
-        "counts": _counts(split),
+        "counts": counts(split),
     }
     try:
         history = detector.fit(split, budget, description["seed"], device=device, folder=folder)
@@ -307,21 +326,35 @@ def _train(
         curve.write(folder / packs.CURVE, detector, split, budget.snapshot_steps())
     record |= {
         "graphed": getattr(detector, "graphed", ""),
-        "train_s": round(trained - started, 2),
+        "train_s": round(earlier + trained - started, 2),
         "score_s": round(time.perf_counter() - trained, 2),
         "peak_memory_mb": provenance.peak_memory_mb(),
     }
     _keep(folder, record, detector, split, history, scores)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    for left in ("checkpoint.pt", SESSION):
+        (folder / left).unlink(missing_ok=True)
 
 
-def _counts(split: Split) -> dict[str, int]:
-    """Images of every part, and the normal ones held out, also of what a subsample leaves out."""
+def spent(folder: Path) -> float:
+    """Seconds of training up to the checkpoint in a run's folder; 0 where there is none."""
+    checkpoint, session = folder / "checkpoint.pt", folder / SESSION
+    if not (checkpoint.is_file() and session.is_file()):
+        return 0.0
+    note = json.loads(session.read_text(encoding="utf-8"))
+    # A session that was killed before its first checkpoint has added nothing.
+    return note["earlier_s"] + max(0.0, checkpoint.stat().st_mtime - note["began"])
+
+
+def counts(split: Split) -> dict[str, int]:
+    """Images of every part as a record has them, and the normal ones held out.
+
+    The latter also of what a subsample leaves out.
+    """
     held_out, whole = (
         int((one.labels_of("validation") == 0).sum()) for one in (split, split.whole or split)
     )
-    counts = {part: len(split.rows(part)) for part in PARTS}
-    return counts | {"validation_normal": held_out, "held_out_normal": whole}
+    found = {part: len(split.rows(part)) for part in PARTS}
+    return found | {"validation_normal": held_out, "held_out_normal": whole}
 
 
 def _keep(

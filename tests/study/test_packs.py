@@ -254,6 +254,44 @@ def test_a_cut_archive_is_refused(tmp_path):
         packs.read(tmp_path / "none.tar.xz")
 
 
+def plain(tmp_path, *members):
+    """A pack of WHOLE, and a sparse member perhaps, as a plain tar."""
+    file = tmp_path / "plain.tar"
+    with tarfile.open(archive(tmp_path, *members)) as source, tarfile.open(file, "w") as tar:
+        for member in source:
+            tar.addfile(member, source.extractfile(member))
+    return file
+
+
+def test_a_plain_tar_is_a_pack(split, tmp_path, monkeypatch):
+    """Catches a pack that only its writer can read, and an ending that says another format."""
+    run = ask(split)
+    for name in ("p.tar", "p.tar.xz"):
+        packs.pack(paths.runs_root(), tmp_path / name)
+    assert tarfile.is_tarfile(tmp_path / "p.tar")
+    assert (tmp_path / "p.tar").read_bytes()[:4] != (tmp_path / "p.tar.xz").read_bytes()[:4]
+    either = [packs.read(tmp_path / name)[run.key] for name in ("p.tar", "p.tar.xz")]
+    assert either[0] == either[1]
+    assert packs.unpack(tmp_path / "p.tar", elsewhere(monkeypatch, tmp_path)) == [run.key]
+    with pytest.raises(ValueError, match=r"p\.zip: a pack ends in \.tar or \.tar\.xz"):
+        packs.pack(paths.runs_root(), tmp_path / "p.zip")
+
+
+def test_a_plain_tar_that_is_cut_or_sparse_is_refused(tmp_path):
+    """Catches runs that are missing without a word, and zeros that no archive of its size holds."""
+    _, more = made_run(seed=1)
+    file = plain(tmp_path, *WHOLE, *more)
+    content = file.read_bytes()
+    for length in (4 * 512, 5 * 512 + 100, 0):  # the first is where the second run begins
+        file.write_bytes(content[:length])
+        with pytest.raises(PackError, match="no pack, or only a part"):
+            packs.read(file)
+    sparse = tarfile.TarInfo(f"{KEY}/history.csv")
+    sparse.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(10**12)}
+    with pytest.raises(PackError, match="has no place"):
+        packs.read(archive(tmp_path, *WHOLE, (sparse, b"")))
+
+
 def test_another_run_of_the_same_key_is_never_overwritten(tmp_path):
     """Catches scores of one's own that a pack replaces."""
     root = tmp_path / "runs"

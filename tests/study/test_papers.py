@@ -46,6 +46,9 @@ citation = "Nobody, A toy, 2026"
 "*" = ["digits"]
 [methods.Toy]
 detector = "AutoEncoder"
+[[trains.table1_toy]]
+protocol = "one_class"
+drawn.Toy = "toys"
 [options]
 toys = "how many toys"
 [profiles.quick]
@@ -135,6 +138,12 @@ def test_methods_and_claims_name_what_there_is(name):
         (("citation", "across = 3\ncitation"), "across = 3 is no list"),
         (("title", "= title"), "paper.toml: Invalid"),
         (('method = "Toy"', 'method = "Toy"\ncheck = "led"'), "did you mean leads"),
+        (("[[trains.table1_toy", "[[trains.table1_toi"), "trains: no .*did you mean table1_toy"),
+        (("[[trains.table1_toy]]", "[trains.table1_toy]"), "trains: table1_toy = .* is no list"),
+        (('protocol = "one_class"', ""), "trains.table1_toy names no protocol"),
+        (('"one_class"', '"one_clas"'), "trains.table1_toy: protocol: no .*did you mean one_class"),
+        (("drawn.Toy", "drawn.Toi"), "trains.table1_toy: no 'Toi'; did you mean Toy"),
+        (('drawn.Toy = "toys"', 'methods_of = "tosy"'), "no 'tosy'; did you mean toys"),
         (("[options]", "[groups.digits]\nmean_all = []\n[options]"), "mean_overall"),
     ],
 )

@@ -85,8 +85,12 @@ def test_a_profile_extends_another(write):
 
 def test_a_profile_keeps_the_papers_that_it_names(write):
     """Would catch days of cells that a profile of an hour takes from the one that it extends."""
-    assert profiles.papers("gpu") == ["ganomaly"]
-    assert {cell.notebook for cell in profiles.cells("gpu")} <= {"table1_mnist"}
+    assert set(profiles.papers("gpu")) == {"cbigan", "ganomaly", "noisy_anogan", "cyclegan"}
+    named = {(p, n) for p in profiles.papers("gpu") for n in profiles.notebooks(p)}
+    assert {n for p, n in named if profiles.sets("gpu", p, n)} == {
+        *("table2_balanced_accuracy", "table3_auroc", "table1_mnist", "table2_cifar10"),
+        *("table_mnist", "table_accuracy_zfn"),
+    }
     paper = profiles.method("paper", "ganomaly", "GANomaly", "mnist", "3", "object")
     name, settings, budget = profiles.method("gpu", "ganomaly", "GANomaly", "mnist", "3", "object")
     assert (name, settings) == paper[:2] and budget == paper[2] | {"precision": "bfloat16"}

@@ -1,14 +1,17 @@
 """The run store: once trained, given back; checked, locked, failed when it failed."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from adlib import data, models
-from adlib.host import paths
+from adlib.host import paths, provenance
+from adlib.models import training
 from adlib.models.training import Budget, TrainingDivergedError
 from adlib.study import identity, packs, runs
 from adlib.study.runs import RunError
@@ -169,3 +172,34 @@ def test_export_leaves_record_and_scores(split, tmp_path):
     kept = tmp_path / "results" / run.key
     assert json.loads((kept / "record.json").read_text()) == run.record
     assert (kept / "scores.csv").read_bytes() == (run.folder / "scores.csv").read_bytes()
+
+
+def test_a_record_counts_the_seconds_before_a_kill(split, monkeypatch):
+    """Would catch a cost that is that of the last session alone, and sessions counted twice."""
+    monkeypatch.setattr(training, "stop", threading.Event())
+    training.stop.set()
+    with pytest.raises(training.TrainingStopped):
+        ask(split)
+    (folder,) = paths.runs_root().glob("*/")
+    checkpoint, began = folder / "checkpoint.pt", json.loads((folder / runs.SESSION).read_text())
+    os.utime(checkpoint, (began["began"] + 100,) * 2)
+    assert runs.spent(folder) == pytest.approx(100, abs=1)
+    later = runs.time.time() + 500  # this session is killed before it has a checkpoint
+    (folder / runs.SESSION).write_text(json.dumps({"earlier_s": 100.0, "began": later}))
+    assert runs.spent(folder) == 100
+    training.stop.clear()
+    run = ask(split)
+    assert 100 <= run.record["train_s"] < 190
+    assert not (folder / runs.SESSION).exists() and not checkpoint.exists()
+
+
+def test_peak_memory_is_that_of_the_run(split):
+    """Would catch memory of what the process did before a run that is told as the run's."""
+    if not provenance.CLEAR_REFS.exists():
+        pytest.skip("this system does not forget a peak of memory")
+    before = np.ones(10**8)  # 800 MB
+    assert provenance.peak_memory_mb()["host"] > before.nbytes / 1e6
+    del before
+    provenance.forget_peak_memory()
+    here = provenance.peak_memory_mb()["host"]
+    assert ask(split).record["peak_memory_mb"]["host"] < here + 700
