@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import psutil
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -22,7 +23,9 @@ NEEDS = profiles.load(PROFILE)  # of a cell: threads, memory, minutes, a GPU or 
 ON_CLUSTER = workflow.nodes is not None or workflow.remote_exec
 if ON_CLUSTER:
     os.environ.pop(gpus.SLOTS, None)
-elif NEEDS["gpu"] and "gpu" not in workflow.global_resources:
+elif "mem_mb" not in workflow.global_resources:  # no more cells at once than memory holds
+    workflow.register_resource("mem_mb", psutil.virtual_memory().total // 10**6)
+if NEEDS["gpu"] and not ON_CLUSTER and "gpu" not in workflow.global_resources:
     slots = gpus.slots(config.get("gpus"), NEEDS["slots"])
     os.environ[gpus.SLOTS] = ",".join(slots)
     workflow.register_resource("gpu", len(slots))

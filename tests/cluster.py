@@ -104,8 +104,8 @@ def slurm(variables, *command):
     return done.stdout.strip()
 
 
-def wait(condition, seconds=60):
-    """Wait until a condition holds, and give its value."""
+def wait(condition, seconds=300):
+    """Wait until a condition holds, and give its value; a study that hangs is not slow, it fails."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"

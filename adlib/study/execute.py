@@ -238,8 +238,10 @@ def run(
     if output.suffix != ".ipynb":
         raise ValueError(f"output {output} does not end in .ipynb")
     file = output.with_suffix(".json")
-    if attempt > 1 and file.is_file() and not json.loads(file.read_text("utf-8"))["transient"]:
-        return 1  # the notebook itself raised: it would raise again
+    if attempt > 1 and file.is_file():
+        first = json.loads(file.read_text("utf-8"))
+        if first["status"] == FAILED and not first["transient"]:
+            return 1  # the notebook itself raised: it would raise again
     record = execute(notebook, output, given)
     if not quiet:
         print(line(record, notebook.resolve().parent.name))

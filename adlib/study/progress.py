@@ -91,9 +91,10 @@ class Watch(logging.Handler):
         if file in self.finished and file not in self.running:
             return  # its notebook failed, and the record has said so
         self.running.discard(file)
-        print(f"broke off  {'/'.join(file.parts[-3:-1])}  {file.stem}", file=sys.stderr)
-        said = [*(record.rule_msg or "").splitlines()[:2], *_last_lines(record.log)]
-        print(*(f"       {text[:WIDTH]}" for text in said), sep="\n", file=sys.stderr, flush=True)
+        what = f"broke off  {'/'.join(file.parts[-3:-1])}  {file.stem}"
+        print(what, file=sys.stderr, flush=True)
+        for text in [*(record.rule_msg or "").splitlines()[:2], *_last_lines(record.log)]:
+            print(f"       {text[:WIDTH]}", file=sys.stderr, flush=True)
 
     def _left(self) -> str:
         """How many cells are finished and how long the others may take."""

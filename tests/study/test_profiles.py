@@ -1,5 +1,6 @@
 """Profiles and cells."""
 
+import pandas as pd
 import pytest
 
 from adlib import data, models
@@ -203,3 +204,23 @@ def test_names_of_files_are_safe():
     cell = Cell("quick", "beyond", "x", "folder", "C:\\a b/c", 3)
     assert cell.id == "folder-C__a_b_c-s3"
     assert cell.file(".csv").parent == paths.results_root() / "quick" / "cells" / "beyond" / "x"
+
+
+@pytest.mark.parametrize("name", ["quick", "cpu", "gpu"])
+def test_a_profile_asks_for_what_its_results_took(name):
+    """Catches a profile whose cells a cluster would kill for memory or time they need."""
+    profile, results = profiles.load(name), paths.home() / "results" / name
+    around = 260  # MB of the processes around a kernel
+    assert profile["mem_mb"] > pd.read_csv(results / "runs.csv")["host_mb"].max() + around
+    seconds = pd.read_csv(results / "cells.csv")["duration_s"].max()
+    seconds = max(seconds, pd.read_csv(results / "runs.csv")["train_s"].max())
+    assert profile["runtime"] * 60 > 4 * seconds, "another machine may be slower"
+
+
+@pytest.mark.parametrize("line", ["threads = 0", "slots = -1", "mem_mb = 0", "runtime = 0"])
+def test_what_a_cell_takes_is_positive(line, tmp_path, monkeypatch):
+    """Catches a cell that no machine could start."""
+    (tmp_path / "mine.toml").write_text(f"seeds = [0]\n{line}\n", encoding="utf-8")
+    monkeypatch.setenv("ADLIB_PROFILES", str(tmp_path))
+    with pytest.raises(ValueError, match=f"mine.toml: {line}, but it must be at least 1"):
+        profiles.load("mine")
