@@ -47,8 +47,9 @@ CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
-# How a notebook is started and how results are shown does not change a number.
-STARTERS = {f"adlib/study/{n}.py" for n in ("execute", "forkserver", "gpus", "kernel", "progress")}
+# How a notebook is started, what is trained first and how results are shown change no number.
+NAMES = ("execute", "forkserver", "gpus", "kernel", "measured", "plan", "progress", "train_runs")
+STARTERS = {f"adlib/study/{name}.py" for name in NAMES}
 SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 
 

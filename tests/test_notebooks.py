@@ -7,10 +7,11 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from adlib.host import paths
-from adlib.study import collect, profiles
+from adlib.study import collect, packs, papers, profiles, trainings
 from adlib.study.site import pages
 
 CELLS = profiles.cells("smoke")
@@ -85,6 +86,21 @@ def test_tables_two_and_three_hold_all_methods_and_the_same_runs(study):
     for run in set(tables[0]["run"]):
         for name in ("record.json", "scores.csv"):
             assert (results / "smoke" / "cells" / "runs" / run / name).is_file()
+
+
+def test_what_is_planned_is_what_the_tables_ask_for(study, monkeypatch):
+    """Would catch a plan of runs that no notebook reads, and a notebook that trains others."""
+    runs = study[1].parent / "runs"
+    monkeypatch.setenv("ADLIB_RUNS", str(runs))
+    wanted = trainings.wanted("smoke", torch.device("cpu"))
+    assert {one.state for one in wanted} == {trainings.DONE}
+    asked = set()
+    for cell in CELLS:
+        if cell.notebook in papers.load(cell.paper).trains:
+            rows = pd.read_csv(cell.file(".csv", study[1]), keep_default_na=False)
+            asked |= set(rows["run"]) - {""}
+    trained = {key for key in asked if "scores_of" not in packs.record(runs / key)["description"]}
+    assert {one.key for one in wanted} == trained
 
 
 def test_the_report_shows_every_notebook(study):

@@ -64,7 +64,7 @@ def train(
     deadline = began + 60 * minutes - min(LEAVE, 6 * minutes)
     session = _Session(made, file, jobs, deadline)
     print(plan.text(made, jobs), flush=True)
-    _decode(made.pending)
+    _decode(made.finished_after(session.left / 60, jobs) or made.pending)
     sharing = mps.shared_gpu() if jobs > 1 and made.device.type == "cuda" else nullcontext()
     with sharing, _ended_by_signals(session):
         session.run()
@@ -72,10 +72,10 @@ def train(
     return int(bool(session.failed))
 
 
-def _decode(pending: list[Training]) -> None:
+def _decode(planned: list[Training]) -> None:
     """Decode every image once, before several processes ask for the same ones."""
     seen = set()
-    for one in pending:
+    for one in planned:
         settings = models.REGISTRY[one.detector].Settings(**one.settings)
         shown = one.cell.dataset, one.cell.category, settings.side, settings.channels
         if shown not in seen:

@@ -61,16 +61,18 @@ def splits(cell: Cell, images: ImageSet) -> dict[tuple[str, str], Split]:
     """What the notebook of a cell trains: method and variant ("" for none) -> its split.
 
     Args:
-        cell: of a notebook that stands in `[trains]` of its paper.
+        cell: of a notebook that stands in `[trains]` of its paper, or reads the runs of one.
         images: of the cell.
 
     Raises:
-        ValueError: the notebook does not stand there, or the profile lacks an option named there.
+        ValueError: the notebook does neither, or the profile lacks an option named there.
     """
-    paper = papers.load(cell.paper)
-    papers.known(cell.notebook, paper.trains, f"{paper.folder / 'paper.toml'}: trains")
+    paper, notebook = papers.load(cell.paper), cell.notebook
+    if notebook not in paper.trains:
+        notebook = profiles.notebooks(cell.paper).get(notebook, {}).get("after", notebook)
+    papers.known(notebook, paper.trains, f"{paper.folder / 'paper.toml'}: trains")
     found = {}
-    for asked in paper.trains[cell.notebook]:
+    for asked in paper.trains[notebook]:
         methods = _methods(cell, asked)
         if not methods or (asked.official_parts and not (images.table["part"] != "").any()):
             continue
