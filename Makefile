@@ -42,7 +42,7 @@ bench: export TQDM_DISABLE := 1
 bench: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 bench: export MALLOC_MMAP_THRESHOLD_ := 33554432
 bench: $(INSTALLED)
-	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@failed=0; for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
 
 # Keeps data/, trained runs/ and the tables of results/.
 clean:
