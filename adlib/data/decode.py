@@ -53,7 +53,7 @@ _NOISE = 8  # a value up to this beside white may be noise or a label
 
 @dataclass(frozen=True)
 class Conversion:
-    """Convert what is not plain, and what the user says where a file does not say it.
+    """How to convert what is not plain, where a file leaves it open.
 
     Attributes:
         range: values that become black and white in pictures of more than 8 bits a channel.

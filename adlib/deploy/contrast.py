@@ -35,13 +35,13 @@ class Contrast:
         said = []
         if self.flat:
             said.append(
-                f"{len(self.flat)} of {self.images} images are of one value, for example "
+                f"{len(self.flat)} of {self.images} image(s) are of one value, for example "
                 f"{self.flat[0]}."
             )
         if self.images and self.high - self.low < FRACTION:
             said.append(
-                f"the values of all {self.images} images lie between {self.low} and {self.high} "
-                "of 0 to 255, so little differs. Are they saved and read in the right range?"
+                f"The values of {self.images} image(s) lie between {self.low} and {self.high} of 0 "
+                "to 255, so little differs. Are they saved and read in the right range?"
             )
         return said
 

@@ -224,13 +224,13 @@ def score_folder(
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
     part.replace(csv_file)
-    seen.warn()
     if gallery_file and not top:
         Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
     elif gallery_file:
         figure = gallery(detector, top, batch)
         with atomic(gallery_file) as temporary:
             figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
+    seen.warn()
     return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], others, top)
 
 

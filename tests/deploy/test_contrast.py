@@ -12,7 +12,7 @@ def test_words_have_the_numbers():
     spread = torch.arange(48, dtype=torch.uint8).view(1, 3, 4, 4) * 5
     seen.add(["spread", "red"], torch.cat([spread, red]))
     (said,) = seen.words()
-    assert "1 of 2 images are of one value, for example red" in said
+    assert "1 of 2 image(s) are of one value, for example red" in said
 
 
 def test_a_fraction_of_the_range():
@@ -23,6 +23,6 @@ def test_a_fraction_of_the_range():
     for start in (0, 47):
         seen.add(["a"], torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4) + start)
     (said,) = seen.words()
-    assert "all 2 images lie between 0 and 62 " in said
+    assert "2 image(s) lie between 0 and 62 " in said
     seen.add(["b"], torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4) + 49)
     assert not seen.words()

@@ -438,7 +438,7 @@ def test_twelve_bits_in_sixteen(trained, folders, tmp_path):
     made = decisions.load(made.save(tmp_path / "deep.safetensors"))
     assert made.convert.range == (0, 4095)
     assert own_images.score_folder(made, deep, tmp_path / "o.csv").unreadable == 0
-    with pytest.warns(UserWarning, match="20 images lie between 0 and 1"):
+    with pytest.warns(UserWarning, match=r"20 image\(s\) lie between \d and 1\d of 0 to 255"):
         own_images.train(deep, target="fpr 0.2", range=(0, 65535), **QUICK)
 
 
@@ -447,7 +447,7 @@ def test_a_picture_of_one_value_is_said(trained, folders, tmp_path):
     image_folders.write(tmp_path / "in", torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
     with pytest.warns(UserWarning) as said:
         own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
-    assert "3 of 3 images are of one value, for example 0000.png" in str(said[0].message)
+    assert "3 of 3 image(s) are of one value, for example 0000.png" in str(said[0].message)
 
 
 def test_metadata_is_json(trained):
