@@ -20,8 +20,8 @@ from adlib.models.features import FeatureDetector
 from adlib.networks import augment, backbones
 
 DECODING = (
-    "turned as EXIF says; alpha laid on white, unless 0 everywhere; black and white of `range`, or of the file's bits, "
-    "become 0 and 255; RGB, or grey as Pillow's L; "
+    "turned as EXIF says; alpha laid on white, unless 0 everywhere; black and white of `range`, or "
+    "of the file's bits, become 0 and 255; RGB, or grey as Pillow's L; "
     "resized to side x side, bilinear with antialiasing as Pillow does, rounded to uint8"
 )
 SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
