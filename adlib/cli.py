@@ -6,6 +6,7 @@ failed, a count or number that differs); 2 nothing could be done.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--side", type=int, help="side in pixels that images get")
     train.add_argument("--steps", type=int, default=2000, help=_DEFAULT)
     train.add_argument("--seed", type=int, default=0, help=_DEFAULT)
+    text = "values that are black and white in files of more than 8 bits, for example 0 4095"
+    train.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=text)
+    train.add_argument("--page", type=int, help="page that counts in files of several, from 1")
     train.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
 
     export = _command(commands, "export", _export, "write the scorer as an ONNX file")
@@ -175,6 +179,8 @@ def _train(options: argparse.Namespace) -> int:
         steps=options.steps,
         seed=options.seed,
         device=_device(options.device),
+        range=options.range and tuple(options.range),
+        page=options.page,
         **settings,
     )
     detector.save(options.out)
@@ -331,8 +337,14 @@ def _unpack(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; what cannot be done is one line on stderr and exit code 2."""
     options = _parser().parse_args(arguments)
+
+    def warned(message: Warning, *_: object) -> None:
+        print(f"adlib {options.command}: warning: {message}", file=sys.stderr)
+
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = warned
+            return options.run(options)
     except (ValueError, OSError, ModuleNotFoundError, ArithmeticError, RuntimeError) as error:
         print(f"adlib {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from data_trees import mvtec_tree
 from PIL import Image
 
 from adlib import cli, data, models
-from adlib.data import synthetic
+from adlib.data import Conversion, synthetic
 from adlib.deploy import decisions, image_folders, own_images
 from adlib.host import paths
 from adlib.models.training import Budget
@@ -62,6 +62,27 @@ def test_train_then_score(capsys, folders, tmp_path, monkeypatch):
     assert (code, out.count("\n")) == (0, 1)
     assert out.startswith("8 images: ")
     assert len(pd.read_csv("decisions.csv")) == 8
+
+
+def test_range_and_page_reach_the_detector(capsys, folders, tmp_path):
+    """Would catch an option that is not passed on, and a warning that nobody sees."""
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    for source in (folders / "normal").iterdir():
+        values = np.asarray(Image.open(source).convert("L")).astype(np.uint16)
+        pages = [Image.fromarray(values), Image.fromarray(values * 16)]
+        name = source.with_suffix(".tif").name
+        pages[0].save(deep / name, save_all=True, append_images=pages[1:])
+    out = tmp_path / "m.safetensors"
+    command = ["train", deep, *METHOD, "--out", out]
+    code, _, errors = run(capsys, *command, "--page", 2)
+    assert (code, "Give range=" in errors[-1]) == (2, True)
+    code, _, errors = run(capsys, *command, "--page", 2, "--range", 0, 4095)
+    assert (code, errors) == (0, [])
+    assert decisions.load(out).convert == Conversion((0, 4095), 2)
+    code, _, errors = run(capsys, *command, "--page", 1, "--range", 0, 4095)
+    assert code == 0
+    assert errors[0].startswith("adlib train: warning: The values of ")
 
 
 def test_score_writes_csv_and_gallery_where_told(capsys, folders, model, tmp_path):

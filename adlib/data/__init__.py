@@ -7,6 +7,7 @@ torch.Size([48, 3, 64, 64])
 """
 
 from adlib.data.catalogue import Dataset, categories, info, load, names
+from adlib.data.decode import Conversion
 from adlib.data.images import ImageSet
 from adlib.data.mosaics import cell_truth
 from adlib.data.official import differences, reduced
@@ -24,8 +25,8 @@ from adlib.data.protocols import contaminated, one_class
 from adlib.data.split import PARTS, Split
 
 __all__ = [
-    "PARTS", "Dataset", "ImageSet", "Split", "categories", "cell_truth", "contaminated",
-    "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out", "load",
-    "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced", "reduced",
-    "with_labelled", "with_patches",
+    "PARTS", "Conversion", "Dataset", "ImageSet", "Split", "categories", "cell_truth",
+    "contaminated", "differences", "inliers_against_clutter", "info", "kinds", "leave_one_kind_out",
+    "load", "names", "one_class", "one_class_anomalous", "one_class_normal", "pooled_balanced",
+    "reduced", "with_labelled", "with_patches",
 ]  # fmt: skip

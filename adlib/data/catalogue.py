@@ -7,6 +7,7 @@ from pathlib import Path
 from adlib.data import classes, image_packs, layouts, listers, mosaics
 from adlib.data.classes import CIFAR, DIGITS, INLIERS
 from adlib.data.dataset import Archive, Dataset
+from adlib.data.decode import Conversion
 from adlib.data.images import ImageSet
 from adlib.data.medical import MEDICAL
 from adlib.host.paths import data_root
@@ -263,7 +264,10 @@ def require_category(dataset: Dataset, category: str) -> None:
 
 
 def load(
-    name: str, category: str | Path, root: str | Path | None = None, convert: bool = False
+    name: str,
+    category: str | Path,
+    root: str | Path | None = None,
+    convert: bool | Conversion = False,
 ) -> ImageSet:
     """List the images of one category: the originals or else, where there is one, their pack.
 
@@ -274,7 +278,8 @@ def load(
         category: one of `categories(name)`; for "folder" a path, absolute or under the data root.
         root: folder of the data sets; None means `ADLIB_DATA`, else `data/`.
         convert: convert images that are not plain 8-bit grey or RGB, and sets that mix the two, by
-            the rules in `adlib.data.decode`, instead of raising an error.
+            the rules in `adlib.data.decode`, instead of raising an error; a `Conversion` says which
+            range of numbers or which page counts where the files do not.
 
     Raises:
         ValueError: unknown name or category (with the nearest names), or files out of order.
@@ -287,7 +292,7 @@ def load(
         images = image_packs.read(dataset, category, place)
     else:
         images = dataset.lister(dataset, category, root)
-    return replace(images, convert=True) if convert else images
+    return replace(images, convert=convert) if convert else images
 
 
 def miscounted(images: ImageSet) -> list[str]:

@@ -147,7 +147,7 @@ def write(
         "category": images.category,
         "licence": dataset.licence,
         "citation": dataset.citation,
-        **{name: getattr(images, name) for name in _KEPT},
+        **{name: kind(getattr(images, name)) for name, kind in _KEPT.items()},
         "table": images.table[COLUMNS].to_dict("list"),
         "arrays": {name: [a.shape, _sha256(a)] for name, a in arrays.items()},
         **more,

@@ -49,7 +49,7 @@ class ImageSet:
     table: pd.DataFrame
     mode: str
     n_left_out: int = 0
-    convert: bool = False
+    convert: bool | decode.Conversion = False
     arrays: np.ndarray | Mosaics | Stored | None = None
     mask_arrays: np.ndarray | Mosaics | None = None
     note: str = ""

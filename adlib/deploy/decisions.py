@@ -30,6 +30,7 @@ from torch import Tensor
 
 from adlib import models
 from adlib.data import decode
+from adlib.data.decode import Conversion
 from adlib.host import provenance
 from adlib.host.files import atomic
 from adlib.metrics import thresholds
@@ -149,6 +150,12 @@ class CalibratedDetector:
     target: Target
     facts: dict[str, object]
 
+    @property
+    def convert(self) -> Conversion:
+        """How files are converted to images, as those were that set the threshold."""
+        limits, page = (self.facts["decoding"][key] for key in ("range", "page"))
+        return Conversion(tuple(limits) if limits else None, page)
+
     def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
         """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
         return self.detector.score(images, batch) >= self.threshold
@@ -183,6 +190,7 @@ def calibrate(
     target: str | Target,
     normal: Sequence[float],
     abnormal: Sequence[float] = (),
+    convert: Conversion | None = None,
     **facts: object,
 ) -> CalibratedDetector:
     """Set the threshold of a detector.
@@ -193,6 +201,7 @@ def calibrate(
         normal: scores of held-out normal images.
         abnormal: scores of held-out abnormal images; needed for a target on misses, else they
             only show what is missed.
+        convert: how the images' files were converted, if another way than by default.
         **facts: JSON values to keep.
 
     Raises:
@@ -201,7 +210,8 @@ def calibrate(
     target = Target.parse(target)
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
-    s = detector.settings
+    s, convert = detector.settings, convert or Conversion()
+    said = {"range": convert.range and list(convert.range), "page": convert.page}
     about = {
         "calibration": scores[target.label].size,
         "held_out": {
@@ -210,7 +220,7 @@ def calibrate(
             "false_alarms": int((scores[0] >= threshold).sum()),
             "misses": int((scores[1] < threshold).sum()),
         },
-        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, "convert": True},
+        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, **said},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),

@@ -20,7 +20,8 @@ from adlib.models.features import FeatureDetector
 from adlib.networks import augment, backbones
 
 DECODING = (
-    "turned as EXIF says; alpha laid on white; 16 bits divided by 257; RGB, or grey as Pillow's L; "
+    "turned as EXIF says; alpha laid on white, unless 0 everywhere; black and white of `range`, or "
+    "of the file's bits, become 0 and 255; RGB, or grey as Pillow's L; "
     "resized to side x side, bilinear with antialiasing as Pillow does, rounded to uint8"
 )
 SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
@@ -83,9 +84,11 @@ def to_onnx(
         raise ModuleNotFoundError(f"no {', '.join(lacking)}: pip install {' '.join(PACKAGES)}")
     s = detector.settings
     decoding = {"rule": decode.RULE, "side": s.side, "channels": s.channels, "in_words": DECODING}
-    about = {"detector": name, "decoding": json.dumps(decoding)}
+    about = {"detector": name}
     if isinstance(scorer, CalibratedDetector):
+        decoding |= scorer.facts["decoding"]
         about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
+    about["decoding"] = json.dumps(decoding)
     shape = (batch, s.channels, s.side, s.side)
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     images = torch.from_numpy(noise).to(detector.device)

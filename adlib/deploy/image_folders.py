@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from adlib.data import cache, decode, layouts
+from adlib.data.decode import Conversion
 from adlib.data.images import ImageSet
 
+_PLAIN = Conversion()
 _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders of known layouts
 
 
@@ -47,7 +49,9 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSet:
+def image_set(
+    normal: str | Path, abnormal: str | Path | None = None, convert: Conversion = _PLAIN
+) -> ImageSet:
     """Images of a folder of normal ones and, if given, of a folder of abnormal ones.
 
     Folders below count too. Images of the second folder keep their absolute path.
@@ -80,25 +84,24 @@ def image_set(normal: str | Path, abnormal: str | Path | None = None) -> ImageSe
         where = f"{folder.as_posix()}/" if label else ""
         rows += [(where + name, label, kind, "", "") for name in names]
     table = layouts.table(rows)
-    return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=True)
+    return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=convert)
 
 
-def pixels(path: Path, side: int, channels: int) -> np.ndarray:
+def pixels(path: Path, side: int, channels: int, convert: Conversion = _PLAIN) -> np.ndarray:
     """Pixels of one file, uint8 `(channels, side, side)`.
 
-    A file that cannot be read or holds several pages is a ValueError that names it.
+    A file that cannot be read is a ValueError that names it.
     """
-    image = decode.open_image(path, convert=True)
-    with Image.open(path) as file:
-        if (pages := getattr(file, "n_frames", 1)) > 1:
-            raise ValueError(
-                f"{path} holds {pages} pages or frames; save each as a file of its own"
-            )
-    return decode.resized(image, side, channels)
+    return decode.resized(decode.open_image(path, convert), side, channels)
 
 
 def batches(
-    folder: Path, names: Sequence[str], size: int, side: int, channels: int
+    folder: Path,
+    names: Sequence[str],
+    size: int,
+    side: int,
+    channels: int,
+    convert: Conversion = _PLAIN,
 ) -> Iterator[tuple[Sequence[str], Tensor, dict[str, str]]]:
     """Read files `size` at a time; the next ones are decoded while a batch is worked on.
 
@@ -109,7 +112,7 @@ def batches(
 
     def read(name: str) -> np.ndarray | str:
         try:
-            return pixels(folder / name, side, channels)
+            return pixels(folder / name, side, channels, convert)
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
 

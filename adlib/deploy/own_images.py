@@ -22,10 +22,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adlib import models
-from adlib.data import ImageSet, Split
+from adlib.data import Conversion, ImageSet, Split
 from adlib.data.protocols import usable
 from adlib.data.split import generator
-from adlib.deploy import decisions, image_folders
+from adlib.deploy import contrast, decisions, image_folders
+from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector, Target
 from adlib.host.files import atomic
 from adlib.models.features import FeatureDetector
@@ -47,6 +48,8 @@ def train(
     batch: int = 32,
     seed: int = 0,
     device: str | torch.device | None = None,
+    range: tuple[float, float] | None = None,
+    page: int | None = None,
     **settings: object,
 ) -> CalibratedDetector:
     """Train a detector on a folder of normal images and set its threshold on held-out ones.
@@ -63,26 +66,33 @@ def train(
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
+        range: black and white of files of more than 8 bits, see `adlib.data.Conversion`.
+        page: the page that counts in files of several. Both are kept for scoring.
         **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
             and PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
 
     Raises:
         FileNotFoundError: no such folder.
         ValueError: too few images for the target (with the number needed), a file that cannot be
-            read, an unknown method or a bad setting.
+            read or needs `range` or `page`, an unknown method or a bad setting.
+
+    Warns:
+        UserWarning: pictures of one value, or values that fill a fraction of the range.
     """
+    convert = Conversion(range, page)
     target = Target.parse(target)
     if target.label and abnormal_dir is None:
         raise ValueError(f"'{target}' needs abnormal images: give the folder that holds them.")
-    images = image_folders.image_set(normal_dir, abnormal_dir)
+    images = image_folders.image_set(normal_dir, abnormal_dir, convert)
     if issubclass(models.REGISTRY.get(method, object), FeatureDetector):
         settings = {"backbone": PORTABLE} | settings
     detector = models.build(method, **settings)
     if detector.uses_abnormal and abnormal_dir is None:
         raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
     split = hold_out(images, target, detector.uses_abnormal, seed)
-    detector.fit(split, Budget(steps, batch), seed, device=device)
     size = detector.settings.side, detector.settings.channels
+    contrast.of_set(images, *size).warn()
+    detector.fit(split, Budget(steps, batch), seed, device=device)
     labels = split.labels_of("validation")
     scores = detector.score(split.pixels("validation", *size), batch)
     facts = {
@@ -93,7 +103,8 @@ def train(
     }
     if isinstance(detector, models.Trainable):
         facts |= {"steps": steps, "batch": batch}
-    return decisions.calibrate(detector, target, scores[labels == 0], scores[labels == 1], **facts)
+    calibration = scores[labels == 0], scores[labels == 1]
+    return decisions.calibrate(detector, target, *calibration, convert, **facts)
 
 
 def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int) -> Split:
@@ -180,6 +191,9 @@ def score_folder(
         FileNotFoundError: no such folder.
         ValueError: no image in it, a batch below 1, a gallery inside the folder, or another file in
             the way of the CSV.
+
+    Warns:
+        UserWarning: pictures of one value, or values that fill a fraction of the range.
     """
     folder, csv_file = Path(folder).expanduser(), Path(csv_file)
     if batch < 1:
@@ -189,7 +203,7 @@ def score_folder(
         folder, names, others = folder.parent, [folder.name], []
     else:
         names, others = image_folders.listed(folder)
-    counts, top = Counter(), []
+    counts, top, seen = Counter(), [], Contrast()
     size = detector.detector.settings.side, detector.detector.settings.channels
     part = csv_file.with_name(csv_file.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +212,9 @@ def score_folder(
     with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file, bar:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for chunk, images, errors in image_folders.batches(folder, names, batch, *size):
+        read = image_folders.batches(folder, names, batch, *size, detector.convert)
+        for chunk, images, errors in read:
+            seen.add([name for name in chunk if name not in errors], images)
             rows, scored = _decided(detector, chunk, images, errors, batch)
             writer.writerows(rows)
             file.flush()
@@ -214,6 +230,7 @@ def score_folder(
         figure = gallery(detector, top, batch)
         with atomic(gallery_file) as temporary:
             figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
+    seen.warn()
     return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], others, top)
 
 

@@ -398,14 +398,56 @@ def test_an_old_gallery_does_not_pass_for_a_new_one(trained, tmp_path):
     assert not gallery.exists()
 
 
-def test_pages_are_not_passed_over(trained, tmp_path):
-    """Would catch a TIFF of several pages judged by its first."""
-    (tmp_path / "in").mkdir()
-    pages = [Image.new("L", (32, 32), value) for value in (10, 200)]
-    pages[0].save(tmp_path / "in" / "two.tif", save_all=True, append_images=pages[1:])
-    own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
-    (row,) = decided(tmp_path / "o.csv").to_dict("records")
-    assert row["decision"] == "" and "holds 2 pages" in row["error"]
+def test_pages_are_one_rule_for_both_commands(trained, folders, tmp_path):
+    """Would catch a phone's pictures learnt and then refused, and a stack judged by its first."""
+    phone, stack = tmp_path / "phone", tmp_path / "stack"
+    for i, source in enumerate(sorted((folders / "normal").iterdir())[:20]):
+        picture = Image.open(source)
+        preview = picture.resize((20, 20))
+        for folder in (phone, stack):
+            folder.mkdir(exist_ok=True)
+        more = {"save_all": True, "append_images": [preview]}
+        picture.save(phone / f"{i}.jpg", format="MPO", **more)
+        Image.new("L", (32, 32)).save(
+            stack / f"{i}.tif", save_all=True, append_images=[picture.convert("L")]
+        )
+    made = own_images.train(phone, target="fpr 0.2", **QUICK)
+    assert own_images.score_folder(made, phone, tmp_path / "o.csv").unreadable == 0
+    with pytest.raises(ValueError, match=r"0.tif holds 2 full pages.*page=1 to page=2"):
+        own_images.train(stack, target="fpr 0.2", **QUICK)
+    refused = own_images.score_folder(trained[0], stack, tmp_path / "o.csv")
+    assert refused.unreadable == 20
+    made = own_images.train(stack, target="fpr 0.2", page=2, **QUICK)
+    made = decisions.load(made.save(tmp_path / "stack.safetensors"))
+    found = own_images.score_folder(made, stack, tmp_path / "o.csv")
+    assert found.unreadable == 0
+    assert found.normal >= 15
+
+
+def test_twelve_bits_in_sixteen(trained, folders, tmp_path):
+    """Would catch 17 grey levels learnt without a word, and a range that scoring forgets."""
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    for source in sorted((folders / "normal").iterdir())[:20]:
+        values = np.asarray(Image.open(source).convert("L")).astype(np.uint16) * 16
+        Image.fromarray(values).save(deep / source.name)
+    with pytest.raises(ValueError, match=r"0000.png.*16-bit.*Give range=.*\(0, 4095\)"):
+        own_images.train(deep, target="fpr 0.2", **QUICK)
+    assert own_images.score_folder(trained[0], deep, tmp_path / "o.csv").unreadable == 20
+    made = own_images.train(deep, target="fpr 0.2", range=(0, 4095), **QUICK)
+    made = decisions.load(made.save(tmp_path / "deep.safetensors"))
+    assert made.convert.range == (0, 4095)
+    assert own_images.score_folder(made, deep, tmp_path / "o.csv").unreadable == 0
+    with pytest.warns(UserWarning, match=r"20 image\(s\) lie between \d and 1\d of 0 to 255"):
+        own_images.train(deep, target="fpr 0.2", range=(0, 65535), **QUICK)
+
+
+def test_a_picture_of_one_value_is_said(trained, folders, tmp_path):
+    """Would catch black pictures of a covered lens that are judged as if they showed a part."""
+    image_folders.write(tmp_path / "in", torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
+    with pytest.warns(UserWarning) as said:
+        own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
+    assert "3 of 3 image(s) are of one value, for example 0000.png" in str(said[0].message)
 
 
 def test_metadata_is_json(trained):
