@@ -15,7 +15,8 @@ from adlib.host import paths
 from adlib.host.files import expanded
 
 _DEFAULT = "default: %(default)s"
-WRONG_CALL = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError, ImportError)
+WRONG_CALL = (ValueError, ImportError, FileNotFoundError, NotADirectoryError, PermissionError)
+IN_WORDS = (*WRONG_CALL, OSError, ArithmeticError)  # need no traceback beside their message
 
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
@@ -290,7 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except Exception as error:
-        if not (wrong_call := isinstance(error, WRONG_CALL)):
+        if not isinstance(error, IN_WORDS):
             traceback.print_exc()
         print(f"adlib {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if wrong_call else 3
+        return 2 if isinstance(error, WRONG_CALL) else 3

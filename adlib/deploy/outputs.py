@@ -83,7 +83,8 @@ def table(csv_file: Path) -> Iterator[Callable[[Iterable[tuple]], None]]:
             yield write
         part.replace(csv_file)
     except Exception as error:
-        raise StoppedError(f"{error}; the rows so far stand in {part}") from error
+        what = f"{type(error).__name__}: {error}"
+        raise StoppedError(f"{what}; the rows so far stand in {part}") from error
     finally:
         lock.release()
 
