@@ -153,7 +153,7 @@ def test_names_that_a_console_cannot_show(folders, model, tmp_path, monkeypatch)
     arguments = ["score", str(model), str(tmp_path / "in"), "--csv", str(tmp_path / "d.csv")]
     assert cli.main(arguments) == 0
     console.flush()
-    assert rb"e.g. \u2603\udcff.txt" in console.buffer.getvalue()
+    assert rb"e.g. \u2603\xff.txt" in console.buffer.getvalue()
 
 
 def test_a_tilde_is_expanded(capsys, folders, model, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def hashed(parts: Iterable[object]) -> str:
     """SHA-256 over the text of `parts`, one a line."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{part}\n".encode(errors="surrogateescape"))
+        digest.update(f"{part}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 

@@ -91,10 +91,13 @@ def files(
     if not images:
         raise ValueError(f"{folder}: the folder is empty; {what} are expected there.")
     for path in images:
-        if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+        if not (is_image := path.suffix.lower() in SUFFIXES) or not path.is_file():
+            other = (
+                "a pipe, a device or a link to nothing" if is_image else "not an image by its name"
+            )
             raise ValueError(
-                f"{path}: {'a folder' if path.is_dir() else 'not an image by its name'}, where "
-                f"only {what} are expected ({' '.join(SUFFIXES)}). Move it elsewhere."
+                f"{path}: {'a folder' if path.is_dir() else other}, where only {what} are expected "
+                f"({' '.join(SUFFIXES)}). Move it elsewhere."
             )
     return images
 

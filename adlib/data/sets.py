@@ -42,4 +42,4 @@ def stamp(dataset: str, category: str) -> str:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(where, name) for name in files if not name.startswith(".")):
             lines.append(f"{file.relative_to(folder).as_posix()} {cache.stamp(file)}\n")
-    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogatepass")).hexdigest()

@@ -89,8 +89,11 @@ class Target:
         """How many of these images must be held out."""
         return thresholds.images_needed(self.rate, self.delta)
 
-    def check(self, n: int) -> None:
-        """Raise a ValueError that names a target for `n` held-out images if they are too few."""
+    def check(self, n: int, about: str = "") -> None:
+        """Raise a ValueError if `n` held-out images are too few, with what they can promise.
+
+        `about`, a sentence about the images, ends the message.
+        """
         if n >= self.images_needed():
             return
         which = ("normal", "abnormal")[self.label]
@@ -102,7 +105,7 @@ class Target:
         raise ValueError(
             f"'{self}' needs {self.images_needed()} {which} images that the detector has not learnt"
             f" from, and {n} can be held out (at most half of the normal images, or of the "
-            f"abnormal ones where the method learns from them). Add {which} images{way_out}."
+            f"abnormal ones where the method learns from them). Add {which} images{way_out}.{about}"
         )
 
     def threshold(self, scores: ArrayLike) -> float:

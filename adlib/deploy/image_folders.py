@@ -22,7 +22,7 @@ _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders o
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a folder and below it; names are sorted, posix, relative to the folder.
+    """What lies in a folder and below it, sorted by name; names are posix, from the folder on.
 
     Attributes:
         images: files that are images by their names.
@@ -69,7 +69,7 @@ def listed(folder: str | Path) -> Listing:
             f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
             "below it."
         )
-    return Listing(sorted(images), others, closed)
+    return Listing(sorted(images), dict(sorted(others.items())), dict(sorted(closed.items())))
 
 
 def _oddity(path: Path) -> str:

@@ -103,13 +103,18 @@ def set_aside(path: Path) -> None:
 
 
 def cell(text: str) -> str:
-    r"""A name or message as it stands in a table, where it can neither tear a row nor compute.
+    """A name or message as it stands in a table, where it can neither tear a row nor compute.
 
-    Controls, ends of lines and bytes that are no text are written as Python writes them (`\r`,
-    `\xff`). What begins with `=`, `+`, `-` or `@`, and is no number, gets an apostrophe in front.
+    It is `plain`; what begins with `=`, `+`, `-` or `@`, and is no number, gets an apostrophe in
+    front.
     """
-    text = "".join(_written(c) if unicodedata.category(c) in _BREAKING else c for c in text)
+    text = plain(text)
     return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def plain(text: str) -> str:
+    r"""A text on one line: controls, ends of lines and bytes that are no text as `\r`, `\xff`."""
+    return "".join(_written(c) if unicodedata.category(c) in _BREAKING else c for c in text)
 
 
 def _written(character: str) -> str:

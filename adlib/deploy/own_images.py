@@ -110,10 +110,11 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
     n_abnormal = len(abnormal)
-    copies = f"{len(images) - len(rows)} of {len(images)} files are left out as byte copies"
+    copies = len(images) - len(rows)
+    copies = f" {copies} of {len(images)} files are left out as byte copies." if copies else ""
     if len(normal) < 2:
         raise ValueError(
-            f"{images.category}: {len(normal)} normal image(s); at least 2 are needed ({copies})"
+            f"{images.category}: {len(normal)} normal image(s); at least 2 are needed.{copies}"
         )
     if learns_abnormal and n_abnormal < 2:
         raise ValueError(
@@ -122,7 +123,7 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
         )
     if learns_abnormal:
         n_abnormal = min(n_abnormal - 1, max(n_abnormal // 2, needed[1]))
-    target.check((n_normal, n_abnormal)[target.label])
+    target.check((n_normal, n_abnormal)[target.label], copies)
     held = np.sort(np.concatenate([normal[:n_normal], abnormal[:n_abnormal]]))
     train, learnt = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
     nothing = np.empty(0, np.int64)
@@ -154,7 +155,9 @@ class Summary:
         if self.unreadable:
             text += f", {self.unreadable} without a decision (column error)"
         if self.passed_over:
-            text += f"; passed over {len(self.passed_over)}, e.g. {self.passed_over[0]}"
+            text += (
+                f"; passed over {len(self.passed_over)}, e.g. {outputs.plain(self.passed_over[0])}"
+            )
         return f"{text}; see {self.csv}"
 
 
@@ -214,8 +217,8 @@ def score_folder(
             bar.update(len(chunk))
     if gallery_file and top:
         outputs.save_gallery(gallery(detector, top, batch), gallery_file)
-    passed_over = sorted(found.others)
-    return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], passed_over, top)
+    called = (counts[decision] for decision in ("normal", "abnormal", ""))
+    return Summary(csv_file, *called, [*found.others], top)
 
 
 def _decided(
@@ -264,7 +267,7 @@ def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 
     both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
     for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
         ax.imshow(pair)
-        name = name.encode(errors="replace").decode()
+        name = outputs.plain(name)
         label = name if len(name) <= 40 else f"...{name[-37:]}"
         abnormal = score >= detector.threshold
         text = f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}"

@@ -143,6 +143,8 @@ def test_copies_count_once(folders, tmp_path):
     images = image_folders.image_set(tmp_path)
     split = own_images.hold_out(images, Target.parse("fpr 0.2"), False, 0)
     assert len(split.train) + len(split.validation) == 12
+    with pytest.raises(ValueError, match=r"6 can be held out .* 12 of 24 files .* byte copies\."):
+        own_images.train(tmp_path, **QUICK)
     for path in tmp_path.iterdir():
         path.write_bytes(source.read_bytes())
     with pytest.raises(ValueError, match=r"1 normal image\(s\).*23 of 24 files .* byte copies"):
