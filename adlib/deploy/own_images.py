@@ -200,8 +200,8 @@ def score_folder(
         found = image_folders.listed(folder)
     counts, top = Counter(), []
     size = detector.detector.settings.side, detector.detector.settings.channels
-    bar = tqdm(total=len(found.images), unit="image", mininterval=1, leave=False)
-    with outputs.table(csv_file) as write, bar:
+    progress = {"total": len(found.images), "unit": "image", "mininterval": 1, "leave": False}
+    with outputs.table(csv_file) as write, tqdm(**progress) as bar:
         if gallery_file:
             outputs.set_aside(gallery_file)
         rows, _ = _decided(detector, [*found.closed], [], dict(found.closed), batch)

@@ -79,13 +79,14 @@ def test_an_earlier_result_is_set_aside_before_the_first_image(
     assert [file.read_bytes() for file in before] == yesterday  # nothing has taken its place
 
 
-def test_one_run_writes_a_table_at_a_time(detector, folder, tmp_path):
+def test_one_run_writes_a_table_at_a_time(detector, folder, tmp_path, capsys):
     """Would catch a table that holds the rows of two runs, or of the other one."""
     row = ("a", "1.0", "0.5", "abnormal", "")
     with outputs.table(tmp_path / "d.csv") as write:
         write([row])
         with pytest.raises(ValueError, match="another run is writing this table"):
             own_images.score_folder(detector, folder, tmp_path / "d.csv")
+        assert capsys.readouterr().err == ""  # no bar of progress that hides the message
         write([row])
     assert table(tmp_path / "d.csv").path.tolist() == ["a", "a"]
     own_images.score_folder(detector, folder, tmp_path / "d.csv")  # the lock is free again
