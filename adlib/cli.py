@@ -1,19 +1,24 @@
 """Train a detector on your own images, run a notebook, build the report, get data, move runs.
 
 Exit codes: 0 fine; 1 a part failed and is named (a file that could not be read, a notebook that
-failed, a count or number that differs); 2 nothing could be done.
+failed, a count or number that differs); 2 a wrong call: nothing was done; 3 a crash on the way.
 """
 
 import argparse
+import io
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from adlib.host import paths
+from adlib.host.files import expanded
 
 _DEFAULT = "default: %(default)s"
 _DEVICE = "cpu, cuda or cuda:N; default: cuda if there is one"
+WRONG_CALL = (ValueError, ImportError, FileNotFoundError, NotADirectoryError, PermissionError)
+IN_WORDS = (*WRONG_CALL, OSError, ArithmeticError)  # need no traceback beside their message
 
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
@@ -33,14 +38,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_own_images(commands)
 
     run = _command(commands, "run", _run, "run a notebook; unknown parameters are errors")
-    run.add_argument("notebook", type=Path)
-    run.add_argument("output", type=Path, help="executed notebook, ends in .ipynb")
+    run.add_argument("notebook", type=expanded)
+    run.add_argument("output", type=expanded, help="executed notebook, ends in .ipynb")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--attempt", type=int, default=1, help="2: only if the first was cut off")
     run.add_argument("--quiet", action="store_true", help="the record alone says how it went")
 
     report = _command(commands, "report", _report, "build the report of the results folder")
-    report.add_argument("--results", type=Path, default=paths.results_root(), help=_DEFAULT)
+    report.add_argument("--results", type=expanded, default=paths.results_root(), help=_DEFAULT)
     report.add_argument("--profile", help="profile that stands first on every page")
     text = "first collect what that profile's cells have left"
     report.add_argument("--collect", action="store_true", help=text)
@@ -55,15 +60,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_own_images(commands: argparse._SubParsersAction) -> None:
     score = _command(commands, "score", _score, "decide on all images of a folder")
-    score.add_argument("model", type=Path, help="file that `train` wrote")
-    score.add_argument("folder", type=Path, help="images, also in folders below; or one image")
-    score.add_argument("--csv", type=Path, default=Path("decisions.csv"), help=_DEFAULT)
-    score.add_argument("--gallery", type=Path, help="PNG of the most anomalous images")
+    score.add_argument("model", type=expanded, help="file that `train` wrote")
+    score.add_argument("folder", type=expanded, help="images, also in folders below; or one image")
+    score.add_argument("--csv", type=expanded, default=Path("decisions.csv"), help=_DEFAULT)
+    score.add_argument("--gallery", type=expanded, help="PNG of the most anomalous images")
     score.add_argument("--batch", type=int, default=16, help=f"images at once; {_DEFAULT}")
 
     train = _command(commands, "train", _train, "train on normal images and set the threshold")
-    train.add_argument("normal", type=Path, help="folder of normal images")
-    train.add_argument("--abnormal", type=Path, help="folder of abnormal images")
+    train.add_argument("normal", type=expanded, help="folder of normal images")
+    train.add_argument("--abnormal", type=expanded, help="folder of abnormal images")
     train.add_argument("--method", default="PatchCore", help=f"a detector; {_DEFAULT}")
     text = f"'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; {_DEFAULT}"
     train.add_argument("--target", default="fpr 0.05", help=text)
@@ -73,11 +78,11 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     text = "values that are black and white in files of more than 8 bits, for example 0 4095"
     train.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=text)
     train.add_argument("--page", type=int, help="page that counts in files of several, from 1")
-    train.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
+    train.add_argument("--out", type=expanded, required=True, help="file to write (.safetensors)")
 
     export = _command(commands, "export", _export, "write the scorer as an ONNX file")
-    export.add_argument("model", type=Path, help="file that `train` wrote")
-    export.add_argument("file", type=Path, help="ends in .onnx")
+    export.add_argument("model", type=expanded, help="file that `train` wrote")
+    export.add_argument("file", type=expanded, help="ends in .onnx")
     export.add_argument("--batch", type=int, default=1, help=f"images at once; {_DEFAULT}")
 
     for command in (score, train):
@@ -112,10 +117,10 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     for action in (get, check, pack):
         action.add_argument("name")
         action.add_argument("category", **{} if action is pack else {"nargs": "?"})
-        action.add_argument("--root", type=Path, default=paths.data_root(), help=_DEFAULT)
+        action.add_argument("--root", type=expanded, default=paths.data_root(), help=_DEFAULT)
 
     text = "ends in .images.xz; a folder gets it under the name that a data root needs"
-    pack.add_argument("file", type=Path, help=text)
+    pack.add_argument("file", type=expanded, help=text)
     pack.add_argument("--side", type=int, help="in pixels; sets of one array keep their own")
     text = f"1 turns colour into grey levels; {_DEFAULT}"
     pack.add_argument("--channels", type=int, choices=(1, 3), default=3, help=text)
@@ -127,39 +132,25 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     listed = _command(actions, "list", _list_runs, "one line a finished run")
     text = "write records, scores, losses and splits to one file"
     pack = _command(actions, "pack", _pack, text)
-    pack.add_argument("file", type=Path, help="ends in .tar.xz or .tar")
+    pack.add_argument("file", type=expanded, help="ends in .tar.xz or .tar")
     pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
     pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
     text = "compute tables and verdicts anew from scores"
     verify = _command(actions, "verify", _verify, text)
-    verify.add_argument("--results", type=Path, default=paths.results_root(), help=_DEFAULT)
+    verify.add_argument("--results", type=expanded, default=paths.results_root(), help=_DEFAULT)
     text = "write what differs into the tables"
     verify.add_argument("--update", action="store_true", help=text)
     unpack = _command(actions, "unpack", _unpack, "check a pack and put its runs into the store")
-    unpack.add_argument("file", type=Path)
+    unpack.add_argument("file", type=expanded)
     for action in (listed, pack, unpack):
-        action.add_argument("--root", type=Path, default=paths.runs_root(), help=_DEFAULT)
-
-
-def _device(name: str | None) -> object:
-    """The device, checked."""
-    import torch
-
-    from adlib.host.device import default_device
-
-    if name is None:
-        return default_device()
-    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    allowed = ["cpu", *(["cuda", *cuda] if cuda else [])]
-    if name not in allowed:
-        raise ValueError(f"device {name!r}: allowed on this machine: {', '.join(allowed)}")
-    return torch.device(name)
+        action.add_argument("--root", type=expanded, default=paths.runs_root(), help=_DEFAULT)
 
 
 def _score(options: argparse.Namespace) -> int:
     from adlib.deploy import decisions, own_images
+    from adlib.host.device import named
 
-    detector = decisions.load(options.model, _device(options.device))
+    detector = decisions.load(options.model, named(options.device))
     summary = own_images.score_folder(
         detector, options.folder, options.csv, options.gallery, options.batch
     )
@@ -168,8 +159,10 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from adlib.deploy import own_images
+    from adlib.deploy import decisions, own_images
+    from adlib.host.device import named
 
+    decisions.check_place(options.out)
     settings = {} if options.side is None else {"side": options.side}
     detector = own_images.train(
         options.normal,
@@ -178,13 +171,12 @@ def _train(options: argparse.Namespace) -> int:
         options.target,
         steps=options.steps,
         seed=options.seed,
-        device=_device(options.device),
+        device=named(options.device),
         range=options.range and tuple(options.range),
         page=options.page,
         **settings,
     )
-    detector.save(options.out)
-    print(f"{detector}; saved as {options.out}")
+    print(f"{detector}; saved as {detector.keep(options.out)}")
     return 0
 
 
@@ -244,9 +236,10 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _train_runs(options: argparse.Namespace) -> int:
+    from adlib.host.device import named
     from adlib.study import train_runs
 
-    device = _device(options.device)
+    device = named(options.device)
     return train_runs.train(options.profile, options.minutes, options.pack, options.jobs, device)
 
 
@@ -335,7 +328,10 @@ def _unpack(options: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; what cannot be done is one line on stderr and exit code 2."""
+    """Run a command and give its exit code; what is wrong is the last line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that it cannot show ends no command
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
 
     def warned(message: Warning, *_: object) -> None:
@@ -345,6 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = warned
             return options.run(options)
-    except (ValueError, OSError, ModuleNotFoundError, ArithmeticError, RuntimeError) as error:
+    except Exception as error:
+        if not isinstance(error, IN_WORDS):
+            traceback.print_exc()
         print(f"adlib {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, WRONG_CALL) else 3

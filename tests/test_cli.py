@@ -1,5 +1,7 @@
 """The command line: what it prints, what it leaves, and its exit codes."""
 
+import io
+import os
 import re
 import subprocess
 import sys
@@ -120,6 +122,8 @@ def test_unreadable_files_are_exit_code_1(capsys, folders, model, tmp_path):
         (["train", "{normal}", "--out", "m", "--target", "recall"], "'fpr 0.05'"),
         (["train", "{normal}", "--out", "m", "--target", "miss 0.1"], "needs abnormal images"),
         (["train", "{new}", "--out", "m", *METHOD], "needs 19 normal images"),
+        (["train", "{normal}", "--out", "m", "--seed", "-1"], "seed=-1: allowed is at least 0"),
+        (["train", "{normal}", "--out", "m", "--steps", "0"], "at least 1"),
         (["train", "{normal}", "--out", "m", *METHOD, "--side", "33"], "allowed are 32, 64"),
         (["export", "{model}", "m.pt"], "ends in .onnx"),
     ],
@@ -130,6 +134,60 @@ def test_errors_are_a_line_that_says_what_is_allowed(capsys, folders, model, arg
     code, out, errors = run(capsys, *(text.format(**places) for text in arguments))
     assert (code, out, len(errors)) == (2, "", 1)
     assert allowed in errors[0]
+
+
+def test_a_place_for_the_detector_is_tried_before_the_training(
+    capsys, folders, tmp_path, monkeypatch
+):
+    """Would catch hours of training whose detector cannot be written, or replaces a photo."""
+    monkeypatch.setattr(own_images, "train", lambda *_, **__: pytest.fail("it was trained"))
+    photo = folders / "new" / "0000.png"
+    for out, said in [
+        (photo, "is not a saved detector"),
+        (tmp_path, "is a folder"),
+        (photo / "m.safetensors", "is a file"),
+        ("/proc/m.safetensors", "cannot be written"),
+    ]:
+        code, _, errors = run(capsys, "train", folders / "normal", "--out", out)
+        assert code == 2 and said in errors[-1]
+
+
+def test_a_crash_is_exit_code_3(capsys, folders, model, tmp_path, monkeypatch):
+    """Would catch a script that takes a crash for a folder with some unreadable images."""
+    for error, lines in [(OSError(28, "No space left"), 1), (TypeError("a fault"), 3)]:
+
+        def crash(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(own_images, "score_folder", crash)
+        code, out, errors = run(capsys, "score", model, folders / "new", "--csv", tmp_path / "d")
+        assert (code, out) == (3, "") and str(error) in errors[-1]
+        assert (len(errors) > 1) == (lines > 1)  # a traceback for a fault of ours alone
+
+
+def test_names_that_a_console_cannot_show(folders, model, tmp_path, monkeypatch):
+    """Would catch an exit code of failure after all images were judged."""
+    image_folders.write(tmp_path / "in", image_folders.image_set(folders / "new").pixels([0], 32))
+    (tmp_path / "in" / os.fsdecode("\N{SNOWMAN}".encode() + b"\xff.txt")).touch()
+    console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    arguments = ["score", str(model), str(tmp_path / "in"), "--csv", str(tmp_path / "d.csv")]
+    assert cli.main(arguments) == 0
+    console.flush()
+    assert rb"e.g. \u2603\xff.txt" in console.buffer.getvalue()
+
+
+def test_a_tilde_is_expanded(capsys, folders, model, tmp_path, monkeypatch):
+    """Would catch results in a folder named `~`, for `--csv=~/d.csv` a shell does not expand."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(capsys, "score", model, folders / "new", "--csv=~/d.csv", "--gallery=~/g.png")[0] == 0
+    )
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix in (".csv", ".png")) == [
+        "d.csv",
+        "g.png",
+    ]
 
 
 def test_usage_errors_are_exit_code_2(tmp_path):

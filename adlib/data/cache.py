@@ -8,6 +8,7 @@ time.
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,14 +27,18 @@ def hashed(parts: Iterable[object]) -> str:
     """SHA-256 over the text of `parts`, one a line."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{part}\n".encode())
+        digest.update(f"{part}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of last change in ns; an equal stamp means an unchanged file."""
+def stamp(path: Path) -> tuple[int, int, int, int]:
+    """Size in bytes, times of last change of content and of status in ns, and inode of a file.
+
+    An equal stamp means an unchanged file: copying tools give another file the same size and time
+    of content, but not the same inode and time of status.
+    """
     status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def file(name: str, key: str) -> Path:
@@ -41,8 +46,35 @@ def file(name: str, key: str) -> Path:
     return cache_root() / "images" / f"{name}-{key[:20]}.npy"
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a cache file is there and not cut short; one that is gives a warning."""
+    if not path.is_file():
+        return False
+    try:
+        rows = np.load(path, mmap_mode="r")
+        whole = path.stat().st_size == rows.offset + rows.nbytes
+    except (ValueError, EOFError):
+        whole = False
+    if not whole:
+        _warn(path)
+    return whole
+
+
+def read_json(path: Path) -> object:
+    """Content of a JSON file of the cache; None without one, or with a warning if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError:
+        _warn(path)
+        return None
+
+
+def _warn(path: Path) -> None:
+    warnings.warn(f"{path}: the cache file is damaged and is made again", stacklevel=3)
+
+
 def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.ndarray]) -> Path:
-    """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, built if it is not there.
+    """Path of the cache file with rows `make(0) .. make(shape[0] - 1)`, built if it is not whole.
 
     Rows come from a thread pool and are written in blocks, so memory does not grow with the set.
     Two processes that build it at once write the same bytes to temporary names of their own.
@@ -54,7 +86,7 @@ def build(name: str, key: str, shape: tuple[int, ...], make: Callable[[int], np.
         make: makes row i as uint8 of shape[1:].
     """
     path = file(name, key)
-    if path.is_file():
+    if is_whole(path):
         return path
     block = max(WORKERS, _BLOCK // max(1, int(np.prod(shape[1:]))))
     task = min(64, block // WORKERS)  # rows of one call of a thread: small rows cost less than it
@@ -95,15 +127,15 @@ def read(path: Path, index: np.ndarray) -> np.ndarray:
 
 
 def digests(name: str, root: Path, paths: Sequence[str]) -> list[str]:
-    """SHA-256 of each file's bytes; a file is read again only if its size or time changed."""
+    """SHA-256 of each file's bytes; a file is read again only if its stamp changed."""
     store = cache_root() / "digests" / f"{name}-{hashed([root])[:20]}.json"
-    entries = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    entries = read_json(store) or {}
     stamps = {path: list(stamp(root / path)) for path in paths}
-    new = [path for path in stamps if entries.get(path, [])[:2] != stamps[path]]
+    new = [path for path in stamps if entries.get(path, [])[:-1] != stamps[path]]
     if new:
         with ThreadPoolExecutor(WORKERS) as pool:
             done = pool.map(lambda path: sha256_file(root / path), new)
             bar = tqdm(done, f"hashing {name}", len(new), unit="file", delay=1, leave=False)
             entries |= {path: [*stamps[path], sha] for path, sha in zip(new, bar, strict=True)}
         write_text(store, json.dumps(entries, indent=0))
-    return [entries[path][2] for path in paths]
+    return [entries[path][-1] for path in paths]

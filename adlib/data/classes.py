@@ -160,7 +160,8 @@ def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
     name, key = archive.name.partition(".")[0], cache.hashed([*cache.stamp(archive), _RULE])
     pixels = cache.file(name, key)
     index = pixels.with_suffix(".json")
-    if not (pixels.is_file() and index.is_file()):
+    names = cache.read_json(index)
+    if not (names and cache.is_whole(pixels)):
         # Nothing is extracted, so tarfile's filters, which guard `extract`, have no part in it.
         with tarfile.open(archive) as packed:
             files = [member for member in packed if member.isfile()]
@@ -180,7 +181,7 @@ def _archived(archive: Path) -> tuple[list[str], np.ndarray]:
 
         cache.build(name, key, (len(names), *shape), make)
         write_text(index, json.dumps(names, indent=0))
-    return json.loads(index.read_text(encoding="utf-8")), np.load(pixels, mmap_mode="r")
+    return names, np.load(pixels, mmap_mode="r")
 
 
 def _decoded(archive: Path, name: str, content: dict[str, bytes]) -> np.ndarray:

@@ -266,7 +266,7 @@ def _arrays(content: lzma.LZMAFile, header: dict, n: int, limit: int) -> dict[st
     _require(sum(map(math.prod, shapes.values())) <= limit, "it claims more than its size can hold")
     keys = {name: cache.hashed([shapes[name], hashes[name]]) for name in shapes}
     paths = {name: cache.file(f"pack-{name}", key) for name, key in keys.items()}
-    if not all(path.is_file() for path in paths.values()):
+    if not all(map(cache.is_whole, paths.values())):
         for name in ("pixels", "masks"):
             if name in shapes:
                 raw = content.read(math.prod(shapes[name]))

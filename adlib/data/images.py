@@ -1,8 +1,9 @@
 """A set of images of one category: its table, its pixels and masks, its digests."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
     import torch
 
 Index = Union[Sequence[int], np.ndarray, "torch.Tensor", slice, None]
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever decoding a file raises into a ValueError or OSError that names the file.
+
+    Broken metadata raise errors of many kinds: `struct.error`, TypeError, SyntaxError, ...
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ValueError, OSError)) and str(path) in str(error):
+            raise
+        raise ValueError(
+            f"{path}: damaged image ({type(error).__name__}: {error}). Get it again or remove it."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +218,8 @@ class ImageSet:
     def _opened(self, row: int) -> Image.Image:
         if self.arrays is not None:
             return Image.fromarray(self.arrays[row])
-        image = decode.open_image(self._path(row), self.convert)
+        with decoding(self._path(row)):
+            image = decode.open_image(self._path(row), self.convert)
         if not self.convert and image.mode != self._first_mode:
             names = {"L": "grey", "RGB": "colour"}
             raise ValueError(
@@ -214,7 +232,9 @@ class ImageSet:
     def _opened_mask(self, row: int) -> np.ndarray:
         if self.mask_arrays is not None:
             return self.mask_arrays[row]
-        return decode.open_mask(self._path(row, "mask"), self._path(row), self.convert)
+        path = self._path(row, "mask")
+        with decoding(path):
+            return decode.open_mask(path, self._path(row), self.convert)
 
     @cached_property
     def _sizes(self) -> set[tuple[int, int]]:
@@ -222,8 +242,11 @@ class ImageSet:
         if self.arrays is not None:
             return {self.arrays.shape[2:0:-1]}
         with ThreadPoolExecutor(cache.WORKERS) as pool:
-            paths = map(self._path, range(len(self)))
-            return set(pool.map(lambda path: decode.image_size(path, self.convert), paths))
+            return set(pool.map(self._size, range(len(self))))
+
+    def _size(self, row: int) -> tuple[int, int]:
+        with decoding(self._path(row)):
+            return decode.image_size(self._path(row), self.convert)
 
     def _side(self, side: int | None) -> int:
         """Check `side`; None stands for the images' own, where all are equal and square."""

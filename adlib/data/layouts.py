@@ -14,7 +14,11 @@ import pandas as pd
 from adlib.data.decode import SUFFIXES
 from adlib.data.images import COLUMNS
 
-_OTHERS = {"thumbs.db", "desktop.ini"}  # left by file managers, as are names that start with a dot
+# Left by file managers, servers, archivers and file systems, as are names that start with a dot.
+_OTHERS = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "@recycle", "__macosx"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+}
 CLUTTER = "clutter"  # kind of images that show none of a set's classes
 
 
@@ -59,7 +63,7 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def is_listed(name: str) -> bool:
-    """Whether a name is neither hidden nor of a file that file managers leave behind."""
+    """Whether a name is neither hidden nor of what file managers and servers leave behind."""
     return not name.startswith(".") and name.lower() not in _OTHERS
 
 
@@ -87,10 +91,13 @@ def files(
     if not images:
         raise ValueError(f"{folder}: the folder is empty; {what} are expected there.")
     for path in images:
-        if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+        if not (is_image := path.suffix.lower() in SUFFIXES) or not path.is_file():
+            other = (
+                "a pipe, a device or a link to nothing" if is_image else "not an image by its name"
+            )
             raise ValueError(
-                f"{path}: {'a folder' if path.is_dir() else 'not an image by its name'}, where "
-                f"only {what} are expected ({' '.join(SUFFIXES)}). Move it elsewhere."
+                f"{path}: {'a folder' if path.is_dir() else other}, where only {what} are expected "
+                f"({' '.join(SUFFIXES)}). Move it elsewhere."
             )
     return images
 

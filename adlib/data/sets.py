@@ -29,18 +29,17 @@ def at_hand(dataset: str, category: str) -> bool:
 
 
 def stamp(dataset: str, category: str) -> str:
-    """Hash of names, sizes and times of a category's files; "" for sets that come in packages.
+    """Hash of names and stamps of a category's files; "" for sets that come in packages.
 
     No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
     """
     if (folder := _place(dataset, category)) is None:
         return ""
     if folder.is_file():
-        return "{} {}".format(*cache.stamp(folder))
+        return " ".join(map(str, cache.stamp(folder)))
     lines = []
     for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(where, name) for name in files if not name.startswith(".")):
-            size, changed = cache.stamp(file)
-            lines.append(f"{file.relative_to(folder).as_posix()} {size} {changed}\n")
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+            lines.append(f"{file.relative_to(folder).as_posix()} {cache.stamp(file)}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogatepass")).hexdigest()

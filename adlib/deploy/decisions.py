@@ -32,11 +32,12 @@ from adlib import models
 from adlib.data import decode
 from adlib.data.decode import Conversion
 from adlib.host import provenance
-from adlib.host.files import atomic
+from adlib.host.files import atomic, check_output, expanded
 from adlib.metrics import thresholds
 from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
+ROOM = 2**24  # bytes that a disk must have left before a training begins
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,11 @@ class Target:
         """How many of these images must be held out."""
         return thresholds.images_needed(self.rate, self.delta)
 
-    def check(self, n: int) -> None:
-        """Raise a ValueError that names a target for `n` held-out images if they are too few."""
+    def check(self, n: int, about: str = "") -> None:
+        """Raise a ValueError if `n` held-out images are too few, with what they can promise.
+
+        `about`, a sentence about the images, ends the message.
+        """
         if n >= self.images_needed():
             return
         which = ("normal", "abnormal")[self.label]
@@ -102,7 +106,7 @@ class Target:
         raise ValueError(
             f"'{self}' needs {self.images_needed()} {which} images that the detector has not learnt"
             f" from, and {n} can be held out (at most half of the normal images, or of the "
-            f"abnormal ones where the method learns from them). Add {which} images{way_out}."
+            f"abnormal ones where the method learns from them). Add {which} images{way_out}.{about}"
         )
 
     def threshold(self, scores: ArrayLike) -> float:
@@ -175,14 +179,27 @@ class CalibratedDetector:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write all to one safetensors file, which `adlib.models.load` reads too."""
+        """Write all to one safetensors file, which `adlib.models.load` reads too.
+
+        Of what is there, nothing but a saved detector is replaced: else a ValueError.
+        """
+        path = expanded(path)
+        check_place(path)
         about = {"threshold": self.threshold, "target": str(self.target), **self.facts}
         with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
             plain = self.detector.save(Path(folder) / "detector.safetensors")
             with safe_open(plain, framework="pt") as file:
                 metadata = file.metadata() | {KEY: json.dumps(about)}
             save_file(load_file(plain), temporary, metadata)
-        return Path(path)
+        return path
+
+    def keep(self, path: str | Path) -> Path:
+        """`save`; where that fails, into the folder for temporary files, which the error names."""
+        try:
+            return self.save(path)
+        except (OSError, ValueError, SafetensorError) as error:
+            kept = self.save(Path(tempfile.mkdtemp(prefix="adlib-")) / Path(path).name)
+            raise OSError(f"{error}; the trained detector is kept as {kept}") from error
 
 
 def calibrate(
@@ -228,15 +245,30 @@ def calibrate(
     return CalibratedDetector(detector, threshold, target, about | facts)
 
 
+def check_place(path: str | Path) -> None:
+    """Raise a ValueError unless a detector can be saved at `path`: before a training, not after."""
+    check_output(expanded(path), _is_detector, "a saved detector", ROOM)
+
+
+def _is_detector(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "adlib" in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
 def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDetector:
     """Load a calibrated detector that `save` wrote.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another kind of file, a detector without a threshold, or one whose scores were
-            made from files decoded by other rules than this version's.
+        ValueError: another kind of file, a detector without a threshold, one with settings or
+            weights that this version does not know, or one whose scores were made from files
+            decoded by other rules than this version's.
     """
-    if not Path(path).is_file():
+    path = expanded(path)
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
@@ -249,11 +281,19 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
             "adlib.deploy.own_images.train, or give a trained one its threshold with "
             "adlib.deploy.decisions.calibrate"
         )
-    facts = json.loads(metadata[KEY])
-    threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
-    if (rule := facts["decoding"]["rule"]) != decode.RULE:
+    try:
+        facts = json.loads(metadata[KEY])
+        threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
+        rule = facts["decoding"]["rule"]
+        detector = models.load(path)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        lack = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path}: this version cannot use the saved detector ({lack}). Train it again."
+        ) from error
+    if rule != decode.RULE:
         raise ValueError(
             f"{path} was calibrated on images decoded by the rule {rule!r}; this version has "
             f"{decode.RULE!r}, so its threshold means nothing here. Train it again."
         )
-    return CalibratedDetector(models.load(path, device), threshold, target, facts)
+    return CalibratedDetector(detector.to(device), threshold, target, facts)

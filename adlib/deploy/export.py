@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from adlib import models
 from adlib.data import decode
 from adlib.deploy.decisions import CalibratedDetector
-from adlib.host.files import atomic
+from adlib.host.files import atomic, check_output, expanded
 from adlib.models.features import FeatureDetector
 from adlib.networks import augment, backbones
 
@@ -66,7 +66,8 @@ def to_onnx(
 
     Raises:
         ModuleNotFoundError: the packages for it are not installed.
-        ValueError: a method whose score is no feed-forward computation.
+        ValueError: a method whose score is no feed-forward computation, or a path where something
+            else stands.
         ArithmeticError: the file computes something else than torch.
     """
     detector = scorer.detector if isinstance(scorer, CalibratedDetector) else scorer
@@ -82,6 +83,8 @@ def to_onnx(
         raise ValueError(f"batch={batch}, {path}: at least 1 and a name that ends in .onnx")
     if lacking := [package for package in PACKAGES if find_spec(package) is None]:
         raise ModuleNotFoundError(f"no {', '.join(lacking)}: pip install {' '.join(PACKAGES)}")
+    path = expanded(path)
+    check_output(path, _is_ours, "an exported scorer")
     s = detector.settings
     decoding = {"rule": decode.RULE, "side": s.side, "channels": s.channels, "in_words": DECODING}
     about = {"detector": name}
@@ -96,6 +99,17 @@ def to_onnx(
     with atomic(path) as temporary:
         _write(detector, images[0], about, temporary)
         return _compared(detector, images, temporary)
+
+
+def _is_ours(path: Path) -> bool:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        return False
+    return {"detector", "decoding"} <= {entry.key for entry in model.metadata_props}
 
 
 def _write(detector: models.Detector, images: Tensor, about: dict[str, str], path: Path) -> None:

@@ -1,8 +1,10 @@
 """Images of any folder, read a few at a time and converted by the rules of `adlib.data.decode`."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
@@ -13,40 +15,73 @@ from torch import Tensor
 
 from adlib.data import cache, decode, layouts
 from adlib.data.decode import Conversion
-from adlib.data.images import ImageSet
+from adlib.data.images import ImageSet, decoding
+from adlib.host.files import expanded
 
 _PLAIN = Conversion()
 _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders of known layouts
 
 
-def listed(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Names of the images in a folder and all folders below it, and of what else lies there.
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder and below it, sorted by name; names are posix, from the folder on.
 
-    Both are sorted, posix, relative to the folder. Hidden files and those of file managers are left
-    out. A linked folder is not entered but named among the rest. A folder without any image is a
-    ValueError, a missing one a FileNotFoundError.
+    Attributes:
+        images: files that are images by their names.
+        others: what else lies there, by name, with what it is.
+        closed: folders that cannot be read, by name, with the reason.
+    """
+
+    images: list[str]
+    others: dict[str, str]
+    closed: dict[str, str]
+
+
+def listed(folder: str | Path) -> Listing:
+    """List a folder and all folders below it.
+
+    Hidden files and what file managers and servers leave behind do not count. A linked folder is
+    not entered, and neither a pipe nor a device is opened. A folder without any image is a
+    ValueError, a missing one a FileNotFoundError, one that cannot be read a PermissionError.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; images are expected there.")
-    images, others = [], []
-    for where, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    images, others, closed = [], {}, {}
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        name = f"{Path(error.filename).relative_to(folder).as_posix()}/"
+        closed[name] = f"{error.filename}: the folder cannot be read ({error.strerror})."
+
+    for where, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(filter(layouts.is_listed, folders))
         above = Path(where).relative_to(folder)
-        others += [f"{(above / n).as_posix()}/" for n in folders if Path(where, n).is_symlink()]
+        for name in folders:
+            if Path(where, name).is_symlink():
+                others[f"{(above / name).as_posix()}/"] = "a linked folder, which is not entered"
         for name in filter(layouts.is_listed, files):
-            is_image = Path(name).suffix.lower() in decode.SUFFIXES
-            (images if is_image else others).append((above / name).as_posix())
-    if not images:
+            if what := _oddity(Path(where, name)):
+                others[(above / name).as_posix()] = what
+            else:
+                images.append((above / name).as_posix())
+    if not images and not closed:
         raise ValueError(
             f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
             "below it."
         )
-    return sorted(images), sorted(others)
+    return Listing(sorted(images), dict(sorted(others.items())), dict(sorted(closed.items())))
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _oddity(path: Path) -> str:
+    """Why a file is no image to be opened; empty where it is, or where a look at it fails."""
+    if path.suffix.lower() not in decode.SUFFIXES:
+        return "not an image by its name"
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "a pipe or a device"
+    except OSError:  # a link to nothing: reading it gives the reason
+        return ""
 
 
 def image_set(
@@ -58,10 +93,10 @@ def image_set(
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image, something that is not an image by its name, a folder inside the other,
-            or a whole data set in place of its normal images.
+        ValueError: no image, something that is no image or cannot be read, a folder inside the
+            other, or a whole data set in place of its normal images.
     """
-    folders = [Path(folder).expanduser().resolve() for folder in (normal, abnormal) if folder]
+    folders = [expanded(folder).resolve() for folder in (normal, abnormal) if folder]
     for one, other in permutations(folders, 2):
         if one.is_relative_to(other):
             raise ValueError(
@@ -69,20 +104,22 @@ def image_set(
             )
     rows = []
     for label, folder in enumerate(folders):
-        names, others = listed(folder)
+        found = listed(folder)
         kind = "abnormal" if label else "good"
-        if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in names)):
+        if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in found.images)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
                 f"{'abnormal' if label else 'normal'} images."
             )
-        if others:
+        for why in found.closed.values():
+            raise ValueError(f"{why} Make it readable or move it elsewhere.")
+        for name, what in found.others.items():
             raise ValueError(
-                f"{folder / others[0]}: not an image by its name, where only images are expected "
+                f"{folder / name}: {what}, where only images are expected "
                 f"({' '.join(decode.SUFFIXES)}). Move it elsewhere."
             )
         where = f"{folder.as_posix()}/" if label else ""
-        rows += [(where + name, label, kind, "", "") for name in names]
+        rows += [(where + name, label, kind, "", "") for name in found.images]
     table = layouts.table(rows)
     return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=convert)
 
@@ -92,7 +129,8 @@ def pixels(path: Path, side: int, channels: int, convert: Conversion = _PLAIN) -
 
     A file that cannot be read is a ValueError that names it.
     """
-    return decode.resized(decode.open_image(path, convert), side, channels)
+    with decoding(path):
+        return decode.resized(decode.open_image(path, convert), side, channels)
 
 
 def batches(
@@ -113,10 +151,10 @@ def batches(
     def read(name: str) -> np.ndarray | str:
         try:
             return pixels(folder / name, side, channels, convert)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever one file raises, the others are judged
             return " ".join(str(error).split())
 
-    chunks = [names[start : start + size] for start in range(0, len(names), size)]
+    chunks = [names[start : start + size] for start in range(0, len(names), size)] or [[]]
     with ThreadPoolExecutor(cache.WORKERS) as pool:
         ahead = pool.map(read, chunks[0])
         for chunk, following in zip(chunks, [*chunks[1:], []], strict=True):

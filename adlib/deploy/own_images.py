@@ -5,7 +5,6 @@
 >>> print(score_folder(detector, "parts/today", "decisions.csv", "most_anomalous.png"))
 """
 
-import csv
 import heapq
 import math
 from collections import Counter
@@ -25,15 +24,14 @@ from adlib import models
 from adlib.data import Conversion, ImageSet, Split
 from adlib.data.protocols import usable
 from adlib.data.split import generator
-from adlib.deploy import contrast, decisions, image_folders
+from adlib.deploy import contrast, decisions, image_folders, outputs
 from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector, Target
-from adlib.host.files import atomic
+from adlib.host.files import expanded
 from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
 
 Scored = tuple[float, str, Tensor]  # score, name and pixels of an image, uint8 (C, S, S)
-COLUMNS = ("path", "score", "threshold", "decision", "error")
 HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
 SHOWN = 12  # images in a gallery
 PORTABLE = "efficientnet_lite0"  # the backbone that every installation has
@@ -80,7 +78,9 @@ def train(
         UserWarning: pictures of one value, or values that fill a fraction of the range.
     """
     convert = Conversion(range, page)
-    target = Target.parse(target)
+    target, budget = Target.parse(target), Budget(steps, batch)
+    if seed < 0:
+        raise ValueError(f"seed={seed}: allowed is at least 0")
     if target.label and abnormal_dir is None:
         raise ValueError(f"'{target}' needs abnormal images: give the folder that holds them.")
     images = image_folders.image_set(normal_dir, abnormal_dir, convert)
@@ -92,7 +92,7 @@ def train(
     split = hold_out(images, target, detector.uses_abnormal, seed)
     size = detector.settings.side, detector.settings.channels
     contrast.of_set(images, *size).warn()
-    detector.fit(split, Budget(steps, batch), seed, device=device)
+    detector.fit(split, budget, seed, device=device)
     labels = split.labels_of("validation")
     scores = detector.score(split.pixels("validation", *size), batch)
     facts = {
@@ -121,6 +121,12 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
     normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
     n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
     n_abnormal = len(abnormal)
+    copies = len(images) - len(rows)
+    copies = f" {copies} of {len(images)} files are left out as byte copies." if copies else ""
+    if len(normal) < 2:
+        raise ValueError(
+            f"{images.category}: {len(normal)} normal image(s); at least 2 are needed.{copies}"
+        )
     if learns_abnormal and n_abnormal < 2:
         raise ValueError(
             f"{n_abnormal} abnormal image(s) that are no copies of others: this method learns from "
@@ -128,9 +134,7 @@ def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int)
         )
     if learns_abnormal:
         n_abnormal = min(n_abnormal - 1, max(n_abnormal // 2, needed[1]))
-    target.check((n_normal, n_abnormal)[target.label])
-    if n_normal < 1:
-        raise ValueError(f"{images.category}: {len(normal)} normal image(s); at least 2 are needed")
+    target.check((n_normal, n_abnormal)[target.label], copies)
     held = np.sort(np.concatenate([normal[:n_normal], abnormal[:n_abnormal]]))
     train, learnt = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
     nothing = np.empty(0, np.int64)
@@ -144,8 +148,8 @@ class Summary:
     Attributes:
         csv: the decisions.
         normal, abnormal: images called so.
-        unreadable: image files without a decision.
-        passed_over: files that are no images by name, and linked folders.
+        unreadable: image files without a decision, and folders that cannot be read.
+        passed_over: what is no image by name or no plain file, and linked folders.
         shown: the most anomalous images, highest score first: (score, name, uint8 `(C, S, S)`).
     """
 
@@ -162,7 +166,9 @@ class Summary:
         if self.unreadable:
             text += f", {self.unreadable} without a decision (column error)"
         if self.passed_over:
-            text += f"; passed over {len(self.passed_over)}, e.g. {self.passed_over[0]}"
+            text += (
+                f"; passed over {len(self.passed_over)}, e.g. {outputs.plain(self.passed_over[0])}"
+            )
         return f"{text}; see {self.csv}"
 
 
@@ -175,82 +181,61 @@ def score_folder(
 ) -> Summary:
     """Score and decide on all images of a folder and of those below it, or on one image file.
 
-    Images are read and scored a batch at a time, so memory does not grow with their number. Rows
-    are appended to `<csv_file>.part`, which gets its name when all are there: whatever stops the
-    run, the rows before it stay.
+    Images are read and scored a batch at a time, so memory does not grow with their number. An
+    earlier table and gallery are set aside first; `adlib.deploy.outputs` says what may be replaced,
+    and where the rows stand if the run is stopped.
 
     Args:
         detector: with its threshold.
         folder: images, grey or colour, of any size.
-        csv_file: gets a row an image: path (relative to the folder), score, threshold, decision
-            ("normal" or "abnormal"), error (why there is no decision).
+        csv_file: gets a row an image: path (relative to the folder, see `outputs.cell`), score,
+            threshold, decision ("normal" or "abnormal"), error (why there is no decision). A folder
+            that cannot be read has a row too.
         gallery_file: PNG of the most anomalous images with their heat maps.
         batch: images, and network inputs, worked on at once.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image in it, a batch below 1, a gallery inside the folder, or another file in
-            the way of the CSV.
+        ValueError: no image in it, a batch below 1, results that cannot be written there or would
+            replace something else. Nothing was changed.
+        StoppedError: not all images could be judged; the rows before stay.
 
     Warns:
         UserWarning: pictures of one value, or values that fill a fraction of the range.
     """
-    folder, csv_file = Path(folder).expanduser(), Path(csv_file)
+    folder, csv_file = expanded(folder), expanded(csv_file)
+    gallery_file = expanded(gallery_file) if gallery_file else None
     if batch < 1:
         raise ValueError(f"batch={batch}: at least 1 is needed")
-    _check_outputs(folder, csv_file, gallery_file)
+    outputs.check(folder, csv_file, gallery_file)
     if folder.is_file():
-        folder, names, others = folder.parent, [folder.name], []
+        folder, found = folder.parent, image_folders.Listing([folder.name], {}, {})
     else:
-        names, others = image_folders.listed(folder)
+        found = image_folders.listed(folder)
     counts, top, seen = Counter(), [], Contrast()
     size = detector.detector.settings.side, detector.detector.settings.channels
-    part = csv_file.with_name(csv_file.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=len(names), unit="image", mininterval=1, leave=False)
-    # File names need not be valid text: their bytes go through as they are.
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file, bar:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        read = image_folders.batches(folder, names, batch, *size, detector.convert)
+    progress = {"total": len(found.images), "unit": "image", "mininterval": 1, "leave": False}
+    with outputs.table(csv_file) as write, tqdm(**progress) as bar:
+        if gallery_file:
+            outputs.set_aside(gallery_file)
+        rows, _ = _decided(detector, [*found.closed], [], dict(found.closed), batch)
+        write(rows)
+        counts[""] += len(rows)
+        read = image_folders.batches(folder, found.images, batch, *size, detector.convert)
         for chunk, images, errors in read:
             seen.add([name for name in chunk if name not in errors], images)
             rows, scored = _decided(detector, chunk, images, errors, batch)
-            writer.writerows(rows)
-            file.flush()
+            write(rows)
             counts.update(decision for _, _, _, decision, _ in rows)
             best = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
             # Copies, because one image kept would keep its whole batch.
             top = [(score, name, image.clone()) for score, name, image in best]
             bar.update(len(chunk))
-    part.replace(csv_file)
-    if gallery_file and not top:
-        Path(gallery_file).unlink(missing_ok=True)  # an earlier one would pass for today's
-    elif gallery_file:
-        figure = gallery(detector, top, batch)
-        with atomic(gallery_file) as temporary:
-            figure.savefig(temporary, dpi=110, bbox_inches="tight", format="png")
+    if gallery_file and top:
+        outputs.save_gallery(gallery(detector, top, batch), gallery_file)
     seen.warn()
-    return Summary(csv_file, counts["normal"], counts["abnormal"], counts[""], others, top)
-
-
-def _check_outputs(folder: Path, csv_file: Path, gallery_file: str | Path | None) -> None:
-    """Raise a ValueError if a result would replace something that is no earlier result."""
-    if csv_file.is_dir():
-        raise ValueError(f"{csv_file} is a folder; name a CSV file")
-    if csv_file.is_file():
-        with csv_file.open("rb") as file:
-            if not file.readline().startswith(",".join(COLUMNS).encode()):
-                raise ValueError(f"{csv_file} is there and holds no decisions; name another file")
-    if gallery_file:
-        gallery_file = Path(gallery_file)
-        if gallery_file.suffix.lower() != ".png":
-            raise ValueError(f"{gallery_file}: a gallery is a PNG file, so its name ends in .png")
-        if gallery_file.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(
-                f"{gallery_file} lies among the images, so it would be scored next time or replace "
-                "one; write it elsewhere"
-            )
+    called = (counts[decision] for decision in ("normal", "abnormal", ""))
+    return Summary(csv_file, *called, [*found.others], top)
 
 
 def _decided(
@@ -299,7 +284,7 @@ def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 
     both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
     for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
         ax.imshow(pair)
-        name = name.encode(errors="replace").decode()
+        name = outputs.plain(name)
         label = name if len(name) <= 40 else f"...{name[-37:]}"
         abnormal = score >= detector.threshold
         text = f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}"

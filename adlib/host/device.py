@@ -13,6 +13,17 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def named(name: str | None) -> torch.device:
+    """The device of a name, by default `default_device()`. A ValueError says which there are."""
+    if name is None:
+        return default_device()
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    allowed = ["cpu", *(["cuda", *cuda] if cuda else [])]
+    if name not in allowed:
+        raise ValueError(f"device {name!r}: allowed on this machine: {', '.join(allowed)}")
+    return torch.device(name)
+
+
 def current(device: torch.device) -> contextlib.AbstractContextManager:
     """Make `device` the one on which streams and graphs are made, where it is a GPU."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -1,10 +1,25 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and nothing of the user's is lost."""
 
 import hashlib
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder; a name that only looks so stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)
+
+
+def beside(path: Path, ending: str = ".tmp") -> Path:
+    """A new hidden name in the folder of `path`, with its suffix, for a file that is being made.
+
+    It is random, because process numbers may be equal on two machines that share a disk, and of
+    bounded length, so that every name that a disk can hold has one.
+    """
+    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(6)}{ending}{path.suffix}")
 
 
 @contextmanager
@@ -12,17 +27,56 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it takes the place of `path` when the block ends well.
 
     The temporary name keeps the suffix, because many writers choose the format by it. After an
-    exception it is removed and what stood at `path` before is untouched.
+    exception it is removed and what stood at `path` before is untouched. The file gets the mode of
+    a new one (the umask's), whatever mode the writer gives it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Random, because process numbers may be equal on two machines that share a disk.
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.tmp{path.suffix}")
+    temporary = beside(path)
     try:
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, ours: Callable[[Path], bool], what: str, room: int = 2**20) -> None:
+    """Raise a ValueError unless `path` can be written and holds at most an earlier result.
+
+    Nothing that stands there is changed.
+
+    Args:
+        path: of the file that is to be written.
+        ours: tells of a file that is there whether it is an earlier result of the same kind.
+        what: the result, as messages name it: "a saved detector".
+        room: bytes that the disk must take, which is tried.
+
+    Raises:
+        ValueError: a folder, something that is no plain file or another file stands there, the
+            folder cannot be written, or the disk is full.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file for {what}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; name a file for {what}")
+    if path.exists() and not ours(path):
+        raise ValueError(
+            f"{path} is there and is not {what} of this program's, so it is not replaced; name "
+            "another file"
+        )
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path}: {existing} is a file, so nothing can be written below it")
+    trial = beside(existing / path.name)
+    try:
+        trial.write_bytes(bytes(room))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

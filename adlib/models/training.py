@@ -7,6 +7,8 @@ killed and goes on from its last checkpoint ends, on a CPU, in the same weights 
 import copy
 import threading
 import time
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -197,7 +199,7 @@ def train(
     detector.to(device).networks.train()
     state = _State(detector, detector.optimizers(), _Average(detector))
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
-    if checkpoint and checkpoint.is_file():
+    if checkpoint and _is_whole(checkpoint):
         state.restore(checkpoint)
     try:
         parts = {name: part.to(device) for name, part in parts.items()}
@@ -207,6 +209,14 @@ def train(
         state.average.apply(detector.networks)
         detector.networks.requires_grad_(True).eval()
     return state.history()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint and it is not cut short; one that is gives a warning."""
+    whole = checkpoint.is_file() and zipfile.is_zipfile(checkpoint)  # its table comes last
+    if checkpoint.is_file() and not whole:
+        warnings.warn(f"{checkpoint} is damaged, so the training begins anew", stacklevel=3)
+    return whole
 
 
 def stepper(

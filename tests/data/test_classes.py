@@ -153,6 +153,10 @@ def test_archive_is_read_once(tmp_path, monkeypatch):
     (next((tmp_path / "cache" / "images").glob("cifar10_jpg*.npy"))).unlink()
     assert data.load("cifar10", "dog", tmp_path).digests() == first.digests()
     assert len(opened) == 1
+    (index,) = (tmp_path / "cache" / "images").glob("cifar10_jpg*.json")
+    index.write_bytes(index.read_bytes()[:9])
+    with pytest.warns(UserWarning, match="cifar10_jpg.*json: the cache file is damaged"):
+        assert data.load("cifar10", "dog", tmp_path).digests() == first.digests()
     archive.unlink()
     cifar_archive(tmp_path, per_class=(3, 1))
     assert len(data.load("cifar10", "cat", tmp_path)) == 40

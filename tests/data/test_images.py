@@ -251,6 +251,43 @@ def test_cache_is_used_and_renewed(tmp_path, monkeypatch):
     assert after.fingerprint() != print_before
 
 
+def test_another_file_of_equal_size_and_time_is_seen(tmp_path):
+    """Catches old pixels and digests after files were replaced by a tool that keeps their times."""
+    folder = two_folder_tree(tmp_path / "mine")
+    image = folder / "abnormal" / "blot_0000.png"
+    data.load("folder", folder).pixels(side=8)
+    digest = data.load("folder", folder).digests()[0]
+    before = image.stat()
+    content = bytearray(image.read_bytes())
+    content[-1] ^= 1  # of the last checksum: equal pixels, other bytes
+    (tmp_path / "other").write_bytes(content)
+    (tmp_path / "other").replace(image)
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert image.stat().st_size == before.st_size
+    assert image.stat().st_mtime_ns == before.st_mtime_ns
+    assert data.load("folder", folder).digests()[0] != digest
+    data.load("folder", folder).pixels(side=8)
+    assert len(list((tmp_path / "cache" / "images").iterdir())) == 2
+
+
+@pytest.mark.parametrize("length", [0, 60, -1])
+def test_cache_files_that_are_cut_are_made_again(tmp_path, length):
+    """Catches a full disk or a crash of yesterday that makes every run of today fail."""
+    folder = two_folder_tree(tmp_path / "mine")
+    whole = data.load("folder", folder)
+    pixels, digests = whole.pixels(side=32), whole.digests()
+    (cached,) = (tmp_path / "cache" / "images").iterdir()
+    (stored,) = (tmp_path / "cache" / "digests").iterdir()
+    for path in (cached, stored):
+        path.write_bytes(path.read_bytes()[:length])
+    again = data.load("folder", folder)
+    with pytest.warns(UserWarning, match=f"{cached.name}: the cache file is damaged"):
+        assert torch.equal(again.pixels(side=32), pixels)
+    with pytest.warns(UserWarning, match=f"{stored.name}: the cache file is damaged"):
+        assert again.digests() == digests
+    assert torch.equal(data.load("folder", folder).pixels(side=32), pixels)
+
+
 def cached(folder, pipe):
     """Load a folder in another process; its pixels are decoded when `pipe` says so."""
     images = data.load("folder", folder)

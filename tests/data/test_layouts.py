@@ -1,5 +1,6 @@
 """Listing of images: layouts, catalogue, and what is refused by name alone."""
 
+import os
 import shutil
 
 import pytest
@@ -169,6 +170,14 @@ def test_links_out_of_the_data_folder(tmp_path):
     (root / "linked").symlink_to(outside.parents[1], target_is_directory=True)
     with pytest.raises(ValueError, match="leads out"):
         data.load("folder", "linked", root)
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    """Catches a set whose digests wait for ever for the other end of a pipe."""
+    folder = two_folder_tree(tmp_path / "mine")
+    os.mkfifo(folder / "normal" / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe\.png: a pipe, a device or a link to nothing"):
+        data.load("folder", folder)
 
 
 def test_catalogue_is_complete():

@@ -53,6 +53,23 @@ def test_the_file_scores_as_torch_does(name, tmp_path):
 
 
 @packages
+def test_an_export_takes_the_place_of_an_export_alone(tmp_path):
+    """Would catch another program's network replaced by a scorer."""
+    import onnx
+
+    detector, path = models.AutoEncoder(side=32, width=2), tmp_path / "scorer.onnx"
+    for _ in range(2):
+        export.to_onnx(detector, path)
+    others = onnx.load(path)
+    del others.metadata_props[:]
+    for content in (others.SerializeToString(), b"no network"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is not an exported scorer of this program's"):
+            export.to_onnx(detector, path)
+        assert path.read_bytes() == content
+
+
+@packages
 def test_a_file_that_differs_from_torch_is_not_kept(tmp_path, monkeypatch):
     """Would catch a wrong file that is written all the same."""
     monkeypatch.setattr(export, "TOLERANCE", -1.0)

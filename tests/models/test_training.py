@@ -105,6 +105,21 @@ def test_a_resumed_training_ends_in_the_same_weights(pixels, tmp_path, precision
         assert torch.equal(weights(a), weights(b))
 
 
+@pytest.mark.parametrize("length", [0, 1000])
+def test_a_cut_checkpoint_is_named_and_not_used(pixels, tmp_path, length):
+    """Would catch a run that fails for ever, because a full disk once cut its checkpoint."""
+    budget, folder = Budget(2, 4, "float32"), tmp_path / "run"
+    whole, again = models.CBiGAN(**SETTINGS), models.CBiGAN(**SETTINGS)
+    train(whole, pixels, budget, 3, "cpu")
+    folder.mkdir()
+    torch.save({"step": 1, "networks": whole.networks.state_dict()}, folder / "checkpoint.pt")
+    content = (folder / "checkpoint.pt").read_bytes()
+    (folder / "checkpoint.pt").write_bytes(content[:length])
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt is damaged"):
+        train(again, pixels, budget, 3, "cpu", folder)
+    assert torch.equal(weights(again), weights(whole))
+
+
 def test_a_training_that_is_asked_to_stop_goes_on_where_it_stopped(pixels, tmp_path, monkeypatch):
     """Would catch steps that are lost, or done twice, when the time given is over."""
     budget = Budget(6, 4, "float32")
