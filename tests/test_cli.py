@@ -285,3 +285,15 @@ def test_runs_travel_from_store_to_store(capsys, tmp_path):
     code, _, errors = run(capsys, "runs", "pack", archive, "0" * 16)
     assert code == 2 and "holds no finished run 0000" in errors[0]
     assert run(capsys, "runs", "unpack", tmp_path / "nothing.tar.xz")[0] == 2
+
+
+def test_a_plan_that_cannot_be_made_is_one_line(capsys, tmp_path):
+    """Would catch an hour of training whose pack has no name, and a plan for no process."""
+    pack = ["--pack", tmp_path / "out.zip", "--minutes", 1]
+    for more, message in (
+        (["plan", "--jobs", 0], "jobs=0: must be at least 1"),
+        (["train-runs", "--pack", tmp_path / "out.tar", "--minutes", 0], "minutes=0: must be more"),
+        (["train-runs", *pack], "out.zip: a pack ends in .tar or .tar.xz"),
+    ):
+        code, out, errors = run(capsys, *more, "--profile", "smoke", "--device", "cpu")
+        assert (code, out) == (2, "") and len(errors) == 1 and message in errors[0]

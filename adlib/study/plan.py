@@ -45,7 +45,13 @@ class Plan:
         return None if whole is None else max(whole - one.spent_s, 0.0)
 
     def stretch(self, jobs: int) -> float:
-        """How many times longer a training takes when `jobs` of them run side by side."""
+        """How many times longer a training takes when `jobs` of them run side by side.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        if jobs < 1:
+            raise ValueError(f"jobs={jobs}: must be at least 1")
         return jobs / self.measurements.speedup(jobs, self.device.type)
 
     def known(self, keys: Iterable[str]) -> tuple[int, int]:
@@ -214,6 +220,8 @@ def text(plan: Plan, jobs: int) -> str:
     done = {one.key for one in plan.made if one.state == DONE}
     lines = [table(plan).to_string(index=False)] if plan.pending else []
     settled, beside = plan.known(one.key for one in [*plan.pending, *plan.made])
+    again = "remove its folder from the store to try again"
+    lines += [f"{one.title} failed before, see run {one.key}; {again}" for one in failed]
     lines.append(
         f"{len(plan.pending)} trainings are pending, {len(done)} done, {len(failed)} failed; "
         f"all of them settle {settled} published numbers and stand beside {beside} more."

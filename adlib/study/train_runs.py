@@ -25,7 +25,7 @@ from adlib.host import mps, paths
 from adlib.models import training
 from adlib.study import packs, plan, runs
 from adlib.study.plan import Plan
-from adlib.study.trainings import DONE, Training
+from adlib.study.trainings import DONE, FAILED, Training
 
 PACK_EVERY = 60.0  # seconds: a kill loses no more finished runs than that
 LEAVE = 10.0  # seconds of the time at most that are kept for the last checkpoints and the pack
@@ -51,12 +51,12 @@ def train(
 
     Raises:
         ValueError: minutes or jobs that are no positive number, another ending of `file`, or as in
-            `plan.make`.
+            `plan.make`. Nothing is trained then.
         PackError: `file` is there and is no pack.
     """
     began = time.monotonic()
-    if jobs < 1 or minutes <= 0:
-        raise ValueError(f"jobs={jobs}, minutes={minutes:g}: both must be more than 0")
+    if not minutes > 0:
+        raise ValueError(f"minutes={minutes:g}: must be more than 0")
     packs.check_ending(file)
     if file.exists():
         packs.unpack(file, paths.runs_root())
@@ -107,7 +107,7 @@ class _Session:
     deadline: float  # of `time.monotonic`, for trainings
     workers: list[_Worker] = field(default_factory=list)
     done: set[str] = field(default_factory=set)  # keys of finished runs, those from before too
-    failed: list[str] = field(default_factory=list)  # what failed and how
+    failed: list[str] = field(default_factory=list)  # what failed, also before
     stopped: int = 0  # trainings that go on from a checkpoint
     unpacked: bool = True  # whether finished runs are not in the pack yet
     packed_at: float = -float("inf")
@@ -115,8 +115,7 @@ class _Session:
     def __post_init__(self) -> None:
         self.began, self.waiting = time.monotonic(), list(self.plan.pending)
         self.done |= {one.key for one in self.plan.made if one.state == DONE}
-        before = [one for one in self.plan.made if one.state != DONE]
-        self.failed += [f"{one.title}: failed before, see run {one.key}" for one in before]
+        self.failed += [one.title for one in self.plan.made if one.state == FAILED]
         self.before = len(self.done)
 
     @property
@@ -163,8 +162,10 @@ class _Session:
             except (EOFError, OSError):
                 worker.process.join()
                 self.workers.remove(worker)
-                if worker.at:
+                if worker.at and worker.process.exitcode:
                     self._fail(worker.at, f"its process ended with {worker.process.exitcode}")
+                elif worker.at:  # it was told to end before it had begun
+                    self.waiting.insert(0, worker.at)
                 if self._next() is not None:
                     self.workers.append(self._started())
 
@@ -185,8 +186,8 @@ class _Session:
             self.stopped += 1
 
     def _fail(self, one: Training, error: str) -> None:
-        self.failed.append(f"{one.title}: {error}")
-        print(f"FAILED {self.failed[-1]}", file=sys.stderr, flush=True)
+        self.failed.append(one.title)
+        print(f"FAILED {one.title}: {error}", file=sys.stderr, flush=True)
 
     def _started(self) -> _Worker:
         context = get_context("spawn")  # CUDA does not survive a fork
@@ -205,7 +206,8 @@ class _Session:
         while self.workers and self.left > -GRACE:
             self._listen(1.0)
         for worker in self.workers:
-            print(f"{worker.at.title}: killed after {GRACE:.0f} s", file=sys.stderr, flush=True)
+            what = worker.at.title if worker.at else "an idle process"
+            print(f"{what}: killed after {GRACE:.0f} s", file=sys.stderr, flush=True)
             worker.process.kill()
             worker.process.join()
 

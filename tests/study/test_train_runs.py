@@ -54,12 +54,12 @@ def profile(tmp_path, monkeypatch):
 
 def until(condition, process=None):
     """Wait until something holds; a process that should bring it about must not have ended."""
-    for _ in range(1200):
+    for _ in range(3000):
         if condition():
             return
         assert process is None or process.poll() is None, process.communicate()[1][-2000:]
         time.sleep(0.1)
-    pytest.fail("nothing has happened for two minutes")
+    pytest.fail("nothing has happened for five minutes")
 
 
 def begun():
