@@ -105,7 +105,7 @@ def slurm(variables, *command):
 
 
 def wait(condition, seconds=300):
-    """Wait until a condition holds, and give its value; a study that hangs fails."""
+    """Wait until a condition holds, and give its value; what hangs fails."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
