@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "srun")
 CONFIG = """
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -39,7 +39,7 @@ PartitionName=main Nodes={host} Default=YES
 
 def missing():
     """Why no cluster can be started here; "" where one can."""
-    lacking = [name for name in DAEMONS if not shutil.which(name, path="/usr/sbin:/usr/bin")]
+    lacking = [name for name in PROGRAMS if not shutil.which(name, path="/usr/sbin:/usr/bin")]
     if lacking:
         return f"not installed: {', '.join(lacking)}"
     return "" if os.geteuid() == 0 else "Slurm's daemons need root here"

@@ -1,5 +1,6 @@
 """GPUs that cells get: from a real Slurm of one node, from a made-up qsub, of this machine."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -64,20 +65,35 @@ def project(tmp_path):
     return project
 
 
-def study(project, variables, *arguments):
-    """Start the study as the Makefile does; what it prints goes to `printed`."""
+@pytest.fixture
+def study(project):
+    """Starts the study as the Makefile does, for the test at most; it prints to `printed`."""
     text = (HOME / "Makefile").read_text(encoding="utf-8")
     quiet = re.search(r"--quiet [a-z ]+", text).group().split()
     options = ["--keep-going", "--rerun-incomplete", "--nolock"]
     command = [sys.executable, "-m", "snakemake", "--config", "profile=quick", *quiet, *options]
-    with (project / "printed").open("w") as printed:
-        return subprocess.Popen(
-            [*command, *arguments],
-            cwd=project,
-            env=environment(project) | variables,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-        )
+    with contextlib.ExitStack() as started:
+
+        def start(variables, *arguments):
+            with (project / "printed").open("w") as printed:
+                process = subprocess.Popen(
+                    [*command, *arguments],
+                    cwd=project,
+                    env=environment(project) | variables,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                )
+            started.callback(process.wait)
+            started.callback(process.kill)
+            return process
+
+        yield start
+
+
+def code(process):
+    """Exit code of a study, once it has ended."""
+    cluster.wait(lambda: process.poll() is not None)
+    return process.returncode
 
 
 def printed(project):
@@ -112,7 +128,7 @@ def shown(slurm, job):
 
 
 @SLURM
-def test_slurm(project, slurm):
+def test_slurm(project, study, slurm):
     """Catches cells that miss the GPU that Slurm gave them, wait in turn, or ask for other than
     their profile's resources; a killed job that leaves nothing, or hangs the study; a killed study
     that does not go on."""
@@ -121,7 +137,7 @@ def test_slurm(project, slurm):
     sleep = {name: project / "notebooks" / "toy" / f"{name}.sleep" for name in ("two", "texture")}
     for file in sleep.values():
         file.touch()
-    first = study(project, variables, *SLURM_FLAGS)
+    first = study(variables, *SLURM_FLAGS)
     cluster.wait(lambda: all(gpus(project).get(name) for name in sleep))
     starts = gpus(project)
     given = {gpu: shown(slurm, job) for [(gpu, job)] in starts.values()}
@@ -140,22 +156,22 @@ def test_slurm(project, slurm):
     cluster.slurm(slurm, "scancel", job)
     sleep["two"].unlink()
 
-    again = study(project, variables, *SLURM_FLAGS)
-    assert again.wait() == 0, printed(project)
+    again = study(variables, *SLURM_FLAGS)
+    assert code(again) == 0, printed(project)
     assert record(project)["status"] == "done"
     assert {name: len(jobs) for name, jobs in gpus(project).items()} == {"texture": 1, "two": 3}
     assert "[1 of 1, about 0 min left]" in printed(project)
 
 
 @SLURM
-def test_what_slurm_refuses_is_said(project, slurm):
+def test_what_slurm_refuses_is_said(project, study, slurm):
     """Catches a wrong account or partition whose message only a log file holds."""
     wrong = ["--default-resources", "slurm_account=me", "slurm_partition=nowhere"]
-    assert study(project, slurm, *SLURM_FLAGS, *wrong).wait() != 0
+    assert code(study(slurm, *SLURM_FLAGS, *wrong)) != 0
     assert "invalid partition specified: nowhere" in printed(project)
 
 
-def test_qsub(project, tmp_path):
+def test_qsub(project, study, tmp_path):
     """Catches an engine that only Slurm can carry, and a killed cell that its own job restarts."""
     qsub = tmp_path / "qsub"
     qsub.write_text(QSUB.format(python=sys.executable))
@@ -163,8 +179,8 @@ def test_qsub(project, tmp_path):
     submit = f"{qsub} {{resources.gpu}} {{resources.mem_mb}} {{resources.runtime}} {{threads}}"
     flags = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", submit, "--jobs", "5"]
     (project / "notebooks" / "toy" / "two.die").touch()
-    process = study(project, {}, *flags)
-    assert process.wait() == 0, printed(project)
+    process = study({}, *flags)
+    assert code(process) == 0, printed(project)
     assert printed(project).count("broke off") == 1
     [(first, job), (second, other)], [(third, _)] = (
         gpus(project)[name] for name in ("two", "texture")
@@ -173,8 +189,8 @@ def test_qsub(project, tmp_path):
     assert {record(project, cell)["status"] for cell in CELLS} == {"done"}
 
 
-def test_a_gpu_of_this_machine_is_shared(project):
+def test_a_gpu_of_this_machine_is_shared(project, study):
     """Catches cells that wait for a GPU that the profile lets them share, or look for another."""
-    process = study(project, {"CUDA_VISIBLE_DEVICES": "5"}, "--cores", "2")
-    assert process.wait() == 0, printed(project)
+    process = study({"CUDA_VISIBLE_DEVICES": "5"}, "--cores", "2")
+    assert code(process) == 0, printed(project)
     assert gpus(project) == {"two": [("5", "None")], "texture": [("5", "None")]}
