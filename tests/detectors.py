@@ -1,5 +1,10 @@
 """Small settings of every registered detector: a line here joins the property tests."""
 
+import torch
+
+from adlib import models
+from adlib.models import training
+
 SMALL = {
     "CBiGAN": {"side": 32, "channels": 1, "width": 2},
     "AutoEncoder": {"side": 32, "channels": 1, "width": 4, "latent": 8},
@@ -43,6 +48,7 @@ CORNERS = [
                    "neighbours": 1}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
+TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]
 # What makes a planted square raise the score for every seed, not for most: steps, and settings.
 # After a few steps of their game GANomaly and f-AnoGAN may call bright what is normal: the first
 # plays none here and learns to give normal images one code, the generator of the second hardly
@@ -52,3 +58,18 @@ EASY = {
     "GANomaly": {"weight_adversarial": 0.0, "weight_latent": 1000.0},
     "FAnoGAN": {"learning_rate": 1e-4},
 }
+
+
+def noise(settings, seed=0, n=12):
+    """Images of noise that a detector of these settings takes."""
+    shape = n, settings.get("channels", 3), settings["side"], settings["side"]
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def trained_on_noise(name, settings, budget, folder=None, device="cpu"):
+    """A detector after a training, and its losses."""
+    detector = models.build(name, **settings)
+    abnormal = noise(settings, 1) if detector.uses_abnormal else None
+    history = training.train(detector, noise(settings), budget, 3, device, folder, abnormal)
+    return detector, history

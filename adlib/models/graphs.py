@@ -75,18 +75,15 @@ def _record(
     return graph.replay, result
 
 
-def replay_of(
-    function: Callable[[], Tensor], changed: Callable[[], Iterable[Tensor]]
-) -> Callable[[], object]:
-    """The replay of a captured function; the function itself, with a warning, where there is none.
-
-    Arguments are those of `captured`.
-    """
+def attempt(
+    what: str, function: Callable[[], Tensor], changed: Callable[[], Iterable[Tensor]] = tuple
+) -> tuple[Callable[[], object], Tensor | None]:
+    """As `captured`; where that fails, a warning names `what`, and the function is given back."""
     try:
-        return captured(function, changed)[0]
+        return captured(function, changed)
     except RuntimeError as error:
-        warnings.warn(f"a latent search runs without CUDA graphs ({error})", stacklevel=3)
-        return function
+        warnings.warn(f"{what} runs without CUDA graphs ({error})", stacklevel=3)
+        return function, None
 
 
 class Steps:
@@ -168,10 +165,8 @@ def of_equal_chunks(function: Callable[[Tensor], Tensor], size: int) -> Callable
 
 
 def _of_one_tensor(function: Callable[[Tensor], Tensor], given: Tensor) -> Callable:
-    try:
-        replay, result = captured(lambda: function(given))
-    except RuntimeError as error:
-        warnings.warn(f"this scoring runs without CUDA graphs ({error})", stacklevel=4)
+    replay, result = attempt("a scoring", lambda: function(given))
+    if result is None:
         return function
 
     def call(x: Tensor) -> Tensor:

@@ -119,8 +119,11 @@ def latent_search(
         with torch.no_grad():
             return codes.copy_(normalise(codes))
 
+    def changed() -> list[Tensor]:
+        return [codes, *optimizer.state[codes].values()]
+
     if by_graph:
-        update = graphs.replay_of(update, lambda: [codes, *optimizer.state[codes].values()])
+        update, _ = graphs.attempt("a latent search", update, changed)
     for step in range(steps):
         now = rate * (1 + math.cos(math.pi * step / steps)) / 2
         group["lr"] = group["lr"].fill_(now) if by_graph else now

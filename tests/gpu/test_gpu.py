@@ -5,6 +5,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +13,18 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from detectors import EVERY, SMALL
+from detectors import SMALL, TRAINED, noise, trained_on_noise
 
 from adlib import models
 from adlib.models import graphs, training
-from adlib.models.training import Budget, train
+from adlib.models.training import Budget
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]
 BUDGET = Budget(200, 8, "bfloat16")
 EXACT = replace(BUDGET, deterministic=True)
 
 
-def pixels(settings, seed=0):
-    shape = 24, settings.get("channels", 3), settings["side"], settings["side"]
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-
-def trained(name, settings, budget, folder=None):
-    detector = models.build(name, **settings)
-    abnormal = pixels(settings, 1) if detector.uses_abnormal else None
-    history = train(detector, pixels(settings), budget, 3, "cuda", folder, abnormal)
-    return detector, history
+trained = partial(trained_on_noise, device="cuda")
 
 
 def weights(detector):
@@ -87,7 +77,7 @@ def test_a_resumed_training_by_graphs_is_the_unbroken_one(name, tmp_path, monkey
 @pytest.mark.parametrize(("name", "settings"), TRAINED)
 def test_scores_by_graph_are_the_scores(name, settings, monkeypatch):
     """Would catch a chunk that is scored as the one before; a search amplifies rounding."""
-    detector, images = models.build(name, **settings).to("cuda"), pixels(settings)
+    detector, images = models.build(name, **settings).to("cuda"), noise(settings)
     found = detector.score(images, batch=4)
     monkeypatch.setattr(graphs, "usable", lambda device: False)
     tolerance = 0.05 if name == "NoisyAnoGAN" else 1e-4

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import recorder
 import torch
-from detectors import EVERY, SMALL
+from detectors import SMALL, TRAINED, noise
+from detectors import trained_on_noise as trained
 
 from adlib import models
 from adlib.models import ganomaly, graphs, training
 from adlib.models.latent_search import latent_search
-from adlib.models.training import Budget, train
+from adlib.models.training import Budget
 from adlib.networks.progressive import normalise
 
-TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]
 # GANomaly looks at its discriminator in step 25; seven steps have all of Noisy-AnoGAN's phases, and
 # eight fill Cycle-GAN's store of five images, and of others a part.
 STEPS = {"GANomaly": 27, "NoisyAnoGAN": 14}
@@ -38,21 +38,6 @@ def by_graph(monkeypatch):
     for name in ("adam", "rmsprop"):
         module = sys.modules[f"torch.optim.{name}"]
         monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_: ["cpu"])
-
-
-def pixels(settings, seed=0):
-    shape = 12, settings.get("channels", 3), settings["side"], settings["side"]
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-
-def trained(name, settings, budget, folder=None):
-    """A detector after a training with random images, and its losses."""
-    detector = models.build(name, **settings)
-    abnormal = pixels(settings, 1) if detector.uses_abnormal else None
-    images = pixels(settings)
-    history = train(detector, images, budget, 3, "cpu", folder, abnormal)
-    return detector, history
 
 
 def assert_equal(a, b):
@@ -133,7 +118,7 @@ def test_a_step_that_cannot_be_captured_runs_eagerly(by_graph, monkeypatch):
 @pytest.mark.parametrize("name", ["CBiGAN", "GANomaly"])
 def test_scoring_by_graph_gives_the_scores(name, by_graph, monkeypatch):
     """Would catch a chunk that is scored as the one before, or one of another size as a whole."""
-    detector, images = models.build(name, **SMALL[name]), pixels(SMALL[name])
+    detector, images = models.build(name, **SMALL[name]), noise(SMALL[name])
     found = detector.score(images, batch=3), detector.score(images[:11], batch=3)
     monkeypatch.setattr(graphs, "usable", lambda device: False)
     np.testing.assert_allclose(found[0], detector.score(images, batch=3), rtol=3e-6)
