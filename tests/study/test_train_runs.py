@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import active_children
 from types import SimpleNamespace
 
@@ -63,8 +64,12 @@ def until(condition, process=None):
 
 
 def begun():
-    """Sessions of trainings that have begun in the store."""
-    return list(paths.runs_root().glob(f"*/{runs.SESSION}"))
+    """Trainings of the store that have begun and not ended: their sessions' files and times."""
+    found = {}
+    for path in paths.runs_root().glob(f"*/{runs.SESSION}"):
+        with suppress(FileNotFoundError):  # it has just ended
+            found[path] = path.stat().st_mtime_ns
+    return found
 
 
 def group_is_gone(group):
@@ -78,7 +83,7 @@ def group_is_gone(group):
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_killed_at_random_it_ends_as_runs_made_one_by_one(profile, tmp_path, monkeypatch, capfd):
     """Would catch a pack of half a run, workers that outlive a kill, and other scores after it."""
-    profile(150)
+    profile(300)  # some tenths of a second at least, so that a kill just after a start meets it
     file, rng = tmp_path / "out.tar", random.Random(0)
     command = f"-m adlib train-runs --profile toy --minutes 9 --jobs 2 --device cpu --pack {file}"
     first = subprocess.Popen(
@@ -90,17 +95,19 @@ def test_killed_at_random_it_ends_as_runs_made_one_by_one(profile, tmp_path, mon
         text=True,
     )
     until(begun, first)
-    time.sleep(rng.uniform(0, 2))
+    time.sleep(rng.uniform(0, 0.3))
     first.kill()
     first.communicate()
     until(lambda: group_is_gone(first.pid))
     whole = packs.read(file) if file.exists() else {}
     assert all({"history.csv", "split.json"} <= set(run.files) for run in whole.values())
 
+    before = begun()
+
     def kill_one():
-        until(lambda: len(active_children()) == 2)
-        time.sleep(rng.uniform(0, 4))
-        active_children()[rng.randrange(2)].kill()
+        until(lambda: begun().items() - before.items())
+        time.sleep(rng.uniform(0, 0.2))
+        rng.choice(active_children()).kill()
 
     killer = threading.Thread(target=kill_one)
     killer.start()
@@ -130,10 +137,10 @@ def train(monkeypatch, file, end):
     jump = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + jump[0])
     monkeypatch.setattr(train_runs, "time", clock)
-    before = {path: path.stat().st_mtime for path in begun()}
+    before = begun()
 
     def watch():
-        until(lambda: sum(before.get(p) != p.stat().st_mtime for p in begun()) == 2)
+        until(lambda: len(begun().items() - before.items()) == 2)
         if end == "signal":
             os.kill(os.getpid(), signal.SIGTERM)
         else:
