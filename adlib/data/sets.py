@@ -29,17 +29,23 @@ def at_hand(dataset: str, category: str) -> bool:
 
 
 def stamp(dataset: str, category: str) -> str:
-    """Hash of names and stamps of a category's files; "" for sets that come in packages.
+    """Hash of names, sizes and times of a category's files; "" for sets that come in packages.
 
     No file is opened, so it is quick; hidden files (`.DS_Store`, `.download.lock`) do not count.
+    Inodes and times of status do not either, though the cache looks at them: they are others after
+    the data have been copied, and a study would run again.
     """
     if (folder := _place(dataset, category)) is None:
         return ""
     if folder.is_file():
-        return " ".join(map(str, cache.stamp(folder)))
+        return _size_and_time(folder)
     lines = []
     for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(where, name) for name in files if not name.startswith(".")):
-            lines.append(f"{file.relative_to(folder).as_posix()} {cache.stamp(file)}\n")
+            lines.append(f"{file.relative_to(folder).as_posix()} {_size_and_time(file)}\n")
     return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogatepass")).hexdigest()
+
+
+def _size_and_time(file: Path) -> str:
+    return "{} {}".format(*cache.stamp(file)[:2])
