@@ -147,11 +147,12 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from adlib.deploy import decisions, own_images
+    from adlib import deploy
+    from adlib.deploy import decisions
     from adlib.host.device import named
 
     detector = decisions.load(options.model, named(options.device))
-    summary = own_images.score_folder(
+    summary = deploy.score_folder(
         detector, options.folder, options.csv, options.gallery, options.batch
     )
     print(summary)
@@ -159,12 +160,13 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from adlib.deploy import decisions, own_images
+    from adlib import deploy
+    from adlib.deploy import decisions
     from adlib.host.device import named
 
     decisions.check_place(options.out)
     settings = {} if options.side is None else {"side": options.side}
-    detector = own_images.train(
+    detector = deploy.train(
         options.normal,
         options.abnormal,
         options.method,

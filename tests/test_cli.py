@@ -14,9 +14,9 @@ import torch
 from data_trees import mvtec_tree
 from PIL import Image
 
-from adlib import cli, data, models
+from adlib import cli, data, deploy, models
 from adlib.data import Conversion, synthetic
-from adlib.deploy import decisions, image_folders, own_images
+from adlib.deploy import decisions, image_folders
 from adlib.host import paths
 from adlib.models.training import Budget
 from adlib.study import execute, runs
@@ -140,7 +140,7 @@ def test_a_place_for_the_detector_is_tried_before_the_training(
     capsys, folders, tmp_path, monkeypatch
 ):
     """Would catch hours of training whose detector cannot be written, or replaces a photo."""
-    monkeypatch.setattr(own_images, "train", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr(deploy, "train", lambda *_, **__: pytest.fail("it was trained"))
     photo = folders / "new" / "0000.png"
     for out, said in [
         (photo, "is not a saved detector"),
@@ -159,7 +159,7 @@ def test_a_crash_is_exit_code_3(capsys, folders, model, tmp_path, monkeypatch):
         def crash(*_, error=error):
             raise error
 
-        monkeypatch.setattr(own_images, "score_folder", crash)
+        monkeypatch.setattr(deploy, "score_folder", crash)
         code, out, errors = run(capsys, "score", model, folders / "new", "--csv", tmp_path / "d")
         assert (code, out) == (3, "") and str(error) in errors[-1]
         assert (len(errors) > 1) == (lines > 1)  # a traceback for a fault of ours alone
@@ -212,11 +212,11 @@ def test_the_lines_of_the_readme(folders, tmp_path, monkeypatch):
     for name, there in {"normal": "normal", "today": "new"}.items():
         images = image_folders.image_set(folders / there)
         image_folders.write(tmp_path / "parts" / name, images.pixels(side=32))
-    train = own_images.train
+    train = deploy.train
     small = {"method": "PatchCore", "side": 32, "backbone": "efficientnet_lite0"}
-    monkeypatch.setattr(own_images, "train", lambda *a, **k: train(*a, **k, **small))
+    monkeypatch.setattr(deploy, "train", lambda *a, **k: train(*a, **k, **small))
     readme = (paths.home() / "README.md").read_text(encoding="utf-8")
-    (lines,) = [b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "own_images" in b]
+    (lines,) = [b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "deploy.train" in b]
     exec(lines, {})
     assert (tmp_path / "most_anomalous.png").is_file()
     assert len(pd.read_csv(tmp_path / "decisions.csv")) == 8

@@ -1,20 +1,6 @@
-"""A detector with the threshold that turns its scores into decisions, and its target rate.
-
-A target is met with images that the detector has not learnt from and that come from the same source
-as the images to come:
-
-- ``fpr 0.05``: of normal images at most 5 in 100 are called abnormal; set on normal images.
-- ``miss 0.1``: of abnormal images at most 10 in 100 are called normal; set on abnormal images.
-
-Each holds on average over calibration sets (`thresholds.conformal_threshold`; for false alarms the
-same rule on the mirrored scores of normal images). With ``confidence 0.9`` it holds for nine of ten
-calibration sets (`thresholds.high_probability_threshold`), which takes more images. Too few images,
-with which only "everything is abnormal" would meet the target, are an error.
-"""
+"""A detector with the threshold that turns its scores into decisions, and the file for both."""
 
 import json
-import math
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -31,109 +16,13 @@ from torch import Tensor
 from adlib import models
 from adlib.data import decode
 from adlib.data.decode import Conversion
+from adlib.deploy.targets import Target
 from adlib.host import provenance
 from adlib.host.files import atomic, check_output, expanded
-from adlib.metrics import thresholds
 from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
 ROOM = 2**24  # bytes that a disk must have left before a training begins
-
-
-@dataclass(frozen=True)
-class Target:
-    """The rate that a threshold is to keep.
-
-    Attributes:
-        kind: "fpr" (share of normal images called abnormal) or "miss" (of abnormal ones called
-            normal).
-        rate: the share, between 0 and 1.
-        confidence: share of calibration sets for which the rate is kept; None: on average.
-    """
-
-    kind: str
-    rate: float
-    confidence: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no threshold can keep."""
-        shares = [self.rate] if self.confidence is None else [self.rate, self.confidence]
-        if self.kind not in ("fpr", "miss") or not all(0 < share < 1 for share in shares):
-            raise _not_allowed(str(self))
-
-    @classmethod
-    def parse(cls, text: "str | Target") -> "Target":
-        """Read "fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9". A ValueError names the forms."""
-        number = r"(\d*\.?\d+)"
-        pattern = rf"\s*(fpr|miss)\s+{number}(?:\s+confidence\s+{number})?\s*"
-        if not (match := re.fullmatch(pattern, str(text))):
-            raise _not_allowed(text)
-        kind, rate, confidence = match.groups()
-        return cls(kind, float(rate), float(confidence) if confidence else None)
-
-    def __str__(self) -> str:
-        """The text that `parse` reads."""
-        text = f"{self.kind} {_plain(self.rate)}"
-        return text if self.confidence is None else f"{text} confidence {_plain(self.confidence)}"
-
-    @property
-    def delta(self) -> float | None:
-        """Allowed share of misleading calibration sets."""
-        return None if self.confidence is None else 1 - self.confidence
-
-    @property
-    def label(self) -> int:
-        """Label of the images that set the threshold: 0 normal, 1 abnormal."""
-        return int(self.kind == "miss")
-
-    def images_needed(self) -> int:
-        """How many of these images must be held out."""
-        return thresholds.images_needed(self.rate, self.delta)
-
-    def check(self, n: int, about: str = "") -> None:
-        """Raise a ValueError if `n` held-out images are too few, with what they can promise.
-
-        `about`, a sentence about the images, ends the message.
-        """
-        if n >= self.images_needed():
-            return
-        which = ("normal", "abnormal")[self.label]
-        way_out = ""
-        if n:
-            best = 1 / (n + 1) if self.delta is None else 1 - self.delta ** (1 / n)
-            if (best := math.ceil(1000 * best) / 1000) < 1:
-                way_out = f" or ask for '{Target(self.kind, best, self.confidence)}'"
-        raise ValueError(
-            f"'{self}' needs {self.images_needed()} {which} images that the detector has not learnt"
-            f" from, and {n} can be held out (at most half of the normal images, or of the "
-            f"abnormal ones where the method learns from them). Add {which} images{way_out}.{about}"
-        )
-
-    def threshold(self, scores: ArrayLike) -> float:
-        """Threshold from scores of held-out images of the label; a ValueError if not finite."""
-        scores = np.asarray(scores, dtype=np.float64)
-        self.check(scores.size)
-        if self.label == 0:
-            scores = -scores
-        if self.delta is None:
-            threshold = thresholds.conformal_threshold(scores, self.rate)
-        else:
-            threshold = thresholds.high_probability_threshold(scores, self.rate, self.delta)
-        # The normal image at the threshold stays normal, as the abnormal one stays abnormal.
-        return threshold if self.label else float(np.nextafter(-threshold, np.inf))
-
-
-def _plain(share: float) -> str:
-    """All digits of a share, never as 5e-05."""
-    return np.format_float_positional(share, trim="-")
-
-
-def _not_allowed(target: str) -> ValueError:
-    return ValueError(
-        f"target '{target}': allowed are for example 'fpr 0.05' (false alarms among normal "
-        "images), 'miss 0.1' (misses among abnormal ones) and 'miss 0.1 confidence 0.9'; "
-        "rates and confidence lie between 0 and 1"
-    )
 
 
 @dataclass(frozen=True)
@@ -278,8 +167,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
     if KEY not in metadata:
         raise ValueError(
             f"{path} holds no detector with a threshold; train one with "
-            "adlib.deploy.own_images.train, or give a trained one its threshold with "
-            "adlib.deploy.decisions.calibrate"
+            "adlib.deploy.train, or give a trained one its threshold with "
+            "adlib.deploy.calibrate"
         )
     try:
         facts = json.loads(metadata[KEY])

@@ -11,9 +11,9 @@ from data_trees import save
 from PIL import Image
 from safetensors.torch import save_file
 
-from adlib import metrics, models
+from adlib import deploy, metrics, models
 from adlib.data import decode, synthetic
-from adlib.deploy import decisions, image_folders, outputs, own_images
+from adlib.deploy import decisions, holding_out, image_folders, outputs
 from adlib.deploy.decisions import Target
 from adlib.metrics import thresholds
 
@@ -39,7 +39,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folders):
     """A detector with a threshold, and its file."""
-    made = own_images.train(folders / "normal", folders / "abnormal", **QUICK)
+    made = deploy.train(folders / "normal", folders / "abnormal", **QUICK)
     return made, made.save(folders / "detector.safetensors")
 
 
@@ -126,12 +126,12 @@ def test_training_keeps_calibration_images_apart(folders):
         ("miss 0.1", False, (38, 0, 10, 12)),
         ("miss 0.2", True, (38, 6, 10, 6)),
     ]:
-        split = own_images.hold_out(images, Target.parse(text), learns, 0)
+        split = holding_out.hold_out(images, Target.parse(text), learns, 0)
         held = split.labels_of("validation")
         assert (len(split.train), len(split.abnormal), *np.bincount(held)) == counts
         rows = np.concatenate([split.train, split.abnormal, split.validation])
         assert len(set(rows)) == len(rows)
-        again = own_images.hold_out(images, Target.parse(text), learns, 0)
+        again = holding_out.hold_out(images, Target.parse(text), learns, 0)
         assert (again.validation == split.validation).all()
 
 
@@ -141,14 +141,14 @@ def test_copies_count_once(folders, tmp_path):
         for name in (f"{i}.png", f"{i}_copy.png"):
             (tmp_path / name).write_bytes(source.read_bytes())
     images = image_folders.image_set(tmp_path)
-    split = own_images.hold_out(images, Target.parse("fpr 0.2"), False, 0)
+    split = holding_out.hold_out(images, Target.parse("fpr 0.2"), False, 0)
     assert len(split.train) + len(split.validation) == 12
     with pytest.raises(ValueError, match=r"6 can be held out .* 12 of 24 files .* byte copies\."):
-        own_images.train(tmp_path, **QUICK)
+        deploy.train(tmp_path, **QUICK)
     for path in tmp_path.iterdir():
         path.write_bytes(source.read_bytes())
     with pytest.raises(ValueError, match=r"1 normal image\(s\).*23 of 24 files .* byte copies"):
-        own_images.train(tmp_path, **QUICK)
+        deploy.train(tmp_path, **QUICK)
 
 
 def test_what_cannot_be_trained_on_is_named(folders, tmp_path):
@@ -157,26 +157,26 @@ def test_what_cannot_be_trained_on_is_named(folders, tmp_path):
         tmp_path / "set" / "test" / "bad", torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     )
     with pytest.raises(ValueError, match="holds test/, so it is a data set"):
-        own_images.train(tmp_path / "set", **QUICK)
+        deploy.train(tmp_path / "set", **QUICK)
     with pytest.raises(ValueError, match="need folders apart"):
-        own_images.train(folders, folders / "abnormal", **QUICK)
+        deploy.train(folders, folders / "abnormal", **QUICK)
     with pytest.raises(ValueError, match="'miss 0.1' needs abnormal images"):
-        own_images.train(folders / "normal", target="miss 0.1")
+        deploy.train(folders / "normal", target="miss 0.1")
     with pytest.raises(ValueError, match="Classifier learns from abnormal images"):
-        own_images.train(folders / "normal", method="Classifier")
+        deploy.train(folders / "normal", method="Classifier")
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        own_images.train(tmp_path / "nothing", **QUICK)
+        deploy.train(tmp_path / "nothing", **QUICK)
     stray = tmp_path / "stray"
     image_folders.write(stray, torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     (stray / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="notes.txt: not an image by its name"):
-        own_images.train(stray, **QUICK)
+        deploy.train(stray, **QUICK)
 
 
 @pytest.mark.parametrize("method", OTHER)
 def test_methods_that_train_in_steps(folders, method):
     """Would catch a method that does not get its labelled abnormal images or its steps."""
-    made = own_images.train(
+    made = deploy.train(
         *(folders / "normal", folders / "abnormal", method, "miss 0.2"),
         steps=3, batch=4, device="cpu", **OTHER[method],
     )  # fmt: skip
@@ -228,9 +228,7 @@ def test_other_files_are_refused(trained, tmp_path, monkeypatch):
 def test_a_folder_is_judged_with_all_below_it(trained, folders, tmp_path):
     """Would catch decisions that are not those of the scores, or images that are left out."""
     made, _ = trained
-    found = own_images.score_folder(
-        made, folders / "new", tmp_path / "d.csv", tmp_path / "g.png", 5
-    )
+    found = deploy.score_folder(made, folders / "new", tmp_path / "d.csv", tmp_path / "g.png", 5)
     table = decided(tmp_path / "d.csv")
     assert tuple(table.columns) == outputs.COLUMNS
     assert list(table.path) == sorted(
@@ -265,12 +263,12 @@ def test_any_kind_of_picture(trained, tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.fromarray(colour).save(odd / "turned.jpg", exif=turned)
-    found = own_images.score_folder(made, odd, tmp_path / "d.csv")
+    found = deploy.score_folder(made, odd, tmp_path / "d.csv")
     table = decided(tmp_path / "d.csv")
     assert len(table) == 7
     assert found.unreadable == 0
     assert (table.error == "").all()
-    one = own_images.score_folder(made, odd / "grey.bmp", tmp_path / "one.csv")
+    one = deploy.score_folder(made, odd / "grey.bmp", tmp_path / "one.csv")
     assert one.normal + one.abnormal == 1
     alone = decided(tmp_path / "one.csv")
     assert alone.path.tolist() == ["grey.bmp"]
@@ -292,7 +290,7 @@ def test_bad_files_get_a_row_and_stop_nothing(trained, folders, tmp_path):
         (mixed / name).write_bytes(content)
     (mixed / "notes.txt").write_text("x")
     (mixed / ".hidden.png").write_bytes(b"")
-    found = own_images.score_folder(made, mixed, tmp_path / "d.csv", tmp_path / "g.png", 2)
+    found = deploy.score_folder(made, mixed, tmp_path / "d.csv", tmp_path / "g.png", 2)
     table = decided(tmp_path / "d.csv")
     assert table.path.tolist() == ["a.png", "b.png", "c.jpg", "d$_$.png"]
     bad = table[table.path.isin(["b.png", "c.jpg"])]
@@ -308,7 +306,7 @@ def test_a_score_that_is_no_number_is_no_decision(trained, folders, tmp_path, mo
     """Would catch a broken detector that calls everything normal, for NaN is below no threshold."""
     made, _ = trained
     monkeypatch.setattr(made.detector, "score", lambda x, batch: np.full(len(x), np.nan))
-    found = own_images.score_folder(made, folders / "new", tmp_path / "d.csv", tmp_path / "g.png")
+    found = deploy.score_folder(made, folders / "new", tmp_path / "d.csv", tmp_path / "g.png")
     table = decided(tmp_path / "d.csv")
     assert (found.normal, found.unreadable) == (0, len(table))
     assert table.error.str.contains("nan").all()
@@ -328,12 +326,12 @@ def test_a_kill_loses_no_row(trained, folders, tmp_path, monkeypatch):
 
     monkeypatch.setattr(made.detector, "score", killed)
     with pytest.raises(KeyboardInterrupt):
-        own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
+        deploy.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
     assert not (tmp_path / "d.csv").exists()
     (part,) = tmp_path.glob("d.csv.*.part")
     assert len(decided(part)) == 8
     monkeypatch.undo()
-    own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
+    deploy.score_folder(made, folders / "new", tmp_path / "d.csv", batch=4)
     assert len(decided(tmp_path / "d.csv")) == 12
     assert [*tmp_path.glob("d.csv.*.part")] == [part]
 
@@ -350,7 +348,7 @@ def test_few_images_are_held_at_a_time(trained, folders, tmp_path, monkeypatch):
         return score(images, batch)
 
     monkeypatch.setattr(made.detector, "score", counted)
-    own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=2)
+    deploy.score_folder(made, folders / "new", tmp_path / "d.csv", batch=2)
     assert len(ahead) == 6
     assert all(n <= 2 * (i + 2) for i, n in enumerate(ahead))
 
@@ -359,22 +357,22 @@ def test_unusable_places_are_refused(trained, folders, tmp_path):
     """Would catch an empty folder that gives an empty table, and a picture judged the next time."""
     made, _ = trained
     with pytest.raises(ValueError, match="no image in it by name"):
-        own_images.score_folder(made, tmp_path)
+        deploy.score_folder(made, tmp_path)
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        own_images.score_folder(made, tmp_path / "nothing")
+        deploy.score_folder(made, tmp_path / "nothing")
     with pytest.raises(ValueError, match="batch=0"):
-        own_images.score_folder(made, folders / "new", tmp_path / "d.csv", batch=0)
+        deploy.score_folder(made, folders / "new", tmp_path / "d.csv", batch=0)
     assert not (tmp_path / "d.csv").exists()
 
 
 def test_an_old_gallery_does_not_pass_for_a_new_one(trained, folders, tmp_path):
     """Would catch last week's picture beside a table in which no image could be read."""
     gallery = tmp_path / "gallery.png"
-    own_images.score_folder(trained[0], folders / "new" / "bad", tmp_path / "o.csv", gallery)
+    deploy.score_folder(trained[0], folders / "new" / "bad", tmp_path / "o.csv", gallery)
     assert gallery.exists()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
-    own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv", gallery)
+    deploy.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv", gallery)
     assert not gallery.exists()
 
 
@@ -391,15 +389,15 @@ def test_pages_are_one_rule_for_both_commands(trained, folders, tmp_path):
         Image.new("L", (32, 32)).save(
             stack / f"{i}.tif", save_all=True, append_images=[picture.convert("L")]
         )
-    made = own_images.train(phone, target="fpr 0.2", **QUICK)
-    assert own_images.score_folder(made, phone, tmp_path / "o.csv").unreadable == 0
+    made = deploy.train(phone, target="fpr 0.2", **QUICK)
+    assert deploy.score_folder(made, phone, tmp_path / "o.csv").unreadable == 0
     with pytest.raises(ValueError, match=r"0.tif holds 2 full pages.*page=1 to page=2"):
-        own_images.train(stack, target="fpr 0.2", **QUICK)
-    refused = own_images.score_folder(trained[0], stack, tmp_path / "o.csv")
+        deploy.train(stack, target="fpr 0.2", **QUICK)
+    refused = deploy.score_folder(trained[0], stack, tmp_path / "o.csv")
     assert refused.unreadable == 20
-    made = own_images.train(stack, target="fpr 0.2", page=2, **QUICK)
+    made = deploy.train(stack, target="fpr 0.2", page=2, **QUICK)
     made = decisions.load(made.save(tmp_path / "stack.safetensors"))
-    found = own_images.score_folder(made, stack, tmp_path / "o.csv")
+    found = deploy.score_folder(made, stack, tmp_path / "o.csv")
     assert found.unreadable == 0
     assert found.normal >= 15
 
@@ -412,21 +410,21 @@ def test_twelve_bits_in_sixteen(trained, folders, tmp_path):
         values = np.asarray(Image.open(source).convert("L")).astype(np.uint16) * 16
         Image.fromarray(values).save(deep / source.name)
     with pytest.raises(ValueError, match=r"0000.png.*16-bit.*Give range=.*\(0, 4095\)"):
-        own_images.train(deep, target="fpr 0.2", **QUICK)
-    assert own_images.score_folder(trained[0], deep, tmp_path / "o.csv").unreadable == 20
-    made = own_images.train(deep, target="fpr 0.2", range=(0, 4095), **QUICK)
+        deploy.train(deep, target="fpr 0.2", **QUICK)
+    assert deploy.score_folder(trained[0], deep, tmp_path / "o.csv").unreadable == 20
+    made = deploy.train(deep, target="fpr 0.2", range=(0, 4095), **QUICK)
     made = decisions.load(made.save(tmp_path / "deep.safetensors"))
     assert made.convert.range == (0, 4095)
-    assert own_images.score_folder(made, deep, tmp_path / "o.csv").unreadable == 0
+    assert deploy.score_folder(made, deep, tmp_path / "o.csv").unreadable == 0
     with pytest.warns(UserWarning, match=r"20 image\(s\) lie between \d and 1\d of 0 to 255"):
-        own_images.train(deep, target="fpr 0.2", range=(0, 65535), **QUICK)
+        deploy.train(deep, target="fpr 0.2", range=(0, 65535), **QUICK)
 
 
 def test_a_picture_of_one_value_is_said(trained, folders, tmp_path):
     """Would catch black pictures of a covered lens that are judged as if they showed a part."""
     image_folders.write(tmp_path / "in", torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
     with pytest.warns(UserWarning) as said:
-        own_images.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
+        deploy.score_folder(trained[0], tmp_path / "in", tmp_path / "o.csv")
     assert "3 of 3 image(s) are of one value, for example 0000.png" in str(said[0].message)
 
 

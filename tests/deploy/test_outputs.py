@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from adlib import models
-from adlib.deploy import decisions, image_folders, outputs, own_images
+from adlib import deploy, models
+from adlib.deploy import decisions, image_folders, outputs
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_odd_names_neither_tear_a_row_nor_compute(detector, folder, tmp_path):
         "é, ä.png".encode(),
     ):
         (folder / os.fsdecode(name)).write_bytes(content)
-    found = own_images.score_folder(detector, folder, tmp_path / "d.csv")
+    found = deploy.score_folder(detector, folder, tmp_path / "d.csv")
     text = (tmp_path / "d.csv").read_bytes().decode()  # valid UTF-8
     assert len(text.splitlines()) == 10 and found.unreadable == 0
     assert sorted(table(tmp_path / "d.csv").path) == sorted(
@@ -60,7 +60,7 @@ def test_an_earlier_result_is_set_aside_before_the_first_image(
 ):
     """Would catch yesterday's table or gallery found under today's name after a crash."""
     files = tmp_path / "d.csv", tmp_path / "g.png"
-    own_images.score_folder(detector, folder, *files)
+    deploy.score_folder(detector, folder, *files)
     yesterday = [file.read_bytes() for file in files]
 
     def crash(images, batch):
@@ -68,13 +68,13 @@ def test_an_earlier_result_is_set_aside_before_the_first_image(
 
     monkeypatch.setattr(detector.detector, "score", crash)
     with pytest.raises(outputs.StoppedError, match=r"no memory; the rows so far stand in .*\.part"):
-        own_images.score_folder(detector, folder, *files)
+        deploy.score_folder(detector, folder, *files)
     assert not any(file.exists() for file in files)
     before = [tmp_path / "d.previous.csv", tmp_path / "g.previous.png"]
     assert [file.read_bytes() for file in before] == yesterday
     assert [list(table(file)) for file in tmp_path.glob("*.part")] == [list(outputs.COLUMNS)]
     monkeypatch.undo()
-    own_images.score_folder(detector, folder, *files)
+    deploy.score_folder(detector, folder, *files)
     assert len(table(files[0])) == 3
     assert [file.read_bytes() for file in before] == yesterday  # nothing has taken its place
 
@@ -85,11 +85,11 @@ def test_one_run_writes_a_table_at_a_time(detector, folder, tmp_path, capsys):
     with outputs.table(tmp_path / "d.csv") as write:
         write([row])
         with pytest.raises(ValueError, match="another run is writing this table"):
-            own_images.score_folder(detector, folder, tmp_path / "d.csv")
+            deploy.score_folder(detector, folder, tmp_path / "d.csv")
         assert capsys.readouterr().err == ""  # no bar of progress that hides the message
         write([row])
     assert table(tmp_path / "d.csv").path.tolist() == ["a", "a"]
-    own_images.score_folder(detector, folder, tmp_path / "d.csv")  # the lock is free again
+    deploy.score_folder(detector, folder, tmp_path / "d.csv")  # the lock is free again
     assert len(table(tmp_path / "d.csv")) == 3
 
 
@@ -108,11 +108,11 @@ def test_nothing_of_the_user_is_replaced_or_deleted(detector, folder, tmp_path):
         ((notes / "d.csv",), "notes.csv is a file"),
     ]:
         with pytest.raises(ValueError, match=said):
-            own_images.score_folder(detector, folder, *arguments)
-    own_images.score_folder(detector, folder, tmp_path / "d.csv")
+            deploy.score_folder(detector, folder, *arguments)
+    deploy.score_folder(detector, folder, tmp_path / "d.csv")
     (tmp_path / "d.previous.csv").write_text("my,own\n")
     with pytest.raises(ValueError, match=r"d\.previous\.csv is there and is not a table"):
-        own_images.score_folder(detector, folder, tmp_path / "d.csv")
+        deploy.score_folder(detector, folder, tmp_path / "d.csv")
     assert {file: file.read_bytes() for file in before} == before
     assert len(table(tmp_path / "d.csv")) == 3  # a refused call changes nothing
 
@@ -120,13 +120,13 @@ def test_nothing_of_the_user_is_replaced_or_deleted(detector, folder, tmp_path):
 def test_a_gallery_says_that_it_is_one(detector, folder, tmp_path):
     """Would catch a gallery that the next run takes for the user's, and refuses to replace."""
     for _ in range(2):
-        own_images.score_folder(detector, folder, tmp_path / "d.csv", tmp_path / "g.png")
+        deploy.score_folder(detector, folder, tmp_path / "d.csv", tmp_path / "g.png")
     with Image.open(tmp_path / "g.png") as picture:
         assert picture.info["Software"] == outputs.MARK
     (folder / "0000.png").replace(tmp_path / "h.png")
     (tmp_path / "h.png").write_bytes((tmp_path / "h.png").read_bytes()[:50])
     with pytest.raises(ValueError, match=r"h\.png is there and is not a gallery"):
-        own_images.score_folder(detector, folder, tmp_path / "d.csv", tmp_path / "h.png")
+        deploy.score_folder(detector, folder, tmp_path / "d.csv", tmp_path / "h.png")
 
 
 def test_folders_that_cannot_be_read_have_a_row(detector, folder, tmp_path, monkeypatch):
@@ -136,7 +136,7 @@ def test_folders_that_cannot_be_read_have_a_row(detector, folder, tmp_path, monk
     for images in (names, []):
         listing = image_folders.Listing(images, {}, closed)
         monkeypatch.setattr(image_folders, "listed", lambda _, listing=listing: listing)
-        found = own_images.score_folder(detector, folder, tmp_path / "d.csv")
+        found = deploy.score_folder(detector, folder, tmp_path / "d.csv")
         assert found.unreadable == 1 and found.normal + found.abnormal == len(images)
         with (tmp_path / "d.csv").open(newline="") as file:
             assert [row["error"] for row in csv.DictReader(file)][0] == closed["closed/"]
