@@ -78,6 +78,8 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     text = "values that are black and white in files of more than 8 bits, for example 0 4095"
     train.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=text)
     train.add_argument("--page", type=int, help="page that counts in files of several, from 1")
+    text = f"images that count once: auto, folder, none or a CSV file (path, group); {_DEFAULT}"
+    train.add_argument("--groups", default="auto", help=text)
     train.add_argument("--out", type=expanded, required=True, help="file to write (.safetensors)")
 
     export = _command(commands, "export", _export, "write the scorer as an ONNX file")
@@ -161,7 +163,7 @@ def _score(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from adlib import deploy
-    from adlib.deploy import decisions
+    from adlib.deploy import decisions, holding_out
     from adlib.host.device import named
 
     decisions.check_place(options.out)
@@ -176,6 +178,7 @@ def _train(options: argparse.Namespace) -> int:
         device=named(options.device),
         range=options.range and tuple(options.range),
         page=options.page,
+        groups=holding_out.named(options.groups),
         **settings,
     )
     print(f"{detector}; saved as {detector.keep(options.out)}")

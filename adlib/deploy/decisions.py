@@ -33,9 +33,9 @@ class CalibratedDetector:
         detector: gives scores and maps.
         threshold: an image is abnormal when its score is at least this.
         target: the rate that the threshold is to keep.
-        facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts and
-            errors on all held-out images), `decoding` (how files become pixels), `created`,
-            `commit`, `versions` and what the caller added.
+        facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts,
+            errors and normal scores of all held-out images), `decoding` (how files become pixels),
+            `created`, `commit`, `versions` and what the caller added.
     """
 
     detector: models.Detector
@@ -125,6 +125,7 @@ def calibrate(
             "abnormal": scores[1].size,
             "false_alarms": int((scores[0] >= threshold).sum()),
             "misses": int((scores[1] < threshold).sum()),
+            "normal_scores": scores[0].tolist(),
         },
         "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, **said},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -173,7 +174,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
     try:
         facts = json.loads(metadata[KEY])
         threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
-        rule = facts["decoding"]["rule"]
+        rule, _ = facts["decoding"]["rule"], facts["held_out"]["normal_scores"]
         detector = models.load(path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         lack = f"it lacks {error}" if isinstance(error, KeyError) else error

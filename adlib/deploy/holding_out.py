@@ -1,45 +1,175 @@
-"""Which of a user's images are learnt from, and which set or check the threshold."""
+"""Which of a user's images are learnt from, and which set or check the threshold.
+
+A threshold keeps its promise where the images that set it are to the learnt ones as the images to
+come will be. Several shots of one part are not: a shot is easy for a detector that has learnt
+another shot of that part. So images are held out by groups, and a group counts once: one image of
+it is held out, drawn by lot, and no image of it is learnt from.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from adlib.data import ImageSet, Split
+from adlib.data.copies import near_copies
 from adlib.data.protocols import usable
 from adlib.data.split import generator
 from adlib.deploy.targets import Target
+from adlib.host.files import expanded
 
-HELD_OUT = 0.2  # share of the normal images that set or check the threshold, if no more are needed
+HELD_OUT = 0.2  # share of the normal groups that set or check the threshold, if no more are needed
+RULES = ("auto", "folder", "none")
+Groups = str | Mapping[str, object]
 
 
-def hold_out(images: ImageSet, target: Target, learns_abnormal: bool, seed: int) -> Split:
+def hold_out(
+    images: ImageSet, target: Target, learns_abnormal: bool, seed: int, groups: Groups = "auto"
+) -> Split:
     """Split images into those learnt from and those held out (validation); there is no test.
 
-    A fifth of the normal images is held out, more where the target needs them, at most half. Too
-    few images are a ValueError.
+    A fifth of the normal groups is held out, more where the target needs them, at most half.
+
+    Args:
+        images: normal and abnormal ones.
+        target: says how many groups have to be held out.
+        learns_abnormal: whether abnormal images are learnt from too; else all are held out.
+        seed: of what is drawn.
+        groups: what counts once. "auto": near-copies (`adlib.data.copies`), and the images of a
+            sub-folder where there are enough sub-folders for the target. "folder": the images of a
+            sub-folder. "none": every image. Or the group of each image by its path as it stands in
+            the set, or absolute; an image without one stands alone.
+
+    Raises:
+        ValueError: too few groups (with the number needed), unknown `groups`.
+
+    Warns:
+        UserWarning: near-copies were found, with the number of images that are independent.
     """
     labels = images.table["label"].to_numpy(copy=True)
     rows, dropped = usable(images, labels)
     rows = rows[~pd.Series(images.digests())[rows].duplicated().to_numpy()]
-    rng = generator(seed, "own images")
-    needed = {label: target.images_needed() if label == target.label else 1 for label in (0, 1)}
-    normal, abnormal = (rng.permutation(rows[labels[rows] == label]) for label in (0, 1))
-    n_normal = min(len(normal) // 2, max(round(HELD_OUT * len(normal)), needed[0]))
-    n_abnormal = len(abnormal)
     copies = len(images) - len(rows)
     copies = f" {copies} of {len(images)} files are left out as byte copies." if copies else ""
-    if len(normal) < 2:
-        raise ValueError(
-            f"{images.category}: {len(normal)} normal image(s); at least 2 are needed.{copies}"
-        )
-    if learns_abnormal and n_abnormal < 2:
-        raise ValueError(
-            f"{n_abnormal} abnormal image(s) that are no copies of others: this method learns from "
-            "some and holds others out, so at least 2 are needed"
-        )
-    if learns_abnormal:
-        n_abnormal = min(n_abnormal - 1, max(n_abnormal // 2, needed[1]))
-    target.check((n_normal, n_abnormal)[target.label], copies)
-    held = np.sort(np.concatenate([normal[:n_normal], abnormal[:n_abnormal]]))
-    train, learnt = np.sort(normal[n_normal:]), np.sort(abnormal[n_abnormal:])
-    nothing = np.empty(0, np.int64)
+    if isinstance(groups, Mapping):
+        groups = {str(images.root / path): name for path, name in groups.items()}
+        there = {str(images.root / path) for path in images.table["path"]}
+        if unknown := sorted(set(groups) - there):
+            raise ValueError(f"groups names {unknown[0]}, which is none of the images")
+    rng, parts = generator(seed, "own images"), []
+    for label in (0, 1):
+        own = rows[labels[rows] == label]
+        needed = target.images_needed() if label == target.label else 1
+        near = near_copies(images, own)
+        group = _groups(images, own, near, groups, 2 * needed)
+        count = len(np.unique(group))
+        n = _held(label, count, needed, learns_abnormal, f"{images.category}: ", copies)
+        if label == target.label:
+            alike = f" {len(own)} images are {count} groups, each of which counts once."
+            target.check(n, copies + (alike if count < len(own) else ""))
+        order = rng.permutation(count)
+        held = np.array([rng.choice(own[group == g]) for g in order[:n]], np.int64)
+        learnt = own[np.isin(group, order[n:])]
+        _warn_of_near_copies(images, own, near, learnt, held)
+        parts.append((learnt, held))
+    (train, normal), (learnt, abnormal) = parts
+    held, nothing = np.sort(np.concatenate([normal, abnormal])), np.empty(0, np.int64)
     return Split(images, "own images", seed, labels, train, held, nothing, dropped, learnt)
+
+
+def _held(label: int, n: int, needed: int, learns_abnormal: bool, where: str, copies: str) -> int:
+    """How many of `n` groups are held out."""
+    if label == 0:
+        if n < 2:
+            raise ValueError(f"{where}{n} normal image(s); at least 2 are needed.{copies}")
+        return min(n // 2, max(round(HELD_OUT * n), needed))
+    if not learns_abnormal:
+        return n
+    if n < 2:
+        raise ValueError(
+            f"{n} abnormal image(s) that are no copies of others: this method learns from some and "
+            "holds others out, so at least 2 are needed"
+        )
+    return min(n - 1, max(n // 2, needed))
+
+
+def _groups(
+    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, enough: int
+) -> np.ndarray:
+    """Number of each row's group, from 0 on; `near` are the groups of near-copies."""
+    paths = images.table["path"].iloc[rows].tolist()
+    if isinstance(groups, Mapping):
+        return _numbered([groups.get(str(images.root / path)) for path in paths])
+    if groups not in RULES:
+        raise ValueError(
+            f"groups={groups!r}: allowed are {', '.join(RULES)} and the group of each image"
+        )
+    if groups == "none":
+        return np.arange(len(rows))
+    parents = [os.path.dirname(path) for path in paths]  # noqa: PTH120 (also of "")
+    top = os.path.commonpath(parents) if paths and all(parents) else ""
+    folders = _numbered([parent if parent != top else None for parent in parents])
+    if groups == "folder":
+        return folders
+    # Whoever shares a folder or is a near-copy belongs together, and so does who does with them.
+    n = len(rows)
+    ends = np.concatenate([n + folders, 2 * n + near])
+    links = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), ends)), (3 * n, 3 * n))
+    both = _numbered(connected_components(links, directed=False)[1][:n].tolist())
+    return both if len(np.unique(both)) >= enough else near
+
+
+def _numbered(names: list[object]) -> np.ndarray:
+    """Numbers from 0 on, equal for equal names; None is another name each time."""
+    names = [("alone", i) if name is None else name for i, name in enumerate(names)]
+    return pd.factorize(np.fromiter(names, object, len(names)))[0].astype(np.int64)
+
+
+def _warn_of_near_copies(
+    images: ImageSet, rows: np.ndarray, near: np.ndarray, learnt: np.ndarray, held: np.ndarray
+) -> None:
+    """Warn of near-copies, and first of all of held-out ones of learnt images."""
+    if len(np.unique(near)) == len(rows):
+        return
+    paths, group = images.table["path"], dict(zip(rows.tolist(), near.tolist(), strict=True))
+    first = {group[row]: row for row in learnt[::-1].tolist()}
+    copied = [row for row in held.tolist() if group[row] in first]
+    if copied:
+        other = first[group[copied[0]]]
+        warnings.warn(
+            f"{len(copied)} of {len(held)} held-out images are near-copies of images that are "
+            f"learnt from ({paths[copied[0]]} of {paths[other]}), so the promise rests on "
+            f"{len(held) - len(copied)} independent images. groups='auto' holds near-copies out "
+            "together.",
+            stacklevel=3,
+        )
+        return
+    of = np.flatnonzero(near == np.bincount(near).argmax())[:2]
+    one, two = paths[rows[of]]
+    warnings.warn(
+        f"{len(rows)} images are {len(np.unique(near))} independent ones: near-copies, for example "
+        f"{one} and {two}, are held out together and count once. If they show different objects, "
+        "groups says so.",
+        stacklevel=3,
+    )
+
+
+def named(groups: str) -> Groups:
+    """The groups that a command line names: a rule, or a CSV file of paths and groups.
+
+    Paths are those of files below the folder of normal images, or absolute. A file that is not
+    there, or lacks the columns `path` and `group`, is a ValueError.
+    """
+    if groups in RULES:
+        return groups
+    file = expanded(groups)
+    if not file.is_file():
+        raise ValueError(f"groups {groups!r}: allowed are {', '.join(RULES)} or a CSV file")
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if not {"path", "group"} <= set(table.columns):
+        raise ValueError(f"{file}: columns {', '.join(table.columns)}; needed are path and group")
+    return dict(zip(table["path"], table["group"], strict=True))

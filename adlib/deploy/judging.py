@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from adlib.deploy import image_folders, outputs
+from adlib.deploy import exchangeability, image_folders, outputs
 from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector
 from adlib.deploy.gallery import Scored, gallery
@@ -79,7 +79,8 @@ def score_folder(
         StoppedError: not all images could be judged; the rows before stay.
 
     Warns:
-        UserWarning: pictures of one value, or values that fill a fraction of the range.
+        UserWarning: pictures of one value, values that fill a fraction of the range, or scores that
+            the calibration's normal images do not have (`adlib.deploy.exchangeability`).
     """
     folder, csv_file = expanded(folder), expanded(csv_file)
     gallery_file = expanded(gallery_file) if gallery_file else None
@@ -90,7 +91,7 @@ def score_folder(
         folder, found = folder.parent, image_folders.Listing([folder.name], {}, {})
     else:
         found = image_folders.listed(folder)
-    counts, top, seen = Counter(), [], Contrast()
+    counts, top, seen, scores = Counter(), [], Contrast(), []
     size = detector.detector.settings.side, detector.detector.settings.channels
     progress = {"total": len(found.images), "unit": "image", "mininterval": 1, "leave": False}
     with outputs.table(csv_file) as write, tqdm(**progress) as bar:
@@ -105,6 +106,7 @@ def score_folder(
             rows, scored = _decided(detector, chunk, images, errors, batch)
             write(rows)
             counts.update(decision for _, _, _, decision, _ in rows)
+            scores += [score for score, _, _ in scored]
             best = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
             # Copies, because one image kept would keep its whole batch.
             top = [(score, name, image.clone()) for score, name, image in best]
@@ -112,6 +114,8 @@ def score_folder(
     if gallery_file and top:
         outputs.save_gallery(gallery(detector, top, batch), gallery_file)
     seen.warn()
+    held = detector.facts["held_out"]["normal_scores"]
+    exchangeability.warn(held, scores, detector.threshold)
     called = (counts[decision] for decision in ("normal", "abnormal", ""))
     return Summary(csv_file, *called, [*found.others], top)
 

@@ -8,7 +8,7 @@ from adlib import models
 from adlib.data import Conversion
 from adlib.deploy import contrast, decisions, image_folders
 from adlib.deploy.decisions import CalibratedDetector
-from adlib.deploy.holding_out import hold_out
+from adlib.deploy.holding_out import Groups, hold_out
 from adlib.deploy.targets import Target
 from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
@@ -27,6 +27,7 @@ def train(
     device: str | torch.device | None = None,
     range: tuple[float, float] | None = None,
     page: int | None = None,
+    groups: Groups = "auto",
     **settings: object,
 ) -> CalibratedDetector:
     """Train a detector on a folder of normal images and set its threshold on held-out ones.
@@ -38,13 +39,15 @@ def train(
         abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
             learn from them. Methods that do not learn from them hold all of them out, others half.
         method: name of a detector in `adlib.models.REGISTRY`.
-        target: rate to keep, for example "fpr 0.05"; see `adlib.deploy.decisions`.
+        target: rate to keep, for example "fpr 0.05"; see `adlib.deploy.targets`.
         steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
         batch: images in a training step.
         seed: of the images held out and of the training.
         device: where to work; CUDA where there is one by default.
         range: black and white of files of more than 8 bits, see `adlib.data.Conversion`.
         page: the page that counts in files of several. Both are kept for scoring.
+        groups: images that count once because they show the same: near-copies by default, see
+            `adlib.deploy.holding_out.hold_out`.
         **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
             and PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
 
@@ -54,7 +57,8 @@ def train(
             read or needs `range` or `page`, an unknown method or a bad setting.
 
     Warns:
-        UserWarning: pictures of one value, or values that fill a fraction of the range.
+        UserWarning: pictures of one value, values that fill a fraction of the range, or near-copies
+            among the images.
     """
     convert = Conversion(range, page)
     target, budget = Target.parse(target), Budget(steps, batch)
@@ -68,7 +72,7 @@ def train(
     detector = models.build(method, **settings)
     if detector.uses_abnormal and abnormal_dir is None:
         raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
-    split = hold_out(images, target, detector.uses_abnormal, seed)
+    split = hold_out(images, target, detector.uses_abnormal, seed, groups)
     size = detector.settings.side, detector.settings.channels
     contrast.of_set(images, *size).warn()
     detector.fit(split, budget, seed, device=device)

@@ -92,7 +92,11 @@ class Target:
         )
 
     def threshold(self, scores: ArrayLike) -> float:
-        """Threshold from scores of held-out images of the label; a ValueError if not finite."""
+        """Threshold from scores of held-out images of the label; a ValueError if not finite.
+
+        It lies between two scores (`thresholds.between_scores`), so that an image that set it is
+        decided alike in another batch, on another device and by an export.
+        """
         scores = np.asarray(scores, dtype=np.float64)
         self.check(scores.size)
         if self.label == 0:
@@ -101,8 +105,8 @@ class Target:
             threshold = thresholds.conformal_threshold(scores, self.rate)
         else:
             threshold = thresholds.high_probability_threshold(scores, self.rate, self.delta)
-        # The normal image at the threshold stays normal, as the abnormal one stays abnormal.
-        return threshold if self.label else float(np.nextafter(-threshold, np.inf))
+        threshold = thresholds.between_scores(scores, threshold)
+        return threshold if self.label else -threshold
 
 
 def _plain(share: float) -> str:

@@ -26,6 +26,7 @@ from scipy import special
 
 from adlib.metrics.curves import checked, finite_vector
 
+CARRIED = 1e-4  # of the largest score: what another batch, device or export changes at most
 _ROUNDING = 1e-9  # of float64: 0.29 * 100 is 28.999999999999996, and means 29
 
 
@@ -70,6 +71,30 @@ def high_probability_threshold(abnormal_scores: ArrayLike, beta: float, delta: f
     _check_share(delta, "delta")
     misled = special.bdtr(np.arange(scores.size), scores.size, beta)  # rises with k - 1
     return _smallest(scores, int((misled <= delta * (1 + _ROUNDING)).sum()))
+
+
+def between_scores(scores: ArrayLike, threshold: float) -> float:
+    """Lower a threshold until it lies between two scores and rounding takes neither across.
+
+    A score at the threshold stays at or above it. Where two scores lie closer than rounding may
+    carry them (`CARRIED` of the largest one), the next gap below is taken.
+
+    Args:
+        scores: (n,), those that set the threshold.
+        threshold: one of them, or any other number.
+
+    Returns:
+        Just below the upper score of the gap, as far as rounding may carry either; below all
+        scores, as far from the lowest.
+    """
+    below = np.sort(finite_vector(scores, "scores"))
+    room = max(CARRIED * np.abs(below).max(), np.finfo(np.float64).tiny)
+    below = below[below <= threshold][::-1]
+    if below.size == 0:
+        return threshold
+    gaps = np.append(below[:-1] - below[1:], np.inf)
+    first = np.argmax(gaps > 2 * room)
+    return float(below[first] - min(2 * room, gaps[first] / 2))
 
 
 def images_needed(beta: float, delta: float | None = None) -> int:

@@ -11,7 +11,7 @@ from data_trees import save
 from PIL import Image
 from safetensors.torch import save_file
 
-from adlib import deploy, metrics, models
+from adlib import deploy, models
 from adlib.data import decode, synthetic
 from adlib.deploy import decisions, holding_out, image_folders, outputs
 from adlib.deploy.decisions import Target
@@ -73,13 +73,32 @@ def test_thresholds_are_those_of_the_rules():
     """Would catch false alarms promised by the rate on the calibration images, which is too low."""
     scores = np.random.default_rng(0).normal(size=57)
     miss = Target.parse("miss 0.1")
-    assert miss.threshold(scores) == thresholds.conformal_threshold(scores, 0.1)
-    sure = Target.parse("miss 0.1 confidence 0.9")
-    found = sure.threshold(scores)
-    assert found == thresholds.high_probability_threshold(scores, 0.1, 1 - 0.9)
-    assert found < miss.threshold(scores)
+    ranked = np.sort(scores)
+    # k = 5 of the lowest, or fewer to be sure; one score is between the threshold and the rule's.
+    rule = thresholds.conformal_threshold(scores, 0.1)
+    assert ranked[3] < miss.threshold(scores) < rule == ranked[4]
+    sure, rule = (
+        Target.parse("miss 0.1 confidence 0.9").threshold(scores),
+        thresholds.high_probability_threshold(scores, 0.1, 1 - 0.9),
+    )
+    assert sure < rule < miss.threshold(scores) and not ((scores >= sure) & (scores < rule)).any()
     # One of 58 comes above the k-th highest of 57 with probability k / 58: k = 2 for 0.05.
-    assert Target.parse("fpr 0.05").threshold(scores) == metrics.threshold_at_fpr(scores, 1 / 57)
+    assert ranked[-2] < Target.parse("fpr 0.05").threshold(scores) < ranked[-1]
+    assert (scores >= Target.parse("fpr 0.05").threshold(scores)).mean() == 1 / 57
+
+
+@pytest.mark.parametrize("text", ["fpr 0.05", "miss 0.1", "miss 0.1 confidence 0.9"])
+def test_rounding_decides_nothing(text):
+    """Would catch a threshold on a score, which another batch, device or export moves across."""
+    rng, target = np.random.default_rng(0), Target.parse(text)
+    for n in (22, 60, 5000):  # of 5000, neighbours lie closer than rounding may carry them
+        scores = rng.gamma(9, size=n).astype(np.float32).astype(np.float64)
+        decided = scores >= target.threshold(scores)
+        moved = scores + rng.uniform(-1, 1, (20, n)) * thresholds.CARRIED * scores.max()
+        assert ((moved >= target.threshold(scores)) == decided).all()
+        assert decided.mean() <= 0.05 if target.label == 0 else decided.mean() >= 0.9
+    equal = np.full(30, 2.5)
+    assert (equal >= target.threshold(equal)).all() == (target.label == 1)
 
 
 @pytest.mark.parametrize("text", ["fpr 0.2", "miss 0.2"])
