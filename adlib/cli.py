@@ -73,6 +73,8 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     text = f"'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; {_DEFAULT}"
     train.add_argument("--target", default="fpr 0.05", help=text)
     train.add_argument("--side", type=int, help="side in pixels that images get")
+    text = f"how many images of that side span a picture's longer side; {_DEFAULT}"
+    train.add_argument("--tiles", type=int, default=1, help=text)
     train.add_argument("--steps", type=int, default=2000, help=_DEFAULT)
     train.add_argument("--seed", type=int, default=0, help=_DEFAULT)
     text = "values that are black and white in files of more than 8 bits, for example 0 4095"
@@ -176,6 +178,7 @@ def _train(options: argparse.Namespace) -> int:
         device=named(options.device),
         range=options.range and tuple(options.range),
         page=options.page,
+        tiles=options.tiles,
         **settings,
     )
     print(f"{detector}; saved as {detector.keep(options.out)}")

@@ -16,6 +16,8 @@ from torch import Tensor
 from adlib import models
 from adlib.data import decode
 from adlib.data.decode import Conversion
+from adlib.deploy import framing
+from adlib.deploy.framing import Framing
 from adlib.deploy.targets import Target
 from adlib.host import provenance
 from adlib.host.files import atomic, check_output, expanded
@@ -48,6 +50,12 @@ class CalibratedDetector:
         """How files are converted to images, as those were that set the threshold."""
         limits, page = (self.facts["decoding"][key] for key in ("range", "page"))
         return Conversion(tuple(limits) if limits else None, page)
+
+    @property
+    def framing(self) -> Framing:
+        """How a picture becomes the detector's images."""
+        s = self.detector.settings
+        return Framing(s.side, s.channels, self.facts["decoding"]["tiles"])
 
     def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
         """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
@@ -97,6 +105,7 @@ def calibrate(
     normal: Sequence[float],
     abnormal: Sequence[float] = (),
     convert: Conversion | None = None,
+    tiles: int = 1,
     **facts: object,
 ) -> CalibratedDetector:
     """Set the threshold of a detector.
@@ -104,10 +113,11 @@ def calibrate(
     Args:
         detector: fitted.
         target: a target, or its text.
-        normal: scores of held-out normal images.
+        normal: scores of held-out normal images, framed as `tiles` says.
         abnormal: scores of held-out abnormal images; needed for a target on misses, else they
             only show what is missed.
         convert: how the images' files were converted, if another way than by default.
+        tiles: how pictures become the detector's images, see `adlib.deploy.framing`.
         **facts: JSON values to keep.
 
     Raises:
@@ -117,7 +127,7 @@ def calibrate(
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
     s, convert = detector.settings, convert or Conversion()
-    said = {"range": convert.range and list(convert.range), "page": convert.page}
+    said = {"range": convert.range and list(convert.range), "page": convert.page, "tiles": tiles}
     about = {
         "calibration": scores[target.label].size,
         "held_out": {
@@ -126,12 +136,17 @@ def calibrate(
             "false_alarms": int((scores[0] >= threshold).sum()),
             "misses": int((scores[1] < threshold).sum()),
         },
-        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, **said},
+        "decoding": {"rule": _rule(), "side": s.side, "channels": s.channels, **said},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),
     }
     return CalibratedDetector(detector, threshold, target, about | facts)
+
+
+def _rule() -> str:
+    """The rules by which files become the detector's images."""
+    return f"{decode.RULE} {framing.RULE}"
 
 
 def check_place(path: str | Path) -> None:
@@ -173,16 +188,16 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
     try:
         facts = json.loads(metadata[KEY])
         threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
-        rule = facts["decoding"]["rule"]
+        rule, _ = (facts["decoding"][key] for key in ("rule", "tiles"))
         detector = models.load(path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         lack = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise ValueError(
             f"{path}: this version cannot use the saved detector ({lack}). Train it again."
         ) from error
-    if rule != decode.RULE:
+    if rule != _rule():
         raise ValueError(
             f"{path} was calibrated on images decoded by the rule {rule!r}; this version has "
-            f"{decode.RULE!r}, so its threshold means nothing here. Train it again."
+            f"{_rule()!r}, so its threshold means nothing here. Train it again."
         )
     return CalibratedDetector(detector.to(device), threshold, target, facts)

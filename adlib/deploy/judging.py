@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
 from tqdm import tqdm
 
-from adlib.deploy import image_folders, outputs
+from adlib.deploy import image_folders, inference, outputs
 from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector
+from adlib.deploy.framing import Picture
 from adlib.deploy.gallery import Scored, gallery
 from adlib.host.files import expanded
 
@@ -28,7 +28,7 @@ class Summary:
         normal, abnormal: images called so.
         unreadable: image files without a decision, and folders that cannot be read.
         passed_over: what is no image by name or no plain file, and linked folders.
-        shown: the most anomalous images, highest score first: (score, name, uint8 `(C, S, S)`).
+        shown: the most anomalous images, highest score first: (score, picture).
     """
 
     csv: Path
@@ -59,7 +59,8 @@ def score_folder(
 ) -> Summary:
     """Score and decide on all images of a folder and of those below it, or on one image file.
 
-    Images are read and scored a batch at a time, so memory does not grow with their number. An
+    Images keep their aspect ratio; `adlib.deploy.framing` says how they become the detector's. They
+    are read and scored a batch at a time, so memory does not grow with their number. An
     earlier table and gallery are set aside first; `adlib.deploy.outputs` says what may be replaced,
     and where the rows stand if the run is stopped.
 
@@ -70,7 +71,7 @@ def score_folder(
             threshold, decision ("normal" or "abnormal"), error (why there is no decision). A folder
             that cannot be read has a row too.
         gallery_file: PNG of the most anomalous images with their heat maps.
-        batch: images, and network inputs, worked on at once.
+        batch: network inputs worked on at once, of which an image may be several.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -90,8 +91,7 @@ def score_folder(
         folder, found = folder.parent, image_folders.Listing([folder.name], {}, {})
     else:
         found = image_folders.listed(folder)
-    counts, top, seen = Counter(), [], Contrast()
-    size = detector.detector.settings.side, detector.detector.settings.channels
+    counts, top, seen, framing = Counter(), [], Contrast(), detector.framing
     progress = {"total": len(found.images), "unit": "image", "mininterval": 1, "leave": False}
     with outputs.table(csv_file) as write, tqdm(**progress) as bar:
         if gallery_file:
@@ -99,15 +99,14 @@ def score_folder(
         rows, _ = _decided(detector, [*found.closed], [], dict(found.closed), batch)
         write(rows)
         counts[""] += len(rows)
-        read = image_folders.batches(folder, found.images, batch, *size, detector.convert)
-        for chunk, images, errors in read:
-            seen.add([name for name in chunk if name not in errors], images)
-            rows, scored = _decided(detector, chunk, images, errors, batch)
+        read = image_folders.batches(folder, found.images, batch, framing, detector.convert)
+        for chunk, pictures, errors in read:
+            for name, size, tiles in pictures:
+                seen.add(name, tiles[:, :, *framing.window(size)])
+            rows, scored = _decided(detector, chunk, pictures, errors, batch)
             write(rows)
             counts.update(decision for _, _, _, decision, _ in rows)
-            best = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
-            # Copies, because one image kept would keep its whole batch.
-            top = [(score, name, image.clone()) for score, name, image in best]
+            top = heapq.nlargest(SHOWN, top + scored, key=lambda image: image[0])
             bar.update(len(chunk))
     if gallery_file and top:
         outputs.save_gallery(gallery(detector, top, batch), gallery_file)
@@ -119,14 +118,15 @@ def score_folder(
 def _decided(
     detector: CalibratedDetector,
     names: Sequence[str],
-    images: Tensor,
+    pictures: Sequence[Picture],
     errors: dict[str, str],
     batch: int,
 ) -> tuple[list[tuple], list[Scored]]:
-    """Rows of the CSV for all names, and what was scored: `images` are those without an error."""
-    readable = [name for name in names if name not in errors]
-    values = detector.detector.score(images, batch).tolist() if readable else []
-    scores = dict(zip(readable, values, strict=True))
+    """Rows of the CSV for all names, and what was scored: `pictures` are those without an error."""
+    values = []
+    if pictures:
+        values, _ = inference.judge(detector.detector, pictures, batch, maps=False)
+    scores = {picture.name: float(v) for picture, v in zip(pictures, values, strict=True)}
     wrong = {name: score for name, score in scores.items() if not math.isfinite(score)}
     errors |= {name: f"the detector gives the score {score}" for name, score in wrong.items()}
     rows, threshold = [], repr(detector.threshold)
@@ -136,5 +136,4 @@ def _decided(
         else:
             decision = "abnormal" if scores[name] >= detector.threshold else "normal"
             rows.append((name, repr(scores[name]), threshold, decision, ""))
-    finite = [(scores[n], n, x) for n, x in zip(scores, images, strict=True) if n not in errors]
-    return rows, finite
+    return rows, [(scores[p.name], p) for p in pictures if p.name not in errors]

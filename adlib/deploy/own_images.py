@@ -1,13 +1,18 @@
 """Detectors of a user's own images: learn from folders and set the threshold."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from adlib import models
 from adlib.data import Conversion
-from adlib.deploy import contrast, decisions, image_folders
+from adlib.deploy import decisions, image_folders, inference
+from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector
+from adlib.deploy.framed_set import FramedSet
+from adlib.deploy.framing import Framing
 from adlib.deploy.holding_out import hold_out
 from adlib.deploy.targets import Target
 from adlib.models.features import FeatureDetector
@@ -27,6 +32,7 @@ def train(
     device: str | torch.device | None = None,
     range: tuple[float, float] | None = None,
     page: int | None = None,
+    tiles: int = 1,
     **settings: object,
 ) -> CalibratedDetector:
     """Train a detector on a folder of normal images and set its threshold on held-out ones.
@@ -34,7 +40,7 @@ def train(
     Folders below the given ones count too. Files that hold the same bytes count once.
 
     Args:
-        normal_dir: normal images, grey or colour, of any size.
+        normal_dir: normal images, grey or colour, of any size and shape.
         abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
             learn from them. Methods that do not learn from them hold all of them out, others half.
         method: name of a detector in `adlib.models.REGISTRY`.
@@ -45,8 +51,11 @@ def train(
         device: where to work; CUDA where there is one by default.
         range: black and white of files of more than 8 bits, see `adlib.data.Conversion`.
         page: the page that counts in files of several. Both are kept for scoring.
-        **settings: of the detector, for example `side`, the side in pixels that images get. PaDiM
-            and PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
+        tiles: how many images of `side` pixels span a picture's longer side. 1 shows it as a whole;
+            more show smaller defects and take up to `tiles` squared the time and memory. See
+            `adlib.deploy.framing`.
+        **settings: of the detector, for example `side`, the pixels of its images. PaDiM and
+            PatchCore take features of EfficientNet-Lite0 unless `backbone` names another.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -69,11 +78,12 @@ def train(
     if detector.uses_abnormal and abnormal_dir is None:
         raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
     split = hold_out(images, target, detector.uses_abnormal, seed)
-    size = detector.settings.side, detector.settings.channels
-    contrast.of_set(images, *size).warn()
-    detector.fit(split, budget, seed, device=device)
-    labels = split.labels_of("validation")
-    scores = detector.score(split.pixels("validation", *size), batch)
+    framing = Framing(detector.settings.side, detector.settings.channels, tiles)
+    framed = FramedSet.of(images, tiles)
+    _contrast(framed, framing).warn()
+    detector.fit(replace(split, images=framed), budget, seed, device=device)
+    labels, held_out = split.labels_of("validation"), framed.pictures(split.validation, framing)
+    scores = np.concatenate([inference.judge(detector, some, batch, False)[0] for some in held_out])
     facts = {
         "trained_on": {"normal": len(split.train), "abnormal": len(split.abnormal)},
         "left_out": len(images) - len(split.train) - len(split.abnormal) - len(labels),
@@ -83,4 +93,13 @@ def train(
     if isinstance(detector, models.Trainable):
         facts |= {"steps": steps, "batch": batch}
     calibration = scores[labels == 0], scores[labels == 1]
-    return decisions.calibrate(detector, target, *calibration, convert, **facts)
+    return decisions.calibrate(detector, target, *calibration, convert, tiles, **facts)
+
+
+def _contrast(images: FramedSet, framing: Framing) -> Contrast:
+    """Look at all pictures of a set."""
+    seen = Contrast()
+    for some in images.pictures(None, framing):
+        for name, size, tiles in some:
+            seen.add(name, tiles[:, :, *framing.window(size)])
+    return seen
