@@ -64,6 +64,8 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     score.add_argument("folder", type=expanded, help="images, also in folders below; or one image")
     score.add_argument("--csv", type=expanded, default=Path("decisions.csv"), help=_DEFAULT)
     score.add_argument("--gallery", type=expanded, help="PNG of the most anomalous images")
+    text = "folder for a PNG an image that shows which pixels are abnormal"
+    score.add_argument("--masks", type=expanded, help=text)
     score.add_argument("--batch", type=int, default=16, help=f"images at once; {_DEFAULT}")
 
     train = _command(commands, "train", _train, "train on normal images and set the threshold")
@@ -155,7 +157,8 @@ def _score(options: argparse.Namespace) -> int:
 
     detector = decisions.load(options.model, named(options.device))
     summary = deploy.score_folder(
-        detector, options.folder, options.csv, options.gallery, options.batch
+        *(detector, options.folder, options.csv, options.gallery, options.batch),
+        masks_dir=options.masks,
     )
     print(summary)
     return int(summary.unreadable > 0)

@@ -38,12 +38,15 @@ class CalibratedDetector:
         facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts and
             errors on all held-out images), `decoding` (how files become pixels), `created`,
             `commit`, `versions` and what the caller added.
+        pixel_threshold: a pixel is flagged when the anomaly map is at least this there; None where
+            none was asked for.
     """
 
     detector: models.Detector
     threshold: float
     target: Target
     facts: dict[str, object]
+    pixel_threshold: float | None = None
 
     @property
     def convert(self) -> Conversion:
@@ -82,7 +85,12 @@ class CalibratedDetector:
         """
         path = expanded(path)
         check_place(path)
-        about = {"threshold": self.threshold, "target": str(self.target), **self.facts}
+        about = {
+            "threshold": self.threshold,
+            "target": str(self.target),
+            "pixel_threshold": self.pixel_threshold,
+            **self.facts,
+        }
         with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
             plain = self.detector.save(Path(folder) / "detector.safetensors")
             with safe_open(plain, framework="pt") as file:
@@ -188,6 +196,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
     try:
         facts = json.loads(metadata[KEY])
         threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
+        pixel_threshold = facts.pop("pixel_threshold")
         rule, _ = (facts["decoding"][key] for key in ("rule", "tiles"))
         detector = models.load(path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -200,4 +209,4 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
             f"{path} was calibrated on images decoded by the rule {rule!r}; this version has "
             f"{_rule()!r}, so its threshold means nothing here. Train it again."
         )
-    return CalibratedDetector(detector.to(device), threshold, target, facts)
+    return CalibratedDetector(detector.to(device), threshold, target, facts, pixel_threshold)
