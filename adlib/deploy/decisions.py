@@ -18,12 +18,14 @@ from adlib.data import decode
 from adlib.data.decode import Conversion
 from adlib.deploy import framing
 from adlib.deploy.framing import Framing
+from adlib.deploy.outputs import plain
 from adlib.deploy.targets import Target
 from adlib.host import provenance
 from adlib.host.files import atomic, check_output, expanded
 from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
+NAMED = 3  # kinds of defects in a detector's line
 ROOM = 2**24  # bytes that a disk must have left before a training begins
 
 
@@ -36,8 +38,8 @@ class CalibratedDetector:
         threshold: an image is abnormal when its score is at least this.
         target: the rate that the threshold is to keep.
         facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts and
-            errors on all held-out images), `decoding` (how files become pixels), `created`,
-            `commit`, `versions` and what the caller added.
+            errors on all held-out images, by kind of defect where kinds are named), `decoding`
+            (how files become pixels), `created`, `commit`, `versions` and what the caller added.
         pixel_threshold: a pixel is flagged when the anomaly map is at least this there; None where
             none was asked for.
     """
@@ -70,6 +72,7 @@ class CalibratedDetector:
         errors = f"{held['false_alarms']} of {held['normal']} normal called abnormal"
         if held["abnormal"]:
             errors += f", {held['misses']} of {held['abnormal']} abnormal missed"
+            errors += _most_missed(held.get("kinds", {}))
         name = type(self.detector).__name__
         if isinstance(self.detector, FeatureDetector):
             name += f" ({self.detector.settings.backbone})"
@@ -92,10 +95,10 @@ class CalibratedDetector:
             **self.facts,
         }
         with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
-            plain = self.detector.save(Path(folder) / "detector.safetensors")
-            with safe_open(plain, framework="pt") as file:
+            bare = self.detector.save(Path(folder) / "detector.safetensors")
+            with safe_open(bare, framework="pt") as file:
                 metadata = file.metadata() | {KEY: json.dumps(about)}
-            save_file(load_file(plain), temporary, metadata)
+            save_file(load_file(bare), temporary, metadata)
         return path
 
     def keep(self, path: str | Path) -> Path:
@@ -150,6 +153,18 @@ def calibrate(
         "versions": provenance.versions(),
     }
     return CalibratedDetector(detector, threshold, target, about | facts)
+
+
+def _most_missed(kinds: dict[str, dict[str, int]]) -> str:
+    """The kinds with the most misses, in brackets; empty where nothing is missed."""
+    missed = {kind: n for kind, n in kinds.items() if n["misses"]}
+    most = sorted(missed, key=lambda kind: -missed[kind]["misses"])
+    words = [
+        f"{plain(kind)} {missed[kind]['misses']} of {missed[kind]['abnormal']}"
+        for kind in most[:NAMED]
+    ]
+    words += [f"{len(most) - NAMED} kinds more"] if len(most) > NAMED else []
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _rule() -> str:

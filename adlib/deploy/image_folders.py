@@ -17,6 +17,7 @@ from adlib.data.images import ImageSet, decoding
 from adlib.deploy.framing import Framing, Picture
 from adlib.host.files import expanded
 
+UNNAMED = "abnormal"  # kind of abnormal images that no folder names
 _PLAIN = Conversion()
 _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders of known layouts
 
@@ -88,7 +89,9 @@ def image_set(
 ) -> ImageSet:
     """Images of a folder of normal ones and, if given, of a folder of abnormal ones.
 
-    Folders below count too. Images of the second folder keep their absolute path.
+    Folders below count too. Images of the second folder keep their absolute path. Their kind is the
+    folder that they lie in directly below it, as "scratch" of `abnormal/scratch/1.png`, else
+    "abnormal".
 
     Raises:
         FileNotFoundError: no such folder.
@@ -104,7 +107,6 @@ def image_set(
     rows = []
     for label, folder in enumerate(folders):
         found = listed(folder)
-        kind = "abnormal" if label else "good"
         if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in found.images)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
@@ -118,7 +120,10 @@ def image_set(
                 f"({' '.join(decode.SUFFIXES)}). Move it elsewhere."
             )
         where = f"{folder.as_posix()}/" if label else ""
-        rows += [(where + name, label, kind, "", "") for name in found.images]
+        for name in found.images:
+            first, below, _ = name.partition("/")
+            kind = (first if below else UNNAMED) if label else "good"
+            rows.append((where + name, label, kind, "", ""))
     table = layouts.table(rows)
     return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=convert)
 

@@ -43,6 +43,7 @@ def train(
         normal_dir: normal images, grey or colour, of any size and shape.
         abnormal_dir: abnormal images, needed for a target on the miss rate and by methods that
             learn from them. Methods that do not learn from them hold all of them out, others half.
+            Where folders directly below it name kinds of defects, misses are counted by kind too.
         method: name of a detector in `adlib.models.REGISTRY`.
         target: rate to keep, for example "fpr 0.05"; see `adlib.deploy.decisions`.
         steps: training steps; PaDiM and PatchCore go over the images once whatever it is.
@@ -93,7 +94,22 @@ def train(
     if isinstance(detector, models.Trainable):
         facts |= {"steps": steps, "batch": batch}
     calibration = scores[labels == 0], scores[labels == 1]
-    return decisions.calibrate(detector, target, *calibration, convert, tiles, **facts)
+    made = decisions.calibrate(detector, target, *calibration, convert, tiles, **facts)
+    kinds = split.table("validation")["kind"].to_numpy()[labels == 1]
+    if set(kinds) - {image_folders.UNNAMED}:
+        made.facts["held_out"]["kinds"] = _by_kind(kinds, calibration[1] < made.threshold)
+    return made
+
+
+def _by_kind(kinds: np.ndarray, missed: np.ndarray) -> dict[str, dict[str, int]]:
+    """Held-out abnormal images of each kind, and how many of them are missed."""
+    return {
+        str(kind): {
+            "abnormal": int((kinds == kind).sum()),
+            "misses": int(missed[kinds == kind].sum()),
+        }
+        for kind in sorted(set(kinds))
+    }
 
 
 def _contrast(images: FramedSet, framing: Framing) -> Contrast:
