@@ -64,6 +64,8 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     score.add_argument("folder", type=expanded, help="images, also in folders below; or one image")
     score.add_argument("--csv", type=expanded, default=Path("decisions.csv"), help=_DEFAULT)
     score.add_argument("--gallery", type=expanded, help="PNG of the most anomalous images")
+    text = "folder for a PNG an image that shows which pixels are abnormal"
+    score.add_argument("--masks", type=expanded, help=text)
     score.add_argument("--batch", type=int, default=16, help=f"images at once; {_DEFAULT}")
 
     train = _command(commands, "train", _train, "train on normal images and set the threshold")
@@ -73,6 +75,8 @@ def _add_own_images(commands: argparse._SubParsersAction) -> None:
     text = f"'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; {_DEFAULT}"
     train.add_argument("--target", default="fpr 0.05", help=text)
     train.add_argument("--side", type=int, help="side in pixels that images get")
+    text = f"how many images of that side span a picture's longer side; {_DEFAULT}"
+    train.add_argument("--tiles", type=int, default=1, help=text)
     train.add_argument("--steps", type=int, default=2000, help=_DEFAULT)
     train.add_argument("--seed", type=int, default=0, help=_DEFAULT)
     text = "values that are black and white in files of more than 8 bits, for example 0 4095"
@@ -155,7 +159,8 @@ def _score(options: argparse.Namespace) -> int:
 
     detector = decisions.load(options.model, named(options.device))
     summary = deploy.score_folder(
-        detector, options.folder, options.csv, options.gallery, options.batch
+        *(detector, options.folder, options.csv, options.gallery, options.batch),
+        masks_dir=options.masks,
     )
     print(summary)
     return int(summary.unreadable > 0)
@@ -179,6 +184,7 @@ def _train(options: argparse.Namespace) -> int:
         range=options.range and tuple(options.range),
         page=options.page,
         groups=holding_out.named(options.groups),
+        tiles=options.tiles,
         **settings,
     )
     print(f"{detector}; saved as {detector.keep(options.out)}")

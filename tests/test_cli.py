@@ -80,11 +80,11 @@ def test_range_and_page_reach_the_detector(capsys, folders, tmp_path):
     code, _, errors = run(capsys, *command, "--page", 2)
     assert (code, "Give range=" in errors[-1]) == (2, True)
     code, _, errors = run(capsys, *command, "--page", 2, "--range", 0, 4095)
-    assert (code, errors) == (0, [])
+    assert (code, [line for line in errors if "near-copies" not in line]) == (0, [])
     assert decisions.load(out).convert == Conversion((0, 4095), 2)
     code, _, errors = run(capsys, *command, "--page", 1, "--range", 0, 4095)
     assert code == 0
-    assert errors[0].startswith("adlib train: warning: The values of ")
+    assert errors[-1].startswith("adlib train: warning: The values of ")
 
 
 def test_score_writes_csv_and_gallery_where_told(capsys, folders, model, tmp_path):
@@ -118,6 +118,8 @@ def test_unreadable_files_are_exit_code_1(capsys, folders, model, tmp_path):
         (["score", "{new}/0000.png", "{new}"], "not a saved detector"),
         (["score", "{model}", "{new}", "--device", "tpu"], "allowed on this machine: cpu"),
         (["score", "{model}", "{new}", "--batch", "0"], "at least 1"),
+        (["score", "{model}", "{new}", "--masks", "m"], "no pixel threshold"),
+        (["train", "{normal}", "--tiles", "0", "--out", "m", *METHOD], "tiles=0: a whole number"),
         (["train", "{normal}", "--out", "m", "--method", "GAN"], "there are AutoEncoder, CBiGAN"),
         (["train", "{normal}", "--out", "m", "--target", "recall"], "'fpr 0.05'"),
         (["train", "{normal}", "--out", "m", "--target", "miss 0.1"], "needs abnormal images"),
@@ -156,7 +158,7 @@ def test_a_crash_is_exit_code_3(capsys, folders, model, tmp_path, monkeypatch):
     """Would catch a script that takes a crash for a folder with some unreadable images."""
     for error, lines in [(OSError(28, "No space left"), 1), (TypeError("a fault"), 3)]:
 
-        def crash(*_, error=error):
+        def crash(*_, error=error, **__):
             raise error
 
         monkeypatch.setattr(deploy, "score_folder", crash)

@@ -1,15 +1,11 @@
 """Which of their values images use: a set that uses few may have been read in a wrong range."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from adlib.data import ImageSet
+import numpy as np
 
 FRACTION = 64  # grey levels of 256, below which a set's range is too small to go unsaid
-_CHUNK = 256  # images in memory at once
 
 
 @dataclass
@@ -21,14 +17,12 @@ class Contrast:
     images: int = 0
     flat: list[str] = field(default_factory=list)
 
-    def add(self, names: Sequence[str], images: Tensor) -> None:
-        """Look at images, uint8 `(N, C, S, S)`, and their names."""
-        if not names:
-            return
-        low, high = images.flatten(2).aminmax(dim=2)
+    def add(self, name: str, pixels: np.ndarray) -> None:
+        """Look at an image, uint8 `(t, C, h, w)` in `t` parts, without any padding."""
+        low, high = pixels.min((0, 2, 3)), pixels.max((0, 2, 3))
         self.low, self.high = min(self.low, int(low.min())), max(self.high, int(high.max()))
-        self.images += len(names)
-        self.flat += [names[i] for i in (low == high).all(1).nonzero()[:, 0].tolist()]
+        self.images += 1
+        self.flat += [name] if (low == high).all() else []
 
     def words(self) -> list[str]:
         """What is to be said, a sentence each; mostly nothing."""
@@ -49,12 +43,3 @@ class Contrast:
         """Give each sentence as a UserWarning."""
         for text in self.words():
             warnings.warn(text, stacklevel=3)
-
-
-def of_set(images: ImageSet, side: int, channels: int) -> Contrast:
-    """Look at all images of a set, resized to `side`."""
-    seen, names = Contrast(), list(images.table["path"])
-    for start in range(0, len(names), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        seen.add(names[chunk], images.pixels(chunk, side, channels))
-    return seen

@@ -16,12 +16,16 @@ from torch import Tensor
 from adlib import models
 from adlib.data import decode
 from adlib.data.decode import Conversion
+from adlib.deploy import framing
+from adlib.deploy.framing import Framing
+from adlib.deploy.outputs import plain
 from adlib.deploy.targets import Target
 from adlib.host import provenance
 from adlib.host.files import atomic, check_output, expanded
 from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
+NAMED = 3  # kinds of defects in a detector's line
 ROOM = 2**24  # bytes that a disk must have left before a training begins
 
 
@@ -34,20 +38,30 @@ class CalibratedDetector:
         threshold: an image is abnormal when its score is at least this.
         target: the rate that the threshold is to keep.
         facts: JSON values: `calibration` (images that set the threshold), `held_out` (counts,
-            errors and normal scores of all held-out images), `decoding` (how files become pixels),
-            `created`, `commit`, `versions` and what the caller added.
+            errors, by kind of defect where kinds are named, and normal scores of all held-out
+            images), `decoding` (how files become pixels), `created`, `commit`, `versions` and what
+            the caller added.
+        pixel_threshold: a pixel is flagged when the anomaly map is at least this there; None where
+            none was asked for.
     """
 
     detector: models.Detector
     threshold: float
     target: Target
     facts: dict[str, object]
+    pixel_threshold: float | None = None
 
     @property
     def convert(self) -> Conversion:
         """How files are converted to images, as those were that set the threshold."""
         limits, page = (self.facts["decoding"][key] for key in ("range", "page"))
         return Conversion(tuple(limits) if limits else None, page)
+
+    @property
+    def framing(self) -> Framing:
+        """How a picture becomes the detector's images."""
+        s = self.detector.settings
+        return Framing(s.side, s.channels, self.facts["decoding"]["tiles"])
 
     def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
         """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
@@ -59,6 +73,7 @@ class CalibratedDetector:
         errors = f"{held['false_alarms']} of {held['normal']} normal called abnormal"
         if held["abnormal"]:
             errors += f", {held['misses']} of {held['abnormal']} abnormal missed"
+            errors += _most_missed(held.get("kinds", {}))
         name = type(self.detector).__name__
         if isinstance(self.detector, FeatureDetector):
             name += f" ({self.detector.settings.backbone})"
@@ -74,12 +89,17 @@ class CalibratedDetector:
         """
         path = expanded(path)
         check_place(path)
-        about = {"threshold": self.threshold, "target": str(self.target), **self.facts}
+        about = {
+            "threshold": self.threshold,
+            "target": str(self.target),
+            "pixel_threshold": self.pixel_threshold,
+            **self.facts,
+        }
         with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
-            plain = self.detector.save(Path(folder) / "detector.safetensors")
-            with safe_open(plain, framework="pt") as file:
+            bare = self.detector.save(Path(folder) / "detector.safetensors")
+            with safe_open(bare, framework="pt") as file:
                 metadata = file.metadata() | {KEY: json.dumps(about)}
-            save_file(load_file(plain), temporary, metadata)
+            save_file(load_file(bare), temporary, metadata)
         return path
 
     def keep(self, path: str | Path) -> Path:
@@ -97,6 +117,7 @@ def calibrate(
     normal: Sequence[float],
     abnormal: Sequence[float] = (),
     convert: Conversion | None = None,
+    tiles: int = 1,
     **facts: object,
 ) -> CalibratedDetector:
     """Set the threshold of a detector.
@@ -104,10 +125,11 @@ def calibrate(
     Args:
         detector: fitted.
         target: a target, or its text.
-        normal: scores of held-out normal images.
+        normal: scores of held-out normal images, framed as `tiles` says.
         abnormal: scores of held-out abnormal images; needed for a target on misses, else they
             only show what is missed.
         convert: how the images' files were converted, if another way than by default.
+        tiles: how pictures become the detector's images, see `adlib.deploy.framing`.
         **facts: JSON values to keep.
 
     Raises:
@@ -117,7 +139,7 @@ def calibrate(
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
     threshold = target.threshold(scores[target.label])
     s, convert = detector.settings, convert or Conversion()
-    said = {"range": convert.range and list(convert.range), "page": convert.page}
+    said = {"range": convert.range and list(convert.range), "page": convert.page, "tiles": tiles}
     about = {
         "calibration": scores[target.label].size,
         "held_out": {
@@ -127,12 +149,29 @@ def calibrate(
             "misses": int((scores[1] < threshold).sum()),
             "normal_scores": scores[0].tolist(),
         },
-        "decoding": {"rule": decode.RULE, "side": s.side, "channels": s.channels, **said},
+        "decoding": {"rule": _rule(), "side": s.side, "channels": s.channels, **said},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance.commit(),
         "versions": provenance.versions(),
     }
     return CalibratedDetector(detector, threshold, target, about | facts)
+
+
+def _most_missed(kinds: dict[str, dict[str, int]]) -> str:
+    """The kinds with the most misses, in brackets; empty where nothing is missed."""
+    missed = {kind: n for kind, n in kinds.items() if n["misses"]}
+    most = sorted(missed, key=lambda kind: -missed[kind]["misses"])
+    words = [
+        f"{plain(kind)} {missed[kind]['misses']} of {missed[kind]['abnormal']}"
+        for kind in most[:NAMED]
+    ]
+    words += [f"{len(most) - NAMED} kinds more"] if len(most) > NAMED else []
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _rule() -> str:
+    """The rules by which files become the detector's images."""
+    return f"{decode.RULE} {framing.RULE}"
 
 
 def check_place(path: str | Path) -> None:
@@ -174,16 +213,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> CalibratedDete
     try:
         facts = json.loads(metadata[KEY])
         threshold, target = facts.pop("threshold"), Target.parse(facts.pop("target"))
-        rule, _ = facts["decoding"]["rule"], facts["held_out"]["normal_scores"]
+        pixel_threshold, _ = facts.pop("pixel_threshold"), facts["held_out"]["normal_scores"]
+        rule, _ = (facts["decoding"][key] for key in ("rule", "tiles"))
         detector = models.load(path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         lack = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise ValueError(
             f"{path}: this version cannot use the saved detector ({lack}). Train it again."
         ) from error
-    if rule != decode.RULE:
+    if rule != _rule():
         raise ValueError(
             f"{path} was calibrated on images decoded by the rule {rule!r}; this version has "
-            f"{decode.RULE!r}, so its threshold means nothing here. Train it again."
+            f"{_rule()!r}, so its threshold means nothing here. Train it again."
         )
-    return CalibratedDetector(detector.to(device), threshold, target, facts)
+    return CalibratedDetector(detector.to(device), threshold, target, facts, pixel_threshold)

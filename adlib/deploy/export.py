@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from adlib import models
 from adlib.data import decode
+from adlib.deploy import framing
 from adlib.deploy.decisions import CalibratedDetector
 from adlib.host.files import atomic, check_output, expanded
 from adlib.models.features import FeatureDetector
@@ -21,8 +22,20 @@ from adlib.networks import augment, backbones
 
 DECODING = (
     "turned as EXIF says; alpha laid on white, unless 0 everywhere; black and white of `range`, or "
-    "of the file's bits, become 0 and 255; RGB, or grey as Pillow's L; "
-    "resized to side x side, bilinear with antialiasing as Pillow does, rounded to uint8"
+    "of the file's bits, become 0 and 255; RGB, or grey as Pillow's L; resized, bilinear with "
+    "antialiasing as Pillow does, rounded to uint8, to "
+)
+SQUEEZED = "side x side"
+LETTERBOXED = (
+    f"a longer side of `side` pixels, the aspect ratio kept; in the middle of a square of grey "
+    f"{framing.GREY}"
+)
+TILED = (
+    "a longer side of side + (tiles - 1) * step pixels, where step = side - side // "
+    f"{framing.OVERLAP}, but not beyond the picture's own longer side nor below `side`, the aspect "
+    f"ratio kept; in the middle of grey {framing.GREY} where a side is shorter than `side`; cut "
+    "along each side into the fewest tiles of `side` pixels, evenly spread, that are at most step "
+    "apart; each tile is an image, and the picture's score is the highest of its tiles' scores"
 )
 SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -51,9 +64,10 @@ def to_onnx(
 ) -> dict[str, float]:
     """Write a detector's scorer as an ONNX file and compare it with torch.
 
-    The input `images` is uint8 `(batch, C, side, side)`, pictures resized as the metadata
-    `decoding` says; the outputs are `score` `(batch,)` and `map` `(batch, side, side)`. A
-    calibrated detector's `threshold` and `target` stand in the metadata too.
+    The input `images` is uint8 `(batch, C, side, side)`, pictures (of a detector with `tiles` above
+    1 their tiles) made as the metadata `decoding` says; the outputs are `score` `(batch,)` and
+    `map` `(batch, side, side)`. A calibrated detector's `threshold` and `target` stand in the
+    metadata too.
 
     Args:
         scorer: a detector, or one with its threshold.
@@ -86,12 +100,14 @@ def to_onnx(
     path = expanded(path)
     check_output(path, _is_ours, "an exported scorer")
     s = detector.settings
-    decoding = {"rule": decode.RULE, "side": s.side, "channels": s.channels, "in_words": DECODING}
+    decoding = {"rule": decode.RULE, "side": s.side, "channels": s.channels}
+    words = SQUEEZED
     about = {"detector": name}
     if isinstance(scorer, CalibratedDetector):
         decoding |= scorer.facts["decoding"]
+        words = TILED if scorer.framing.tiles > 1 else LETTERBOXED
         about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
-    about["decoding"] = json.dumps(decoding)
+    about["decoding"] = json.dumps(decoding | {"in_words": DECODING + words})
     shape = (batch, s.channels, s.side, s.side)
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     images = torch.from_numpy(noise).to(detector.device)

@@ -4,14 +4,42 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from adlib.deploy import outputs
+from adlib.deploy import inference, outputs
 from adlib.deploy.decisions import CalibratedDetector
+from adlib.deploy.framing import Framing, Picture
 
-Scored = tuple[float, str, Tensor]  # score, name and pixels of an image, uint8 (C, S, S)
+Scored = tuple[float, Picture]
+LONGEST = 512  # pixels of a picture that are drawn
+WIDE = 2  # width by height from which a picture stands above its map, not beside it
+
+
+def view(
+    framing: Framing, picture: Picture, maps: np.ndarray, longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture in its own aspect ratio and its map, to be looked at.
+
+    Args:
+        framing: that the picture was cut by.
+        picture: to be shown.
+        maps: of its tiles, `(t, side, side)`.
+        longest: pixels of the longer side, unless the picture has fewer.
+
+    Returns:
+        Colours from 0 to 1 `(h, w, 3)` and map values `(h, w)`.
+    """
+    scale = min(1.0, longest / max(picture.size))
+    shown = tuple(max(1, round(scale * length)) for length in picture.size)
+    channels = picture.tiles.transpose(1, 0, 2, 3)
+    plain = [framing.joined(tiles, picture.size, shown) / 255 for tiles in channels]
+    plain = np.broadcast_to(np.stack(plain, 2), (*shown[::-1], 3))
+    return plain, framing.joined(maps, picture.size, shown)
+
+
+def overlay(plain: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A map of values 0 to 1 `(h, w)` laid over a picture of colours 0 to 1 `(h, w, 3)`."""
+    return 0.4 * plain + 0.6 * mpl.colormaps["magma"](heat)[..., :3]
 
 
 def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 16) -> Figure:
@@ -19,24 +47,25 @@ def gallery(detector: CalibratedDetector, shown: Sequence[Scored], batch: int = 
 
     Args:
         detector: gives the maps.
-        shown: score, name and pixels of each, as in `Summary.shown`; at least one.
+        shown: score and picture, as in `Summary.shown`; at least one.
         batch: network inputs worked on at once.
     """
-    images = torch.stack([image for _, _, image in shown])
-    maps = detector.detector.anomaly_map(images, batch)
-    scale = mpl.colors.Normalize(maps.min(), maps.max())
-    heat = mpl.colormaps["magma"](scale(maps))[..., :3]
-    plain = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy() / 255
+    pictures = [picture for _, picture in shown]
+    _, maps = inference.judge(detector.detector, pictures, batch)
+    views = [view(detector.framing, *each, LONGEST) for each in zip(pictures, maps, strict=True)]
+    scale = mpl.colors.Normalize(
+        min(heat.min() for _, heat in views), max(heat.max() for _, heat in views)
+    )
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(4.4 * columns, 2.6 * lines + 0.3), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
-    both = np.concatenate([plain, 0.4 * plain + 0.6 * heat], 2)
-    for ax, (score, name, _), pair in zip(axes, shown, both, strict=False):
-        ax.imshow(pair)
-        name = outputs.plain(name)
+    for ax, (score, picture), (plain, heat) in zip(axes, shown, views, strict=False):
+        wide = plain.shape[1] > WIDE * plain.shape[0]
+        ax.imshow(np.concatenate([plain, overlay(plain, scale(heat))], 0 if wide else 1))
+        name = outputs.plain(picture.name)
         label = name if len(name) <= 40 else f"...{name[-37:]}"
         abnormal = score >= detector.threshold
         text = f"{label}\nscore {score:.4g}, {'abnormal' if abnormal else 'normal'}"

@@ -19,6 +19,7 @@ from adlib.data import ImageSet, Split
 from adlib.data.copies import near_copies
 from adlib.data.protocols import usable
 from adlib.data.split import generator
+from adlib.deploy.pixels import PixelTarget
 from adlib.deploy.targets import Target
 from adlib.host.files import expanded
 
@@ -28,7 +29,12 @@ Groups = str | Mapping[str, object]
 
 
 def hold_out(
-    images: ImageSet, target: Target, learns_abnormal: bool, seed: int, groups: Groups = "auto"
+    images: ImageSet,
+    target: Target,
+    learns_abnormal: bool,
+    seed: int,
+    groups: Groups = "auto",
+    pixels: PixelTarget | None = None,
 ) -> Split:
     """Split images into those learnt from and those held out (validation); there is no test.
 
@@ -40,9 +46,10 @@ def hold_out(
         learns_abnormal: whether abnormal images are learnt from too; else all are held out.
         seed: of what is drawn.
         groups: what counts once. "auto": near-copies (`adlib.data.copies`), and the images of a
-            sub-folder where there are enough sub-folders for the target. "folder": the images of a
-            sub-folder. "none": every image. Or the group of each image by its path as it stands in
-            the set, or absolute; an image without one stands alone.
+            sub-folder where there are enough sub-folders for the target. "folder": the normal
+            images of a sub-folder. "none": every image. Or the group of each image by its path as
+            it stands in the set, or absolute; an image without one stands alone.
+        pixels: says how many normal groups have to be held out for masks.
 
     Raises:
         ValueError: too few groups (with the number needed), unknown `groups`.
@@ -55,22 +62,21 @@ def hold_out(
     rows = rows[~pd.Series(images.digests())[rows].duplicated().to_numpy()]
     copies = len(images) - len(rows)
     copies = f" {copies} of {len(images)} files are left out as byte copies." if copies else ""
-    if isinstance(groups, Mapping):
-        groups = {str(images.root / path): name for path, name in groups.items()}
-        there = {str(images.root / path) for path in images.table["path"]}
-        if unknown := sorted(set(groups) - there):
-            raise ValueError(f"groups names {unknown[0]}, which is none of the images")
     rng, parts = generator(seed, "own images"), []
-    for label in (0, 1):
+    groups = by_hand(groups, images)
+    for label, needed in enumerate(images_needed(target, pixels)):
         own = rows[labels[rows] == label]
-        needed = target.images_needed() if label == target.label else 1
         near = near_copies(images, own)
-        group = _groups(images, own, near, groups, 2 * needed)
+        group = grouped(images, own, near, groups, 2 * needed)
         count = len(np.unique(group))
-        n = _held(label, count, needed, learns_abnormal, f"{images.category}: ", copies)
+        about = copies
+        if count < len(own):
+            about += f" {len(own)} images are {count} group(s), each of which counts once."
+        n = _held(label, count, needed, learns_abnormal, f"{images.category}: ", about)
         if label == target.label:
-            alike = f" {len(own)} images are {count} groups, each of which counts once."
-            target.check(n, copies + (alike if count < len(own) else ""))
+            target.check(n, about)
+        if label == 0 and pixels:
+            pixels.check(n)
         order = rng.permutation(count)
         held = np.array([rng.choice(own[group == g]) for g in order[:n]], np.int64)
         learnt = own[np.isin(group, order[n:])]
@@ -81,11 +87,20 @@ def hold_out(
     return Split(images, "own images", seed, labels, train, held, nothing, dropped, learnt)
 
 
-def _held(label: int, n: int, needed: int, learns_abnormal: bool, where: str, copies: str) -> int:
+def images_needed(target: Target, pixels: PixelTarget | None) -> list[int]:
+    """Normal and abnormal groups that have to be held out; at least one of either."""
+    needed = [1, 1]
+    needed[target.label] = target.images_needed()
+    if pixels:
+        needed[0] = max(needed[0], pixels.images_needed())
+    return needed
+
+
+def _held(label: int, n: int, needed: int, learns_abnormal: bool, where: str, about: str) -> int:
     """How many of `n` groups are held out."""
     if label == 0:
         if n < 2:
-            raise ValueError(f"{where}{n} normal image(s); at least 2 are needed.{copies}")
+            raise ValueError(f"{where}{n} normal image(s); at least 2 are needed.{about}")
         return min(n // 2, max(round(HELD_OUT * n), needed))
     if not learns_abnormal:
         return n
@@ -97,19 +112,39 @@ def _held(label: int, n: int, needed: int, learns_abnormal: bool, where: str, co
     return min(n - 1, max(n // 2, needed))
 
 
-def _groups(
-    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, enough: int
-) -> np.ndarray:
-    """Number of each row's group, from 0 on; `near` are the groups of near-copies."""
-    paths = images.table["path"].iloc[rows].tolist()
+def by_hand(groups: Groups, images: ImageSet) -> Groups:
+    """Check a rule or a mapping; the paths of a mapping become absolute."""
     if isinstance(groups, Mapping):
-        return _numbered([groups.get(str(images.root / path)) for path in paths])
-    if groups not in RULES:
+        groups = {str(images.root / path): name for path, name in groups.items()}
+        there = {str(images.root / path) for path in images.table["path"]}
+        if unknown := sorted(set(groups) - there):
+            raise ValueError(f"groups names {unknown[0]}, which is none of the images")
+    elif groups not in RULES:
         raise ValueError(
             f"groups={groups!r}: allowed are {', '.join(RULES)} and the group of each image"
         )
+    return groups
+
+
+def grouped(
+    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, enough: int
+) -> np.ndarray:
+    """Number of each row's group, from 0 on.
+
+    Args:
+        images: the set.
+        rows: those that are grouped.
+        near: groups of near-copies among them.
+        groups: what `by_hand` gives.
+        enough: groups from which on the rule "auto" goes by folders too; of normal images alone.
+    """
+    paths = images.table["path"].iloc[rows].tolist()
+    if isinstance(groups, Mapping):
+        return _numbered([groups.get(str(images.root / path)) for path in paths])
     if groups == "none":
         return np.arange(len(rows))
+    if images.table["label"].iloc[rows].any():  # folders of abnormal images name kinds of defects
+        return near
     parents = [os.path.dirname(path) for path in paths]  # noqa: PTH120 (also of "")
     top = os.path.commonpath(parents) if paths and all(parents) else ""
     folders = _numbered([parent if parent != top else None for parent in parents])

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from adlib.data import cache, decode, layouts
 from adlib.data.decode import Conversion
 from adlib.data.images import ImageSet, decoding
+from adlib.deploy.framing import Framing, Picture
 from adlib.host.files import expanded
 
+UNNAMED = "abnormal"  # kind of abnormal images that no folder names
 _PLAIN = Conversion()
 _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders of known layouts
 
@@ -89,7 +89,9 @@ def image_set(
 ) -> ImageSet:
     """Images of a folder of normal ones and, if given, of a folder of abnormal ones.
 
-    Folders below count too. Images of the second folder keep their absolute path.
+    Folders below count too. Images of the second folder keep their absolute path. Their kind is the
+    folder that they lie in directly below it, as "scratch" of `abnormal/scratch/1.png`, else
+    "abnormal".
 
     Raises:
         FileNotFoundError: no such folder.
@@ -105,7 +107,6 @@ def image_set(
     rows = []
     for label, folder in enumerate(folders):
         found = listed(folder)
-        kind = "abnormal" if label else "good"
         if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in found.images)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
@@ -119,51 +120,50 @@ def image_set(
                 f"({' '.join(decode.SUFFIXES)}). Move it elsewhere."
             )
         where = f"{folder.as_posix()}/" if label else ""
-        rows += [(where + name, label, kind, "", "") for name in found.images]
+        for name in found.images:
+            first, below, _ = name.partition("/")
+            kind = (first if below else UNNAMED) if label else "good"
+            rows.append((where + name, label, kind, "", ""))
     table = layouts.table(rows)
     return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=convert)
 
 
-def pixels(path: Path, side: int, channels: int, convert: Conversion = _PLAIN) -> np.ndarray:
-    """Pixels of one file, uint8 `(channels, side, side)`.
-
-    A file that cannot be read is a ValueError that names it.
-    """
+def framed(path: Path, name: str, framing: Framing, convert: Conversion = _PLAIN) -> Picture:
+    """Read a file as the picture `name`. One that cannot be read is a ValueError that names it."""
     with decoding(path):
-        return decode.resized(decode.open_image(path, convert), side, channels)
+        image = decode.open_image(path, convert)
+        return Picture(name, image.size, framing.cut(image))
 
 
 def batches(
     folder: Path,
     names: Sequence[str],
     size: int,
-    side: int,
-    channels: int,
+    framing: Framing,
     convert: Conversion = _PLAIN,
-) -> Iterator[tuple[Sequence[str], Tensor, dict[str, str]]]:
-    """Read files `size` at a time; the next ones are decoded while a batch is worked on.
+) -> Iterator[tuple[Sequence[str], list[Picture], dict[str, str]]]:
+    """Read files of about `size` tiles at a time; the next ones are decoded meanwhile.
 
     Yields:
-        The batch's names; uint8 `(n, channels, side, side)` of those that could be read, in their
-        order; and by name why the others could not.
+        The batch's names; the pictures of those that could be read, in their order; and by name why
+        the others could not.
     """
 
-    def read(name: str) -> np.ndarray | str:
+    def read(name: str) -> Picture | str:
         try:
-            return pixels(folder / name, side, channels, convert)
+            return framed(folder / name, name, framing, convert)
         except Exception as error:  # whatever one file raises, the others are judged
             return " ".join(str(error).split())
 
-    chunks = [names[start : start + size] for start in range(0, len(names), size)] or [[]]
+    step = max(1, size // framing.tiles**2)
+    chunks = [names[start : start + step] for start in range(0, len(names), step)] or [[]]
     with ThreadPoolExecutor(cache.WORKERS) as pool:
         ahead = pool.map(read, chunks[0])
         for chunk, following in zip(chunks, [*chunks[1:], []], strict=True):
             waiting, ahead = ahead, pool.map(read, following)
             results = dict(zip(chunk, waiting, strict=True))
             errors = {name: error for name, error in results.items() if isinstance(error, str)}
-            readable = [results[name] for name in chunk if name not in errors]
-            images = np.array(readable, np.uint8).reshape(-1, channels, side, side)
-            yield chunk, torch.from_numpy(images), errors
+            yield chunk, [results[name] for name in chunk if name not in errors], errors
 
 
 def write(folder: str | Path, images: Tensor) -> None:

@@ -52,26 +52,41 @@ class PixelTarget:
         """The text that `parse` reads."""
         return f"{self.kind} {np.format_float_positional(self.rate, trim='-')}"
 
+    def images_needed(self) -> int:
+        """How many normal images must be held out."""
+        return thresholds.images_needed(self.rate)
+
     def check(self, n: int) -> None:
         """Raise a ValueError if `n` held-out normal images are too few."""
-        if n < (needed := thresholds.images_needed(self.rate)):
+        if n < self.images_needed():
             best = math.ceil(1000 / (n + 1)) / 1000
             raise ValueError(
-                f"pixels='{self}' needs {needed} normal images that the detector has not learnt "
-                f"from, and {n} are held out. Add normal images or ask for '{self.kind} {best}'."
+                f"pixels='{self}' needs {self.images_needed()} normal images that the detector has "
+                f"not learnt from, and {n} are held out. Add normal images or ask for "
+                f"'{self.kind} {best}'."
             )
+
+    @staticmethod
+    def upper_values(values: np.ndarray) -> np.ndarray:
+        """What is kept of an image's map of any size: at most `_LEVELS` values, falling.
+
+        Each is the highest of as many pixels, so no share of flagged pixels is taken too low.
+        """
+        values = np.sort(values, axis=None)[::-1]
+        if values.size <= _LEVELS:
+            return values
+        return values[np.arange(_LEVELS) * values.size // _LEVELS]
 
     def threshold(self, maps: Iterable[np.ndarray]) -> float:
         """The lowest map value from which on pixels may be flagged.
 
         Args:
-            maps: one of each held-out normal image, not negative, of any size; read one by one.
+            maps: what `upper_values` keeps of the map of each held-out normal image.
 
         Raises:
             ValueError: too few maps.
         """
-        # Of each the values that so many ten-thousandths of its pixels reach, from the highest on.
-        kept = [_upper_values(values) for values in maps]
+        kept = list(maps)
         self.check(len(kept))
         if self.kind == "images":
             return Target("fpr", self.rate).threshold([values[0] for values in kept])
@@ -87,14 +102,6 @@ class PixelTarget:
         if low == len(every):  # not even the highest value may be flagged
             return -thresholds.between_scores(-every, -every[-1])
         return float(every[low])
-
-
-def _upper_values(values: np.ndarray) -> np.ndarray:
-    """At most `_LEVELS` values of a map, falling: each the highest of as many pixels."""
-    values = np.sort(values, axis=None)[::-1]
-    if values.size <= _LEVELS:
-        return values
-    return values[np.arange(_LEVELS) * values.size // _LEVELS]
 
 
 def _reaching(kept: list[np.ndarray], threshold: float) -> float:

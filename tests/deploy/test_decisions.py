@@ -259,11 +259,9 @@ def test_a_folder_is_judged_with_all_below_it(trained, folders, tmp_path):
         (table.decision == d).sum() for d in ("normal", "abnormal")
     )
     assert found.abnormal >= 6  # of eight with a defect
-    pixels = np.stack([image_folders.pixels(folders / "new" / name, 32, 3) for name in table.path])
-    np.testing.assert_allclose(
-        table.score, made.detector.score(torch.from_numpy(pixels)), rtol=1e-5
-    )
-    assert [score for score, _, _ in found.shown] == sorted(table.score, reverse=True)
+    whole = image_folders.image_set(folders / "new").pixels(side=32)
+    np.testing.assert_allclose(table.score, made.detector.score(whole), rtol=1e-5)
+    assert [score for score, _ in found.shown] == sorted(table.score, reverse=True)
     with Image.open(tmp_path / "g.png") as picture:
         assert len(picture.convert("RGB").getcolors(10**6)) > 100
 
@@ -359,8 +357,8 @@ def test_few_images_are_held_at_a_time(trained, folders, tmp_path, monkeypatch):
     """Would catch a folder that is decoded as a whole before it is scored."""
     made, _ = trained
     read, ahead, score = [], [], made.detector.score
-    pixels = image_folders.pixels
-    monkeypatch.setattr(image_folders, "pixels", lambda *size: read.append(1) or pixels(*size))
+    framed = image_folders.framed
+    monkeypatch.setattr(image_folders, "framed", lambda *a: read.append(1) or framed(*a))
 
     def counted(images, batch):
         ahead.append(len(read))

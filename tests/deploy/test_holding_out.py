@@ -40,7 +40,7 @@ def test_no_part_is_learnt_and_held_out(shots):
 
 def test_parts_count_not_shots(shots):
     """Would catch 5 % promised by ten parts because there are thirty images."""
-    with pytest.raises(ValueError, match=r"needs 19 .* 5 can .* 30 images are 10 groups, each"):
+    with pytest.raises(ValueError, match=r"needs 19 .* 5 can .* 30 images are 10 group"):
         holding_out.hold_out(shots, Target("fpr", 0.05), False, 0)
 
 
@@ -86,7 +86,7 @@ def test_folders_are_groups_where_there_are_enough(tmp_path):
     assert held(8, "auto") == held(8, "folder") == (12, 4)  # eight are twice the four needed
     assert held(6, "auto") == held(6, "none") == (19, 5)
     assert held(1, "auto") == held(1, "folder") == (19, 5)  # one folder is no grouping
-    with pytest.raises(ValueError, match=r"needs 4 .* 3 can .* 24 images are 6 groups"):
+    with pytest.raises(ValueError, match=r"needs 4 .* 3 can .* 24 images are 6 group"):
         held(6, "folder")
 
 

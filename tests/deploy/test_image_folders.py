@@ -13,6 +13,7 @@ from PIL import Image
 from adlib.data import layouts
 from adlib.data.images import ImageSet
 from adlib.deploy import image_folders
+from adlib.deploy.framing import Framing
 
 FUZZED = int(os.environ.get("ADLIB_FUZZ", 300))  # mutated files; 2000 takes a minute
 FORMATS = {
@@ -93,7 +94,7 @@ def test_whatever_a_file_raises_is_its_own_error(damaged):
     """Would catch an exception of one file's decoding that ends the run over all others."""
     names = image_folders.listed(damaged).images
     errors, read = {}, 0
-    for _, images, wrong in image_folders.batches(damaged, names, 64, 16, 3):
+    for _, images, wrong in image_folders.batches(damaged, names, 64, Framing(16, 3)):
         errors |= wrong
         read += len(images)
     assert read + len(errors) == len(names) == FUZZED + len(BROKEN)

@@ -122,7 +122,7 @@ def test_a_gallery_says_that_it_is_one(detector, folder, tmp_path):
     for _ in range(2):
         deploy.score_folder(detector, folder, tmp_path / "d.csv", tmp_path / "g.png")
     with Image.open(tmp_path / "g.png") as picture:
-        assert picture.info["Software"] == outputs.MARK
+        assert picture.info["Software"] == outputs.GALLERY
     (folder / "0000.png").replace(tmp_path / "h.png")
     (tmp_path / "h.png").write_bytes((tmp_path / "h.png").read_bytes()[:50])
     with pytest.raises(ValueError, match=r"h\.png is there and is not a gallery"):
