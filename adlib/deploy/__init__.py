@@ -10,6 +10,7 @@ from adlib.deploy.decisions import CalibratedDetector, calibrate, load
 from adlib.deploy.judging import Summary, score_folder
 from adlib.deploy.own_images import train
 from adlib.deploy.targets import Target
+from adlib.deploy.watching import watch
 
 __all__ = [
     "CalibratedDetector",
@@ -19,4 +20,5 @@ __all__ = [
     "load",
     "score_folder",
     "train",
+    "watch",
 ]

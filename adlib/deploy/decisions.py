@@ -165,7 +165,7 @@ def _most_missed(kinds: dict[str, dict[str, int]]) -> str:
         f"{plain(kind)} {missed[kind]['misses']} of {missed[kind]['abnormal']}"
         for kind in most[:NAMED]
     ]
-    words += [f"{len(most) - NAMED} kinds more"] if len(most) > NAMED else []
+    words += [f"{len(most) - NAMED} more"] if len(most) > NAMED else []
     return f" ({', '.join(words)})" if words else ""
 
 
