@@ -132,6 +132,10 @@ class FeatureDetector(Detector):
         rows = F.conv1d(rows, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
         return rows.T @ distances @ rows
 
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Unless a method has its own score, it is the highest value of the map."""
+        maps = self.map_inputs(x)
+        return maps.flatten(1).amax(1), maps
+
     def score_inputs(self, x: Tensor) -> Tensor:
-        """Highest value of the map, unless a method has its own score."""
-        return self.map_inputs(x).flatten(1).amax(1)
+        return self.judge_inputs(x)[0]

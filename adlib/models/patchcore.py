@@ -83,27 +83,30 @@ class PatchCore(FeatureDetector):
         results = neighbours.nearest(patches.flatten(0, 1), self.networks["memory"].bank)
         return tuple(part.view(patches.shape[:2]) for part in results)
 
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Distances, enlarged and smoothed."""
-        distances, _ = self._distances(self._patches(self.maps(x)))
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Score of the patch that lies farthest, and distances, enlarged and smoothed."""
+        patches = self._patches(self.maps(x))
+        distances, entries = self._distances(patches)
         rest = self.settings.side // 8
-        return self.enlarged(distances.view(-1, rest, rest))
+        maps = self.enlarged(distances.view(-1, rest, rest))
+        return self._scores(patches, distances, entries), maps
 
-    def score_inputs(self, x: Tensor) -> Tensor:
+    def map_inputs(self, x: Tensor) -> Tensor:
+        return self.judge_inputs(x)[1]
+
+    def _scores(self, patches: Tensor, distances: Tensor, entries: Tensor) -> Tensor:
         """Largest distance s of a patch p, weighted by equation 7 of the paper.
 
         With m the entry nearest to p, the weight is 1 - exp|p - m| / sum exp|p - k| over the
         entries k nearest to m, m among them: an outlier counts more where m itself is rare, that is
         where its neighbours are far from p.
         """
-        patches = self._patches(self.maps(x))
-        distances, entries = self._distances(patches)
         s, place = distances.max(1)
         bank = self.networks["memory"].bank
         around = min(self.settings.neighbours, len(bank))
         if around == 1:
             return s
-        images = torch.arange(len(x), device=x.device)
+        images = torch.arange(len(s), device=s.device)
         p, m = patches[images, place], bank[entries[images, place]]
         plain = "donot_use_mm_for_euclid_dist"  # differences, as everywhere
         near = torch.cdist(m, bank, compute_mode=plain).topk(around, largest=False).indices

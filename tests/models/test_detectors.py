@@ -11,6 +11,7 @@ import torch
 from detectors import EASY, EVERY, SMALL, STEPS
 
 from adlib import data, models
+from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
 from adlib.networks import augment
 
@@ -88,6 +89,34 @@ def test_shapes_and_ranges(name, settings, split):
     else:
         with pytest.raises(NotImplementedError, match=f"{name} makes no reconstructions"):
             detector.reconstruct(images)
+
+
+@pytest.mark.parametrize("batch", [64, 3])
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_one_pass_gives_the_same_scores_and_maps(name, settings, batch, split):
+    """Would catch a score or map that is another one, or cut up wrongly, when both are made."""
+    detector = few(name, settings)
+    images = pixels(split, detector)
+    scores, maps = detector.judge(images, batch)
+    assert scores.dtype == np.float64 and maps.dtype == np.float32
+    np.testing.assert_array_equal(scores, detector.score(images, batch))
+    np.testing.assert_array_equal(maps, detector.anomaly_map(images, batch))
+
+
+def test_one_pass_sees_the_images_once(split, monkeypatch):
+    """Would catch a backbone that runs twice for a score and a map."""
+    seen = []
+    original = FeatureDetector.maps
+
+    def spy(self, x):
+        seen.append(len(x))
+        return original(self, x)
+
+    detectors = [few(name, SMALL[name]) for name in ("PaDiM", "PatchCore")]
+    monkeypatch.setattr(FeatureDetector, "maps", spy)
+    for detector in detectors:
+        detector.judge(pixels(split, detector), batch=4)
+    assert seen == [4, 3] * 2
 
 
 @pytest.mark.parametrize(("name", "settings"), EVERY)
