@@ -46,6 +46,7 @@ class PatchCore(FeatureDetector):
     """
 
     Settings = PatchCoreSettings
+    _index: neighbours.Index | None = None  # of the bank as it is; a bank is replaced, not changed
 
     def build(self) -> dict[str, nn.Module]:
         return {"memory": Memory("bank")}
@@ -80,8 +81,15 @@ class PatchCore(FeatureDetector):
 
     def _distances(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of every patch `(n, places)` to its nearest entry, and which that is."""
-        results = neighbours.nearest(patches.flatten(0, 1), self.networks["memory"].bank)
+        bank = self.networks["memory"].bank
+        if self._index is None or self._index.bank is not bank:
+            self._index = neighbours.Index(bank)
+        results = self._index.nearest(patches.flatten(0, 1))
         return tuple(part.view(patches.shape[:2]) for part in results)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out of copies what is made of the bank."""
+        return {**vars(self), "_index": None}
 
     def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Score of the patch that lies farthest, and distances, enlarged and smoothed."""

@@ -1,4 +1,4 @@
-"""PatchCore: time and memory of fit and score, and its neighbour search against a plain loop.
+"""PatchCore: time and memory of fit, score and map, and its search against a plain loop.
 
 The plain loop is what public implementations do: for every image `torch.cdist` of its patches to
 the whole memory, then `min`, or `topk` of the neighbours that the score is weighted by. Both run in
@@ -73,15 +73,24 @@ def main() -> None:
     detector.score(test)
     taken = time.perf_counter() - start
     print(f"score  {len(test):4d} images {taken:7.1f} s   peak {megabytes()}")
+    some = test[:SEARCHED]
+    once, apart = median_seconds(
+        lambda: detector.judge(some),
+        lambda: (detector.score(some), detector.anomaly_map(some)),
+        repeats=a.repeats,
+    )
+    print(f"score and map of {len(some)} images in one pass {once}   apart {apart}, "
+          f"{apart.ratio(once)}")  # fmt: skip
 
     bank = detector.networks["memory"].bank
     with torch.inference_mode():
         patches = detector._patches(detector.maps(augment.to_float(test[:SEARCHED].to(device))))
         flat = patches.flatten(0, 1)
         wanted = torch.cat([torch.cdist(image, bank).amin(1) for image in patches])
-        torch.testing.assert_close(neighbours.nearest(flat, bank)[0], wanted, rtol=1e-3, atol=1e-2)
+        index = neighbours.Index(bank)
+        torch.testing.assert_close(index.nearest(flat)[0], wanted, rtol=1e-3, atol=1e-2)
         ours, least, nine = median_seconds(
-            lambda: neighbours.nearest(flat, bank),
+            lambda: index.nearest(flat),
             lambda: [torch.cdist(image, bank).min(1) for image in patches],
             lambda: [torch.cdist(image, bank).topk(9, largest=False) for image in patches],
             repeats=a.repeats,

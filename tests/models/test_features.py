@@ -1,5 +1,7 @@
 """PaDiM and PatchCore against their formulas, written out."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from adlib import data, models
 from adlib.models import features
-from adlib.networks import augment
+from adlib.networks import augment, neighbours
 
 TINY = {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"}
 
@@ -154,6 +156,34 @@ def test_patchcore_knows_its_training_images(split):
     """Would catch patches that are lost when the memory is not thinned."""
     detector, _ = fitted("PatchCore", split, coreset=1.0)
     assert detector.anomaly_map(split.pixels("train", 32, 1)).max() < 1e-3
+
+
+def test_patchcore_prepares_its_search_once_for_a_bank(split, tmp_path, monkeypatch):
+    """Would catch an index made for every batch, kept for an older bank, saved or copied."""
+    detector, _ = fitted("PatchCore", split, coreset=0.05)
+    built = []
+
+    class Spy(neighbours.Index):
+        def __init__(self, bank):
+            built.append(bank)
+            super().__init__(bank)
+
+    monkeypatch.setattr(neighbours, "Index", Spy)
+    images = split.pixels("test", 32, 1)[:6]
+    scores = detector.score(images, batch=2)
+    assert len(built) == 1
+    copied = copy.deepcopy(detector)
+    assert copied._index is None and detector._index is not None
+    loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
+    for other in (copied, loaded):
+        np.testing.assert_array_equal(other.score(images), scores)
+    assert len(built) == 3
+    detector.score(images)
+    assert len(built) == 3
+    detector.fit(data.Split(**{**vars(split), "train": split.train[:5]}), device="cpu")
+    assert (detector.score(images) > scores).any() and len(built) == 4
+    detector.load_weights(tmp_path / "detector.safetensors")
+    np.testing.assert_array_equal(detector.score(images), scores)
 
 
 @pytest.mark.parametrize("around", [1, 9, 1000])

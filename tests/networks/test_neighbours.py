@@ -81,7 +81,7 @@ def test_a_query_is_searched_alone(precision):
 def test_bad_banks_are_named():
     """Would catch an empty bank or other features that fail somewhere deep inside."""
     for bank in (torch.zeros(0, 3), torch.zeros(4, 2)):
-        with pytest.raises(ValueError, match=r"no search for \(5, 3\) among"):
+        with pytest.raises(ValueError, match=r"no search .*among"):
             neighbours.nearest(torch.zeros(5, 3), bank)
 
 
