@@ -108,6 +108,19 @@ class Detector(ABC):
         """
         return self.score_inputs(x), self.map_inputs(x)
 
+    def extend(
+        self, split: Split, seed: int = 0, device: str | torch.device | None = None
+    ) -> pd.DataFrame:
+        """Learn the training images of another split in addition; what is given is as for `fit`.
+
+        Raises:
+            NotImplementedError: a method that cannot; it is fitted anew on all images.
+        """
+        able = ", ".join(name for name, cls in REGISTRY.items() if cls.extend != Detector.extend)
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot learn further images; fit it anew on all ({able} can)"
+        )
+
     # ---- what everybody calls --------------------------------------------------------------
 
     @property

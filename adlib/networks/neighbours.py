@@ -3,6 +3,8 @@
 Both spend their time in matrix products over blocks small enough to stay in a processor's cache.
 """
 
+import time
+
 import torch
 from torch import Tensor
 
@@ -207,6 +209,20 @@ def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]
         chosen.append(new)
         left -= sure
     return torch.cat(chosen), far.amax().clamp_min(0).sqrt().item()
+
+
+def k_center_seconds(n: int, d: int, count: int, device: torch.device) -> float:
+    """How long `k_center` takes for `count` of `n` points `(n, d)`, from a small part of it."""
+    some, new = min(n, 1 << 14), min(count, STEPS)
+    points, far = torch.zeros(some, d, device=device), torch.zeros(some, device=device)
+    chosen = torch.arange(min(new, some), device=device)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        _approach(far, points, far.clone(), chosen)
+        far[0].item()  # a GPU has done it
+        times.append(time.perf_counter() - start)
+    return min(times) * (n / some) * (count / len(chosen))
 
 
 def _approach(far: Tensor, points: Tensor, lengths: Tensor, new: Tensor) -> None:

@@ -142,16 +142,16 @@ def test_test_labels_and_images_play_no_part_in_training(name, settings, split, 
     """Would catch a choice made on test data: labels reversed, and test pixels never asked for."""
     reversed_labels = data.Split(**{**vars(split), "labels": 1 - split.labels})
     detector = models.build(name, **settings)
-    asked = []
-    original = type(split).pixels
+    asked = set()
+    original = type(split).rows
 
-    def spy(self, part, *arguments):
-        asked.append(part)
-        return original(self, part, *arguments)
+    def spy(self, part):
+        asked.add(part)
+        return original(self, part)
 
-    monkeypatch.setattr(type(split), "pixels", spy)
+    monkeypatch.setattr(type(split), "rows", spy)
     detector.fit(reversed_labels, Budget(3, 4, "float32"), 0, device="cpu")
-    assert sorted(asked) == (["abnormal", "train"] if detector.uses_abnormal else ["train"])
+    assert asked == ({"abnormal", "train"} if detector.uses_abnormal else {"train"})
     assert not {*split.train, *split.abnormal} & {*split.test, *split.validation}
     monkeypatch.undo()
     other = few(name, settings)
@@ -234,6 +234,20 @@ def test_labelled_abnormal_images_are_asked_for(name, settings, split):
     else:
         first, second = few(name, settings), trained(name, settings, without)
         assert all(torch.equal(v, weights(second)[k]) for k, v in weights(first).items())
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.items())
+def test_what_cannot_learn_further_images_says_so(name, settings, split):
+    """Would catch a method that takes further images and forgets the others in silence."""
+    detector = models.build(name, **settings)
+    if name == "PatchCore":
+        with pytest.raises(ValueError, match="its bank is empty"):
+            detector.extend(split)
+    else:
+        with pytest.raises(
+            NotImplementedError, match=rf"{name} cannot .* anew .*\(PatchCore can\)"
+        ):
+            detector.extend(split)
 
 
 def test_a_foreign_file_is_refused(tmp_path):

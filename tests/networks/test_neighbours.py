@@ -114,6 +114,14 @@ def test_k_center_stops_when_nothing_is_left():
     assert sorted((chosen % 7).tolist()) == list(range(7)) and radius < 1e-2
 
 
+def test_the_time_of_k_center_grows_with_the_work():
+    """Would catch an estimate of a part for the whole."""
+    small, large = (
+        neighbours.k_center_seconds(n, 8, n // 10, torch.device("cpu")) for n in (10**4, 10**7)
+    )
+    assert 0 < 1000 * small < large
+
+
 @pytest.mark.parametrize("count", [0, 6])
 def test_k_center_refuses_other_counts(count):
     """Would catch a share of the points that is none or more than all."""
