@@ -1,6 +1,7 @@
 """What a protocol makes of a set of images: a split, whose labels are its own."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 _SOME = "images of either label"
+CHUNK = 1 << 26  # bytes of pixels: each reading looks at the stamps of all files, so not too few
 PARTS = ("train", "abnormal", "validation", "test")
 
 
@@ -57,6 +59,12 @@ class Split:
     def pixels(self, part: str, side: int | None = None, channels: int = 3) -> "torch.Tensor":
         """Pixels of a part: uint8 (N, channels, side, side); see `ImageSet.pixels`."""
         return self.images.pixels(self.rows(part), side, channels)
+
+    def chunks(self, part: str, side: int, channels: int = 3) -> "Iterator[torch.Tensor]":
+        """Pixels of a part as `pixels` gives them, at most `CHUNK` bytes at a time."""
+        rows, images = self.rows(part), max(1, CHUNK // (channels * side**2))
+        for start in range(0, len(rows), images):
+            yield self.images.pixels(rows[start : start + images], side, channels)
 
     def masks(self, part: str, side: int | None = None) -> "torch.Tensor":
         """Masks of a part: bool (N, side, side); see `ImageSet.masks`."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.latent_search import frozen, latent_search, sigmoid
 from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
 from adlib.networks import augment, progressive
@@ -216,6 +216,10 @@ class NoisyAnoGAN(Trainable):
         codes = codes[torch.arange(len(x), device=x.device), best]
         with torch.no_grad():
             return scores, upsample(generator(codes), x.shape[-1])
+
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores, again = self._search(x)
+        return scores, error_map(x, again)
 
     def score_inputs(self, x: Tensor) -> Tensor:
         return self._search(x)[0]
