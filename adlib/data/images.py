@@ -1,6 +1,5 @@
 """A set of images of one category: its table, its pixels and masks, its digests."""
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from PIL import Image
 
 from adlib.data import cache, decode
 from adlib.data.arrays import Mosaics, Stored, array_digests
+from adlib.host.files import slug
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class ImageSet:
         return [next(digests) if path else "" for path in self.table["mask"]]
 
     def _file_digests(self, what: str, paths: list[str]) -> list[str]:
-        name = re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")
+        name = f"{self.name}-{slug(Path(self.category).name)}-{what}"
         return cache.digests(name, self.root, paths)
 
     def _key(self, side: int, what: object) -> str:
