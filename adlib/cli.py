@@ -103,7 +103,7 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--device", help=_DEVICE)
     train.add_argument("--minutes", type=float, required=True, help="planning counted in")
     text = "finished runs, ends in .tar or .tar.xz; one that exists is gone on with"
-    train.add_argument("--pack", type=Path, required=True, help=text)
+    train.add_argument("--pack", type=expanded, required=True, help=text)
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
