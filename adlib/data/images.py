@@ -135,10 +135,7 @@ class ImageSet:
         keeps the pixels it covers most. A set without masks, or a mask that does not fit its image,
         is a ValueError.
         """
-        if not self.has_masks:
-            raise ValueError(
-                f"{self.title} has no masks, so pixel metrics cannot be computed on it."
-            )
+        self.check_masks()
         side, rows = self._side(side), self._rows(index)
         masked = np.flatnonzero(self.table["mask"] != "")
         path = cache.build(
@@ -151,6 +148,13 @@ class ImageSet:
         wanted = np.flatnonzero(np.isin(rows, masked))
         masks[wanted] = cache.read(path, np.searchsorted(masked, rows[wanted])).astype(bool)
         return _tensor(masks)
+
+    def check_masks(self) -> None:
+        """Raise a ValueError for a set without masks."""
+        if not self.has_masks:
+            raise ValueError(
+                f"{self.title} has no masks, so pixel metrics cannot be computed on it."
+            )
 
     def sides(self) -> tuple[int, int]:
         """Shortest and longest side in pixels over all images."""

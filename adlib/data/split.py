@@ -76,6 +76,25 @@ class Split:
         lists = {part: paths.iloc[self.rows(part)].tolist() for part in PARTS}
         return lists | {"dropped": list(self.dropped)}
 
+    def examples(self, n: int) -> tuple[np.ndarray, list[str]]:
+        """Rows of the first `n` test images of either label (fewer where there are), and labels.
+
+        The normal ones come first; their labels are "normal" and "abnormal".
+        """
+        labels = self.labels_of("test")
+        rows = np.concatenate([self.test[labels == label][:n] for label in (0, 1)])
+        return rows, ["abnormal" if self.labels[row] else "normal" for row in rows]
+
+    def check_test(self, least: int = 1) -> None:
+        """Raise a ValueError unless the test holds `least` images of either label."""
+        labels = self.labels_of("test")
+        normal, abnormal = int((labels == 0).sum()), int((labels == 1).sum())
+        if min(normal, abnormal) < least:
+            raise ValueError(
+                f"{self.images.title}: {normal} normal and {abnormal} abnormal images are there to "
+                f"test on, and {least} of either are needed. Add images."
+            )
+
     def subsample(self, n: int) -> "Split":
         """Split whose validation and test hold at most `n` images of either label.
 
