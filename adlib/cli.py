@@ -199,19 +199,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from adlib.study import collect
+    from filelock import FileLock
+
+    from adlib.study import collect, summary
+    from adlib.study.site import readme
     from adlib.study.site.pages import build
 
-    if options.collect:
-        collect.collect(options.profile, options.results)
-    if options.readme:
-        from adlib.study import summary
-        from adlib.study.site import readme
-
-        changed = readme.update(paths.home() / "README.md", summary.read(options.results))
-        print(f"README.md: {'written' if changed else 'as it was'}")
-        return 0
-    print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
+    if not options.results.is_dir():
+        raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")
+    with FileLock(options.results / paths.REPORT_LOCK):  # two would take each other's files away
+        if options.collect:
+            collect.collect(options.profile, options.results)
+        if options.readme:
+            changed = readme.update(paths.home() / "README.md", summary.read(options.results))
+            print(f"README.md: {'written' if changed else 'as it was'}")
+            return 0
+        print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
 
 

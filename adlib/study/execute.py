@@ -173,7 +173,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "notebook": notebook.name,
         "parameters": given,
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
-        "error": f"still runs, or was killed, {_place()}",
+        "error": f"still runs, or was killed, {place()}",
         "transient": True,
         **code,
     }
@@ -245,7 +245,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _place() -> str:
+def place() -> str:
     """Where this process runs: the machine, and the cluster's job."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"on {platform.node()}" + (f" as job {job}" if job else "")
