@@ -62,7 +62,7 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--device", help=DEVICE)
     train.add_argument("--minutes", type=float, required=True, help="planning counted in")
     text = "finished runs, ends in .tar or .tar.xz; one that exists is gone on with"
-    train.add_argument("--pack", type=Path, required=True, help=text)
+    train.add_argument("--pack", type=expanded, required=True, help=text)
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
@@ -113,19 +113,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from adlib.study import collect
+    from filelock import FileLock
+
+    from adlib.study import collect, summary
+    from adlib.study.site import readme
     from adlib.study.site.pages import build
 
-    if options.collect:
-        collect.collect(options.profile, options.results)
-    if options.readme:
-        from adlib.study import summary
-        from adlib.study.site import readme
-
-        changed = readme.update(paths.home() / "README.md", summary.read(options.results))
-        print(f"README.md: {'written' if changed else 'as it was'}")
-        return 0
-    print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
+    if not options.results.is_dir():
+        raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")
+    with FileLock(options.results / paths.REPORT_LOCK):  # two would take each other's files away
+        if options.collect:
+            collect.collect(options.profile, options.results)
+        if options.readme:
+            changed = readme.update(paths.home() / "README.md", summary.read(options.results))
+            print(f"README.md: {'written' if changed else 'as it was'}")
+            return 0
+        print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
 
 

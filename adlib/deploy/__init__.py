@@ -7,6 +7,7 @@
 """
 
 from adlib.deploy.decisions import CalibratedDetector, calibrate, load
+from adlib.deploy.extending import extend
 from adlib.deploy.judging import Summary, score_folder
 from adlib.deploy.own_images import train
 from adlib.deploy.targets import Target
@@ -17,6 +18,7 @@ __all__ = [
     "Summary",
     "Target",
     "calibrate",
+    "extend",
     "load",
     "score_folder",
     "train",

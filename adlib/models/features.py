@@ -111,7 +111,7 @@ class FeatureDetector(Detector):
         self, learn: Learn, split: Split, seed: int, device: str | torch.device | None
     ) -> pd.DataFrame:
         """Let a function go over the training images' maps; its numbers as a row."""
-        images = len(split.rows("train"))
+        images = split.images.count(split.rows("train"), self.settings.side)
         if images == 0:
             raise ValueError("no images to work on")
         self.to(device or default_device())
