@@ -9,7 +9,6 @@ import io
 import sys
 import traceback
 import warnings
-from pathlib import Path
 
 from adlib.cli import own_images
 from adlib.cli.parsing import DEFAULT, DEVICE, command

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_trees import save
+from detectors import of_brightness
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -102,8 +103,7 @@ def test_bad_numbers_of_tiles_are_refused(tiles):
 def test_a_score_is_the_highest_of_the_picture_s_own_tiles(monkeypatch):
     """Would catch tiles that count for the neighbour, and a mean that hides a small defect."""
     detector = models.AutoEncoder(side=32, width=2)
-    monkeypatch.setattr(detector, "score", lambda x, _: x.flatten(1).double().amax(1).numpy())
-    monkeypatch.setattr(detector, "anomaly_map", lambda x, _: x[:, 0].float().numpy())
+    of_brightness(detector)
     tiles = [np.full((n, 3, 32, 32), 10 * n, np.uint8) for n in (1, 4, 2)]
     tiles[1][2, 0, 5, 5] = 200
     pictures = [Picture(str(len(each)), (9, 9), each) for each in tiles]
