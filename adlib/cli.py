@@ -16,7 +16,7 @@ from adlib.host import paths
 from adlib.host.files import expanded
 
 _DEFAULT = "default: %(default)s"
-_DEVICE = "cpu, cuda or cuda:N; default: cuda if there is one"
+_DEVICE = "cpu, cuda, cuda:N or mps; default: cuda or mps if there is one"
 WRONG_CALL = (ValueError, ImportError, FileNotFoundError, NotADirectoryError, PermissionError)
 IN_WORDS = (*WRONG_CALL, OSError, ArithmeticError)  # need no traceback beside their message
 
