@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 DEFAULT = "default: %(default)s"
-DEVICE = "cpu, cuda or cuda:N; default: cuda if there is one"
+DEVICE = "cpu, cuda, cuda:N or mps; default: cuda or mps if there is one"
 
 
 def command(

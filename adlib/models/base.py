@@ -78,7 +78,7 @@ class Detector(ABC):
             split: no other part of it is read.
             budget: steps and batch; a detector without steps ignores it.
             seed: of everything that is drawn.
-            device: where to work; CUDA where there is one by default.
+            device: where to work; by default `adlib.host.device.default_device()`.
             folder: for checkpoints; nothing is written without it.
 
         Returns:
