@@ -130,11 +130,12 @@ def test_watch_ends_well_by_a_signal(capsys, folders, model, tmp_path, monkeypat
         assert (code, errors, out.count("\n")) == (0, [], 1)
         assert signal.getsignal(signal.SIGTERM) == before
     assert len(log.read_text().splitlines()) == 8 and page.is_file()
-    monkeypatch.undo()
-    (folders / "odd").mkdir()
-    (folders / "odd" / "bad.png").write_bytes(b"no picture")
-    code, out, _ = run(capsys, "watch", model, folders / "odd", *options[2:], "--once")
+    monkeypatch.setattr(deploy, "watch", watch)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "bad.png").write_bytes(b"no picture")
+    code, out, _ = run(capsys, "watch", model, tmp_path / "odd", *options[2:], "--once")
     assert code == 1 and out.startswith("1 images: 0 normal, 0 abnormal, 1 without a decision")
+    assert (tmp_path / "decisions.jsonl").is_file()
 
 
 @pytest.mark.parametrize(

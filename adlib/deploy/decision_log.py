@@ -6,6 +6,7 @@ What a crash has left of a last line is moved to `LOG.torn`, so the log stays on
 
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,10 +65,16 @@ class Entry:
 
 
 def file_state(folder: Path, path: str) -> File | None:
-    """A file as it is now; None where there is none, or a link to nothing."""
+    """A file as it is now; None where there is none, or a link to nothing.
+
+    None and a UserWarning where it cannot be looked at, as on a drive that is away.
+    """
     try:
         status = (folder / path).stat()
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        warnings.warn(f"{folder / path}: {error.strerror}", stacklevel=2)
         return None
     return File(path, status.st_size, status.st_mtime_ns)
 

@@ -64,7 +64,10 @@ class CalibratedDetector:
         return Framing(s.side, s.channels, self.facts["decoding"]["tiles"])
 
     def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
-        """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
+        """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`.
+
+        With `tiles` they are tiles, and a picture is abnormal when one of its tiles is.
+        """
         return self.detector.score(images, batch) >= self.threshold
 
     def __str__(self) -> str:

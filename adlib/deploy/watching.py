@@ -60,7 +60,7 @@ def watch(
             a log that another watch writes, masks of a detector without a pixel threshold.
 
     Warns:
-        UserWarning: the folder cannot be read for a while.
+        UserWarning: the folder, one below it or a file cannot be looked at.
     """
     if not (0 < interval < math.inf):
         raise ValueError(f"interval={interval}: a number of seconds above 0 is needed")
@@ -147,8 +147,11 @@ class _Watch:
 
 def _look(folder: Path) -> set[File]:
     """The images that are there; what vanishes meanwhile is left out."""
-    found = (file_state(folder, name) for name in image_folders.walked(folder).images)
-    return {file for file in found if file}
+    found = image_folders.walked(folder)
+    for why in found.closed.values():
+        warnings.warn(why, stacklevel=3)
+    states = (file_state(folder, name) for name in found.images)
+    return {file for file in states if file}
 
 
 @contextmanager

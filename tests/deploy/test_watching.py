@@ -185,6 +185,27 @@ def test_a_folder_may_be_empty_or_away_for_a_while(detector, folder, log, tmp_pa
     assert len(lines(log)) == 3
 
 
+def test_what_cannot_be_looked_at_is_said(detector, folder, log, monkeypatch):
+    """Would catch images that nobody judges without a word, or that end the watch."""
+    walked, stat = image_folders.walked, Path.stat
+    closed = {"closed/": "closed: the folder cannot be read"}
+    monkeypatch.setattr(
+        image_folders, "walked", lambda where: replace(walked(where), closed=closed)
+    )
+
+    def away(path, **more):
+        if path.name == "b.png":
+            raise OSError(112, "Host is down")
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", away)
+    with pytest.warns(UserWarning) as said:
+        watch(detector, folder, log, stop=Looks(nothing))
+    texts = {str(one.message) for one in said}
+    assert closed["closed/"] in texts and f"{folder / 'b.png'}: Host is down" in texts
+    assert sorted(paths(log)) == ["a.png", "below/c.png"]
+
+
 # ---- restarts ------------------------------------------------------------------------------
 
 
