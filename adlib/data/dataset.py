@@ -11,6 +11,11 @@ from adlib.data.images import ImageSet
 PACK = ".images.xz"  # ending of a pack of images, see `adlib.data.image_packs`
 
 
+def part_counts(train: int, good: int, bad: int) -> dict[str, int]:
+    """Published counts of a set with official parts, as `Dataset.expected` has them."""
+    return {"n_train_normal": train, "n_test_normal": good, "n_test_abnormal": bad}
+
+
 @dataclass(frozen=True)
 class Archive:
     """One file that holds a whole data set: addresses tried in turn, and what it must hash to."""
