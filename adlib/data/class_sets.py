@@ -1,7 +1,10 @@
 """The sets of classes of the catalogue: digits, clothes, small pictures, Caltech."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from adlib.data import classes, mosaics
-from adlib.data.classes import CIFAR, DIGITS, INLIERS
+from adlib.data.classes import CIFAR, CLOTHES, DIGITS, INLIERS
 from adlib.data.dataset import Dataset
 
 # Images of each digit in the official parts.
@@ -15,6 +18,41 @@ _CALTECH = (
     "Sizes vary, so images are squeezed to a square; grey images get three equal channels. No "
     "official parts."
 )
+
+_CIFAR_CITATION = (
+    "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, "
+    "University of Toronto, 2009"
+)
+_CIFAR_100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup",
+    "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
+    "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man",
+    "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
+    "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy",
+    "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal",
+    "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar",
+    "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
+    "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman",
+    "worm",
+)  # fmt: skip
+_CIFAR_20 = (
+    "aquatic_mammals", "fish", "flowers", "food_containers", "fruit_and_vegetables",
+    "household_electrical_devices", "household_furniture", "insects", "large_carnivores",
+    "large_man-made_outdoor_things", "large_natural_outdoor_scenes",
+    "large_omnivores_and_herbivores", "medium_mammals", "non-insect_invertebrates", "people",
+    "reptiles", "small_mammals", "trees", "vehicles_1", "vehicles_2",
+)  # fmt: skip
+
+
+def _equal_classes(names: Sequence[str], train: int, test: int) -> dict[str, dict[str, int]]:
+    """Counts of a set whose classes have as many images each, and of all of them."""
+    n = len(names)
+    one = {"n_images": n * (train + test), "n_train_normal": train, "n_test_normal": test}
+    every = one | {"n_train_normal": n * train, "n_test_normal": n * test}
+    return dict.fromkeys(names, one) | {"all": every}
+
 
 CLASS_SETS = [
     Dataset(
@@ -48,6 +86,23 @@ CLASS_SETS = [
         dict.fromkeys([*DIGITS, "all"], 28),
         lies_in=("MNIST/raw",),
         whole="all",
+        torchvision="MNIST",
+    ),
+    Dataset(
+        "fashion_mnist",
+        "Fashion-MNIST",
+        "MIT",
+        "Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
+        "Learning Algorithms, arXiv 1708.07747, 2017",
+        "https://github.com/zalandoresearch/fashion-mnist",
+        dict.fromkeys([*CLOTHES, "all"], "object"),
+        partial(classes.mnist, names=CLOTHES),
+        _equal_classes(CLOTHES, 6_000, 1_000),
+        f"70,000 grey images of 28 x 28 pixels. {_SINGLED_OUT}",
+        dict.fromkeys([*CLOTHES, "all"], 28),
+        lies_in=("FashionMNIST/raw",),
+        whole="all",
+        torchvision="FashionMNIST",
     ),
     Dataset(
         "ir_mnist",
@@ -75,17 +130,46 @@ CLASS_SETS = [
         "cifar10",
         "CIFAR-10",
         "research use",
-        "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, "
-        "University of Toronto, 2009",
+        _CIFAR_CITATION,
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         dict.fromkeys([*CIFAR, "all"], "object"),
         classes.cifar10,
-        dict.fromkeys(CIFAR, {"n_images": 60_000, "n_train_normal": 5_000, "n_test_normal": 1_000})
-        | {"all": {"n_images": 60_000, "n_train_normal": 50_000, "n_test_normal": 10_000}},
+        _equal_classes(CIFAR, 5_000, 1_000),
         f"60,000 colour images of 32 x 32 pixels. {_SINGLED_OUT}",
         dict.fromkeys([*CIFAR, "all"], 32),
         lies_in=("cifar-10-batches-py", "cifar10", "cifar10_jpg.tar.xz"),
         whole="all",
+        torchvision="CIFAR10",
+    ),
+    Dataset(
+        "cifar100",
+        "CIFAR-100",
+        "research use",
+        _CIFAR_CITATION,
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        dict.fromkeys([*_CIFAR_100, "all"], "object"),
+        classes.cifar100,
+        _equal_classes(_CIFAR_100, 500, 100),
+        f"60,000 colour images of 32 x 32 pixels in 100 classes. {_SINGLED_OUT}",
+        dict.fromkeys([*_CIFAR_100, "all"], 32),
+        lies_in=("cifar-100-python",),
+        whole="all",
+        torchvision="CIFAR100",
+    ),
+    Dataset(
+        "cifar100_superclasses",
+        "CIFAR-100, superclasses",
+        "research use",
+        _CIFAR_CITATION,
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        dict.fromkeys([*_CIFAR_20, "all"], "object"),
+        partial(classes.cifar100, superclasses=True),
+        _equal_classes(_CIFAR_20, 2_500, 500),
+        f"The images of cifar100 in its 20 superclasses of five classes each. {_SINGLED_OUT}",
+        dict.fromkeys([*_CIFAR_20, "all"], 32),
+        lies_in=("cifar-100-python",),
+        whole="all",
+        torchvision="CIFAR100",
     ),
     Dataset(
         "caltech256",
