@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
+import adlib.data as data
 from adlib.data import synthetic
 
 CIFAR_NAMES = (
@@ -75,13 +76,18 @@ def noise(n: int, *shape: int, seed: int = 0) -> np.ndarray:
 
 
 def mnist_tree(
-    root: Path, per_class: tuple[int, int] = (6, 3), packed: bool = False, order: int = 0
+    root: Path,
+    per_class: tuple[int, int] = (6, 3),
+    packed: bool = False,
+    order: int = 0,
+    name: str = "MNIST",
 ) -> Path:
     """MNIST's four files under `root`: images of each digit in the training and the test part.
 
-    The first pixel is the digit. `order` is the seed of the images' order in their files.
+    The first pixel is the digit. `order` is the seed of the images' order in their files, `name`
+    the folder of MNIST or of a set like it.
     """
-    folder = root / "MNIST" / "raw"
+    folder = root / name / "raw"
     folder.mkdir(parents=True, exist_ok=True)
     for part, n in zip(("train", "t10k"), per_class, strict=True):
         targets = np.repeat(np.arange(10, dtype=np.uint8), n)
@@ -119,6 +125,31 @@ def cifar_batches(root: Path, monkeypatch: object) -> Path:
         files = [[name, md5[name]] for name in known if name.startswith(start)]
         monkeypatch.setattr(CIFAR10, attribute, files)
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5["batches.meta"]})
+    return folder
+
+
+def cifar100_files(root: Path, monkeypatch: object) -> Path:
+    """CIFAR-100's three pickles, an image of each class and part; torchvision is told their MD5.
+
+    Red of an image's first pixel is its class. The superclass is the remainder of 20.
+    """
+    from torchvision.datasets import CIFAR100
+
+    fine, coarse = (data.categories(f"cifar100{ending}")[:-1] for ending in ("", "_superclasses"))
+    content = {"meta": {"fine_label_names": fine, "coarse_label_names": coarse}}
+    for seed, part in enumerate(("train", "test")):
+        images = noise(100, 3072, seed=seed)
+        images[:, 0] = np.arange(100)
+        labels = {"fine_labels": list(range(100)), "coarse_labels": [i % 20 for i in range(100)]}
+        content[part] = {"data": images} | labels
+    folder = root / CIFAR100.base_folder
+    folder.mkdir(parents=True)
+    for name, values in content.items():
+        (folder / name).write_bytes(pickle.dumps(values))
+    md5 = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in content}
+    for part in ("train", "test"):
+        monkeypatch.setattr(CIFAR100, f"{part}_list", [[part, md5[part]]])
+    monkeypatch.setattr(CIFAR100, "meta", CIFAR100.meta | {"md5": md5["meta"]})
     return folder
 
 

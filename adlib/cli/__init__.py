@@ -168,7 +168,7 @@ def _list(_: argparse.Namespace) -> int:
         here = [category for category in categories if sets.at_hand(name, category)]
         at_hand = "all" if here == categories else ", ".join(here) or "none"
         if categories:  # the user's own folders are no list
-            print(f"{name:18} at hand: {at_hand} (of {len(categories)}); {data.info(name).licence}")
+            print(f"{name:22} at hand: {at_hand} (of {len(categories)}); {data.info(name).licence}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Listers of sets that show classes of things: digits, MNIST, CIFAR-10, Caltech-101 and -256.
+"""Listers of sets that show classes of things: digits, MNIST and its like, CIFAR, Caltech.
 
 The table's `kind` is the class. For a category that is a class the label is 0 for that class and 1
 for all others (a protocol may turn it round); for any other category ("all", "3_inlier_categories",
@@ -8,6 +8,7 @@ for all others (a protocol may turn it round); for any other category ("all", "3
 import gzip
 import io
 import json
+import pickle
 import struct
 import tarfile
 from collections.abc import Iterable
@@ -23,6 +24,10 @@ from adlib.data.images import COLUMNS, ImageSet
 from adlib.host.files import write_text
 
 DIGITS = tuple("0123456789")
+CLOTHES = (
+    "t_shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle_boot",
+)  # fmt: skip
 CIFAR = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INLIERS = ("1_inlier_categories", "3_inlier_categories", "5_inlier_categories")
 COPY = "from a lossy JPEG copy"
@@ -68,13 +73,22 @@ def digit_arrays() -> tuple[np.ndarray, np.ndarray]:
     return np.round(source.images * (255 / 16)).astype(np.uint8), source.target
 
 
-def mnist(dataset: Dataset, category: str, root: Path) -> ImageSet:
-    """MNIST's own files in `<root>/MNIST/raw`, packed or not, as torchvision lays them out."""
+def mnist(dataset: Dataset, category: str, root: Path, names: tuple[str, ...] = DIGITS) -> ImageSet:
+    """MNIST's own files, or those of a set like it, packed or not, as torchvision lays them out.
+
+    `names` are the classes in the order of the labels 0, 1, ...
+    """
     rows, arrays = [], []
     for part in _IDX:
         images, targets = mnist_arrays(dataset, root, part)
+        if len(targets) and (most := targets.max()) >= len(names):
+            raise ValueError(
+                f"{dataset.place(root)}: a {part} label is {most}, but there are {len(names)} "
+                f"classes. Get it again from {dataset.homepage}."
+            )
         arrays.append(images)
-        rows += [(f"{part}/{digit}/{i:05d}", str(digit), part) for i, digit in enumerate(targets)]
+        kinds = [names[target] for target in targets]
+        rows += [(f"{part}/{kind}/{i:05d}", kind, part) for i, kind in enumerate(kinds)]
     return _array_set(dataset, category, root, rows, np.concatenate(arrays))
 
 
@@ -107,7 +121,7 @@ def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     place = dataset.place(root)
     batches, _, archive = dataset.places(root)
     if place == batches:
-        rows, arrays = _cifar_batches(dataset, root)
+        rows, arrays = _cifar_batches(dataset, root, "CIFAR10")
         return _array_set(dataset, category, root, rows, arrays)
     if place == archive:
         names, arrays = _archived(archive)
@@ -121,23 +135,49 @@ def cifar10(dataset: Dataset, category: str, root: Path) -> ImageSet:
     return dataset.image_set(category, root, labelled(table, category), note=note)
 
 
-def _cifar_batches(dataset: Dataset, root: Path) -> tuple[Rows, np.ndarray]:
-    """Rows and images of the official files, whose MD5 torchvision checks before it opens them."""
-    from torchvision.datasets import CIFAR10
+def cifar100(dataset: Dataset, category: str, root: Path, superclasses: bool = False) -> ImageSet:
+    """CIFAR-100 as its own files; a class is one of its 100, or else one of 20 superclasses."""
+    dataset.place(root)
+    rows, arrays = _cifar_batches(dataset, root, "CIFAR100", "coarse" if superclasses else "")
+    if strange := {kind for _, kind, _ in rows} - dataset.modes.keys():
+        raise ValueError(f"{dataset.place(root)}: unknown classes {', '.join(sorted(strange))}.")
+    return _array_set(dataset, category, root, rows, arrays)
 
-    rows, arrays = [], []
+
+def _cifar_batches(
+    dataset: Dataset, root: Path, source: str, labels: str = ""
+) -> tuple[Rows, np.ndarray]:
+    """Rows and images of the official files, whose MD5 torchvision checks before it opens them.
+
+    `source` is a class of `torchvision.datasets`. `labels` is the start of the files' names for
+    other labels than that class gives.
+    """
+    from torchvision import datasets
+
+    reader, rows, arrays = getattr(datasets, source), [], []
     for part in ("train", "test"):
         try:
-            source = CIFAR10(root, train=part == "train", download=False)
+            read = reader(root, train=part == "train", download=False)
         except RuntimeError as error:
             raise ValueError(
-                f"{root / CIFAR10.base_folder}: files are missing or not the official ones "
+                f"{root / reader.base_folder}: files are missing or not the official ones "
                 f"({error}). Get {dataset.title} again from {dataset.homepage}."
             ) from error
-        kinds = [_ALIASES.get(source.classes[i], source.classes[i]) for i in source.targets]
+        names, targets = read.classes, read.targets
+        if labels:
+            folder = root / reader.base_folder
+            names = _pickled(folder / reader.meta["filename"])[f"{labels}_label_names"]
+            targets = _pickled(folder / part)[f"{labels}_labels"]
+        kinds = [_ALIASES.get(names[i], names[i]) for i in targets]
         rows += [(f"{part}/{kind}/{i:05d}", kind, part) for i, kind in enumerate(kinds)]
-        arrays.append(source.data)
+        arrays.append(read.data)
     return rows, np.concatenate(arrays)
+
+
+def _pickled(path: Path) -> dict:
+    """Content of one of CIFAR's files; only for those whose MD5 has been checked."""
+    with path.open("rb") as file:
+        return pickle.load(file, encoding="latin1")
 
 
 def _cifar_place(path: str, source: Path) -> tuple[str, str]:

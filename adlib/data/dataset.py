@@ -11,12 +11,24 @@ from adlib.data.images import ImageSet
 PACK = ".images.xz"  # ending of a pack of images, see `adlib.data.image_packs`
 
 
+def part_counts(train: int, good: int, bad: int) -> dict[str, int]:
+    """Published counts of a set with official parts, as `Dataset.expected` has them."""
+    return {"n_train_normal": train, "n_test_normal": good, "n_test_abnormal": bad}
+
+
 @dataclass(frozen=True)
 class Archive:
-    """One file that holds a whole data set: addresses tried in turn, and what it must hash to."""
+    """One file (tar or zip) that holds a whole data set, a folder for each category.
+
+    Attributes:
+        urls: addresses tried in turn.
+        sha256: what the file must hash to.
+        shared: folders beside the categories' that every category needs.
+    """
 
     urls: tuple[str, ...]
     sha256: str
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class Dataset:
         colour: whether the official images are in colour, where copies in grey go round.
         varied: whether they vary in size, where copies of one size go round.
         whole: category that shows the images of all others, each of which is a class of them.
+        torchvision: class of `torchvision.datasets` that fetches the set and checks its MD5; "" for
+            none.
     """
 
     name: str
@@ -59,12 +73,13 @@ class Dataset:
     colour: bool = False
     varied: bool = False
     whole: str = ""
+    torchvision: str = ""
 
     @property
     def terms(self) -> str:
         """What the licence says on passing images on, in a sentence or two."""
         cite = f" Cite {self.citation}." if self.citation else ""
-        if "CC" in self.licence or self.licence.startswith("public domain"):
+        if "CC" in self.licence or self.licence.startswith(("public domain", "MIT")):
             return f"Licence: {self.licence}; a pack may be passed on under its terms only.{cite}"
         return (
             f"Licence: {self.licence}; it does not say that images may be passed on: keep the pack "
@@ -107,7 +122,8 @@ class Dataset:
         also = f", nor is {' or '.join(map(str, others))}" if others else ""
         in_parts = any("{category}" in place for place in self.lies_in)
         what = f"{self.name}/{category}" if in_parts else self.name
-        by_program = f" (or run: adlib data get {self.name} {category})" if self.archive else ""
+        command = f"adlib data get {self.name} {category if in_parts else ''}".rstrip()
+        by_program = f" (or run: {command})" if self.archive or self.torchvision else ""
         return FileNotFoundError(
             f"{first}: not there{also}. Get {self.title} from {self.homepage} and unpack it "
             f"there{by_program}, or point ADLIB_DATA (or root=) at the folder that holds {what} or "

@@ -17,6 +17,7 @@ from adlib.data.arrays import Mosaics, Stored, array_digests
 from adlib.host.files import slug
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
+AND = "//"  # joins the masks of an image; a path never holds it
 if TYPE_CHECKING:
     import torch
 
@@ -50,7 +51,7 @@ class ImageSet:
         table: one row an image, sorted by path. `path` (posix, relative to `root`, or a generated
             name for sets without files), `label` (0 normal, 1 abnormal), `kind` (type of defect or
             class, "good" for normal), `part` ("train", "test", or "" where the set has no official
-            parts), `mask` (path or "").
+            parts), `mask` (path or "", or paths joined by `AND`, of which all count).
         mode: "object" or "texture".
         n_left_out: images of the source that the set leaves out on purpose.
         convert: convert what is not plain 8-bit grey or RGB (rules in `adlib.data.decode`).
@@ -191,9 +192,10 @@ class ImageSet:
     def _mask_digests(self) -> list[str]:
         if self.mask_arrays is not None:
             return array_digests(self.mask_arrays)
-        paths = [path for path in self.table["mask"] if path]
-        digests = iter(self._file_digests("masks", paths))
-        return [next(digests) if path else "" for path in self.table["mask"]]
+        masks = [mask.split(AND) if mask else [] for mask in self.table["mask"]]
+        digests = iter(self._file_digests("masks", [path for paths in masks for path in paths]))
+        of_rows = ([next(digests) for _ in paths] for paths in masks)
+        return [cache.hashed(some) if len(some) > 1 else "".join(some) for some in of_rows]
 
     def _file_digests(self, what: str, paths: list[str]) -> list[str]:
         name = f"{self.name}-{slug(Path(self.category).name)}-{what}"
@@ -206,7 +208,11 @@ class ImageSet:
             content = self._mask_digests if is_mask else self._digests
         else:
             files = [path for path in self.table["mask" if is_mask else "path"] if path]
-            content = [self.root, *((path, *cache.stamp(self.root / path)) for path in files)]
+            stamps = ([cache.stamp(self.root / path) for path in one.split(AND)] for one in files)
+            content = [
+                self.root,
+                *((one, *sum(s, ())) for one, s in zip(files, stamps, strict=True)),
+            ]
         return cache.hashed([decode.RULE, self.convert, side, what, *content])
 
     def _rows(self, index: Index) -> np.ndarray:
@@ -216,8 +222,8 @@ class ImageSet:
         index = np.atleast_1d(np.asarray(index))
         return rows[index] if index.size else rows[:0]
 
-    def _path(self, row: int, column: str = "path") -> Path:
-        return self.root / self.table[column].iat[row]
+    def _path(self, row: int) -> Path:
+        return self.root / self.table["path"].iat[row]
 
     @cached_property
     def _first_mode(self) -> str:
@@ -240,9 +246,11 @@ class ImageSet:
     def _opened_mask(self, row: int) -> np.ndarray:
         if self.mask_arrays is not None:
             return self.mask_arrays[row]
-        path = self._path(row, "mask")
-        with decoding(path):
-            return decode.open_mask(path, self._path(row), self.convert)
+        masks = []
+        for path in (self.root / name for name in self.table["mask"].iat[row].split(AND)):
+            with decoding(path):
+                masks.append(decode.open_mask(path, self._path(row), self.convert))
+        return np.logical_or.reduce(masks)
 
     @cached_property
     def _sizes(self) -> set[tuple[int, int]]:

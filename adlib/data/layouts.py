@@ -44,7 +44,7 @@ def table(
     return frame.sort_values("path", ignore_index=True)
 
 
-def _rows(
+def listed(
     paths: Iterable[Path], label: int, kind: str, part: str = "", masks: Mapping[Path, Path] = {}
 ) -> list[tuple]:
     """Rows for `table` of images of one kind."""
@@ -102,23 +102,23 @@ def files(
     return images
 
 
-def _by_stem(paths: Iterable[Path], suffix: str = "") -> dict[str, Path]:
+def by_stem(paths: Iterable[Path], suffix: str = "") -> dict[str, Path]:
     """Paths by name without `suffix` and file type; two of one name are an error."""
-    by_stem: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
         stem = path.stem.removesuffix(suffix)
-        if stem in by_stem:
+        if stem in found:
             raise ValueError(
-                f"{path} and {by_stem[stem]} share a name; an image and its mask are matched by "
+                f"{path} and {found[stem]} share a name; an image and its mask are matched by "
                 "name. Rename one."
             )
-        by_stem[stem] = path
-    return by_stem
+        found[stem] = path
+    return found
 
 
-def _masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> dict[Path, Path]:
+def masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> dict[Path, Path]:
     """Mask `NAME_mask.*` or `NAME.*` of each image; one missing on either side is an error."""
-    images, masks = _by_stem(images), _by_stem(masks, "_mask")
+    images, masks = by_stem(images), by_stem(masks, "_mask")
     if alone := sorted(masks.keys() - images.keys()):
         raise ValueError(
             f"{masks[alone[0]]}: a mask without an image of the name {alone[0]}. Add the image or "
@@ -132,22 +132,23 @@ def _masks_of(images: Iterable[Path], masks: Iterable[Path], way_out: str) -> di
     return {image: masks[stem] for stem, image in images.items()}
 
 
-def mvtec(folder: Path, root: Path) -> pd.DataFrame:
+def mvtec(folder: Path, root: Path, good: str = "good") -> pd.DataFrame:
     """`train/good`, `test/good`, `test/<kind>` and, where there are masks, `ground_truth/<kind>`.
 
     A mask is named after its image, `NAME_mask` of any file type. With a folder `ground_truth`,
-    every abnormal test image must have its mask and every mask its image.
+    every abnormal test image must have its mask and every mask its image. `good` is the name of the
+    folders of normal images.
     """
     train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
-    rows = _rows(files(train / "good", root, "normal training images"), 0, "good", "train")
-    rows += _rows(files(test / "good", root, "normal test images"), 0, "good", "test")
-    if others := [kind for kind in folders(train, root) if kind.name != "good"]:
-        raise ValueError(f"{others[0]}: training images are normal; only train/good is expected.")
-    kinds = [kind.name for kind in folders(test, root) if kind.name != "good"]
+    rows = listed(files(train / good, root, "normal training images"), 0, "good", "train")
+    rows += listed(files(test / good, root, "normal test images"), 0, "good", "test")
+    if others := [kind for kind in folders(train, root) if kind.name != good]:
+        raise ValueError(f"{others[0]}: training images are normal; only train/{good} is expected.")
+    kinds = [kind.name for kind in folders(test, root) if kind.name != good]
     if not kinds:
-        raise ValueError(f"{test}: no folder with abnormal test images beside good/.")
+        raise ValueError(f"{test}: no folder with abnormal test images beside {good}/.")
     masked = [kind.name for kind in folders(truth, root)] if truth.is_dir() else []
-    if alone := sorted({*masked} - {"good", *kinds}):
+    if alone := sorted({*masked} - {good, *kinds}):
         raise ValueError(
             f"{truth / alone[0]}: masks without images ({test / alone[0]} is missing)."
         )
@@ -157,8 +158,8 @@ def mvtec(folder: Path, root: Path) -> pd.DataFrame:
         masks = {}
         if truth.is_dir():
             paths = files(truth / kind, root, "masks (one for every abnormal image)")
-            masks = _masks_of(images, paths, way_out)
-        rows += _rows(images, 1, kind, "test", masks)
+            masks = masks_of(images, paths, way_out)
+        rows += listed(images, 1, kind, "test", masks)
     return table(rows, root)
 
 
@@ -174,21 +175,21 @@ def classes(folder: Path, root: Path, strays: Container[str] = ()) -> pd.DataFra
     rows = []
     for of_class in folders(folder, root):
         kind = re.sub(r"^\d+\.", "", of_class.name).replace("BACKGROUND_Google", CLUTTER)
-        rows += _rows(files(of_class, root, strays=strays), 0, kind)
+        rows += listed(files(of_class, root, strays=strays), 0, kind)
     return table(rows, root)
 
 
 def two_folders(folder: Path, root: Path, both: bool = False) -> pd.DataFrame:
     """`normal/` and, if any (with `both`: always), `abnormal/` of images or a folder a kind."""
     normal, abnormal = files(folder / "normal", root, "normal images"), folder / "abnormal"
-    rows = _rows(normal, 0, "good")
+    rows = listed(normal, 0, "good")
     kinds = folders(abnormal, root) if abnormal.is_dir() else []
     if kinds and (loose := [path for path in _entries(abnormal, root) if not path.is_dir()]):
         raise ValueError(
             f"{loose[0]}: abnormal/ holds files beside folders. Use a folder for each kind or none."
         )
     for kind in kinds or ([abnormal] if both or abnormal.is_dir() else []):
-        rows += _rows(files(kind, root, "abnormal images"), 1, kind.name)
+        rows += listed(files(kind, root, "abnormal images"), 1, kind.name)
     return table(rows, root)
 
 
@@ -223,7 +224,7 @@ def retina(folder: Path, root: Path) -> pd.DataFrame:
         part = "test" if name == "test" else "train"
         for of_class in classes:
             kind, label = ("good", 0) if of_class == "NORMAL" else (of_class, 1)
-            rows += _rows(files(folder / name / of_class, root), label, kind, part)
+            rows += listed(files(folder / name / of_class, root), label, kind, part)
         if strays := [path for path in _entries(folder / name, root) if path.name not in classes]:
             raise ValueError(
                 f"{strays[0]}: only folders {', '.join(classes)} are expected there. Move it "
@@ -263,8 +264,8 @@ def magnetic_tile(folder: Path, root: Path) -> pd.DataFrame:
         if not images:
             raise ValueError(f"{of_kind / 'Imgs'}: no .jpg image in it.")
         if of_kind.name == "MT_Free":
-            rows += _rows(images, 0, "good")
+            rows += listed(images, 0, "good")
         else:
             kind = of_kind.name.removeprefix("MT_").lower()
-            rows += _rows(images, 1, kind, masks=_masks_of(images, masks, "Get it again."))
+            rows += listed(images, 1, kind, masks=masks_of(images, masks, "Get it again."))
     return table(rows, root)

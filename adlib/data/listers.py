@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from adlib.data import layouts, synthetic
+from adlib.data import industrial_layouts, layouts, synthetic
 from adlib.data.arrays import Stored
 from adlib.data.dataset import Dataset
 from adlib.data.images import ImageSet
@@ -51,6 +51,16 @@ def on_disk(
     """A set, or each of its categories, in one folder; `mixed` grey and colour are converted."""
     table = layout(dataset.place(root, category), root)
     return dataset.image_set(category, root, table, convert=mixed)
+
+
+def mvtec_ad_2(dataset: Dataset, category: str, root: Path) -> ImageSet:
+    """The parts of MVTec AD 2 whose labels are public; images of the private tests are counted."""
+    place = dataset.place(root, category)
+    private = [place / part for part in industrial_layouts.PRIVATE if (place / part).is_dir()]
+    return dataset.image_set(
+        category, root, industrial_layouts.mvtec_ad_2(place, root),
+        n_left_out=sum(len(layouts.files(part, root)) for part in private),
+    )  # fmt: skip
 
 
 def pcam(dataset: Dataset, category: str, root: Path) -> ImageSet:

@@ -17,7 +17,7 @@ import adlib.data as data
 from adlib import cli
 from adlib.data import catalogue
 from adlib.data import download as downloads
-from adlib.data.catalogue import Archive
+from adlib.data.dataset import Archive
 
 COUNTS = (60, 12, 30)  # toothbrush, the smallest category of MVTec AD
 CUT = 10000  # bytes after which a connection breaks off, about half an archive
