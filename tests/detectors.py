@@ -22,6 +22,7 @@ SMALL = {
     },
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
+    "VAE": {"side": 32, "channels": 1, "width": 4, "latent": 8},
 }
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
@@ -46,6 +47,10 @@ CORNERS = [
     ("PaDiM", {"side": 64, "backbone": "efficientnet_lite0", "features": 30, "ridge": 0.1}),
     ("PatchCore", {"side": 64, "backbone": "efficientnet_lite0", "coreset": 0.02,
                    "neighbours": 1}),
+    ("VAE", {"side": 64, "patch": 32, "width": 4, "latent": 8, "score": "combined",
+             "pool": "mean"}),
+    ("VAE", {"side": 32, "width": 4, "latent": 8, "score": "probability", "draws": 3,
+             "learns_noise": True}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
 TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]

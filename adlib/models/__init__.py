@@ -10,9 +10,11 @@ from adlib.models.ganomaly import GANomaly
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
+from adlib.models.vae import VAE
 
 __all__ = [
     "REGISTRY",
+    "VAE",
     "AutoEncoder",
     "CBiGAN",
     "Classifier",
