@@ -23,6 +23,7 @@ SMALL = {
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
     "VAE": {"side": 32, "channels": 1, "width": 4, "latent": 8},
+    "VAEGrad": {"side": 32, "channels": 1, "width": 4, "latent": 8, "steps": 5},
 }
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
@@ -51,6 +52,8 @@ CORNERS = [
              "pool": "mean"}),
     ("VAE", {"side": 32, "width": 4, "latent": 8, "score": "probability", "draws": 3,
              "learns_noise": True}),
+    ("VAEGrad", {"side": 64, "patch": 32, "width": 4, "latent": 8, "steps": 30, "stop": 0.5,
+                 "pool": "mean", "learns_noise": True}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
 TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]

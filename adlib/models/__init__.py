@@ -11,6 +11,7 @@ from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
 from adlib.models.vae import VAE
+from adlib.models.vae_grad import VAEGrad
 
 __all__ = [
     "REGISTRY",
@@ -26,6 +27,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Trainable",
+    "VAEGrad",
     "build",
     "load",
 ]

@@ -84,6 +84,8 @@ def test_what_cannot_be_exported_names_what_can(tmp_path, monkeypatch):
     searching = models.NoisyAnoGAN(side=32, width=8, latent=8)
     with pytest.raises(ValueError, match="these can be exported: AutoEncoder, CBiGAN"):
         export.to_onnx(searching, tmp_path / "scorer.onnx")
+    with pytest.raises(ValueError, match="VAEGrad searches by gradients"):
+        export.to_onnx(models.VAEGrad(**SMALL["VAE"]), tmp_path / "scorer.onnx")
     with pytest.raises(ValueError, match="score='kl_gradient' cannot be exported"):
         slopes = models.VAE(**SMALL["VAE"], score="kl_gradient")
         export.to_onnx(slopes, tmp_path / "scorer.onnx")
