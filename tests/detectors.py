@@ -6,6 +6,7 @@ from adlib import models
 from adlib.models import training
 
 SMALL = {
+    "CAVGA": {"side": 32, "channels": 1, "width": 4, "latent": 4},
     "CBiGAN": {"side": 32, "channels": 1, "width": 2},
     "AutoEncoder": {"side": 32, "channels": 1, "width": 4, "latent": 8},
     "Classifier": {"side": 32, "channels": 1, "width": 4},
@@ -48,6 +49,7 @@ CORNERS = [
     ("PaDiM", {"side": 64, "backbone": "efficientnet_lite0", "features": 30, "ridge": 0.1}),
     ("PatchCore", {"side": 64, "backbone": "efficientnet_lite0", "coreset": 0.02,
                    "neighbours": 1}),
+    ("CAVGA", {"side": 96, "patch": 48, "width": 4, "latent": 4}),
     ("VAE", {"side": 64, "patch": 32, "width": 4, "latent": 8, "score": "combined",
              "pool": "mean"}),
     ("VAE", {"side": 32, "width": 4, "latent": 8, "score": "probability", "draws": 3,

@@ -2,6 +2,7 @@
 
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
+from adlib.models.cavga import CAVGA
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.cyclegan import CycleGAN
@@ -14,6 +15,7 @@ from adlib.models.vae import VAE
 from adlib.models.vae_grad import VAEGrad
 
 __all__ = [
+    "CAVGA",
     "REGISTRY",
     "VAE",
     "AutoEncoder",
