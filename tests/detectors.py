@@ -6,6 +6,7 @@ from adlib import models
 from adlib.models import training
 
 SMALL = {
+    "CAVGA": {"side": 32, "channels": 1, "width": 4, "latent": 4},
     "CBiGAN": {"side": 32, "channels": 1, "width": 2},
     "AutoEncoder": {"side": 32, "channels": 1, "width": 4, "latent": 8},
     "Classifier": {"side": 32, "channels": 1, "width": 4},
@@ -22,6 +23,8 @@ SMALL = {
     },
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
+    "VAE": {"side": 32, "channels": 1, "width": 4, "latent": 8},
+    "VAEGrad": {"side": 32, "channels": 1, "width": 4, "latent": 8, "steps": 5},
 }
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
@@ -46,6 +49,13 @@ CORNERS = [
     ("PaDiM", {"side": 64, "backbone": "efficientnet_lite0", "features": 30, "ridge": 0.1}),
     ("PatchCore", {"side": 64, "backbone": "efficientnet_lite0", "coreset": 0.02,
                    "neighbours": 1}),
+    ("CAVGA", {"side": 96, "patch": 48, "width": 4, "latent": 4}),
+    ("VAE", {"side": 64, "patch": 32, "width": 4, "latent": 8, "score": "combined",
+             "pool": "mean"}),
+    ("VAE", {"side": 32, "width": 4, "latent": 8, "score": "probability", "draws": 3,
+             "learns_noise": True}),
+    ("VAEGrad", {"side": 64, "patch": 32, "width": 4, "latent": 8, "steps": 30, "stop": 0.5,
+                 "pool": "mean", "learns_noise": True}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]
 TRAINED = [(n, s) for n, s in EVERY if issubclass(models.REGISTRY[n], models.Trainable)]

@@ -37,7 +37,8 @@ TILED = (
     "along each side into the fewest tiles of `side` pixels, evenly spread, that are at most step "
     "apart; each tile is an image, and the picture's score is the highest of its tiles' scores"
 )
-SEARCHES = ("NoisyAnoGAN",)  # its scores come from a search for latent codes, image by image
+SEARCHES = ("NoisyAnoGAN", "VAEGrad")  # their scores come from a search by gradients, per image
+UNTRANSLATED = ("features", "kl_gradient", "combined")  # kinds of scores that ONNX cannot hold
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size
 
@@ -89,10 +90,10 @@ def to_onnx(
     if name in SEARCHES:
         others = ", ".join(sorted(set(models.REGISTRY) - set(SEARCHES)))
         raise ValueError(
-            f"{name} searches a latent code for every image; these can be exported: {others}"
+            f"{name} searches by gradients for every image; these can be exported: {others}"
         )
-    if getattr(detector.settings, "score", "") == "features":
-        raise ValueError(f"{name} with score='features' cannot be exported; its other scores can")
+    if (score := getattr(detector.settings, "score", "")) in UNTRANSLATED:
+        raise ValueError(f"{name} with score={score!r} cannot be exported; its other scores can")
     if batch < 1 or Path(path).suffix != ".onnx":
         raise ValueError(f"batch={batch}, {path}: at least 1 and a name that ends in .onnx")
     if lacking := [package for package in PACKAGES if find_spec(package) is None]:

@@ -2,6 +2,7 @@
 
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
+from adlib.models.cavga import CAVGA
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.cyclegan import CycleGAN
@@ -10,9 +11,13 @@ from adlib.models.ganomaly import GANomaly
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
+from adlib.models.vae import VAE
+from adlib.models.vae_grad import VAEGrad
 
 __all__ = [
+    "CAVGA",
     "REGISTRY",
+    "VAE",
     "AutoEncoder",
     "CBiGAN",
     "Classifier",
@@ -24,6 +29,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Trainable",
+    "VAEGrad",
     "build",
     "load",
 ]

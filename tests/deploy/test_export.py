@@ -14,6 +14,7 @@ SMALL = {
     "PatchCore": {"side": 32, "backbone": "efficientnet_lite0", "coreset": 0.02},
     "GANomaly": {"side": 64, "patch": 32, "width": 4, "latent": 4},  # own convolution, patches
     "CycleGAN": {"side": 32, "channels": 1, "width": 2, "blocks": 1},  # own norm
+    "VAE": {"side": 32, "channels": 1, "width": 2, "latent": 4},  # mean and variance of a code
 }
 packages = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, export.PACKAGES)),
@@ -83,6 +84,11 @@ def test_what_cannot_be_exported_names_what_can(tmp_path, monkeypatch):
     searching = models.NoisyAnoGAN(side=32, width=8, latent=8)
     with pytest.raises(ValueError, match="these can be exported: AutoEncoder, CBiGAN"):
         export.to_onnx(searching, tmp_path / "scorer.onnx")
+    with pytest.raises(ValueError, match="VAEGrad searches by gradients"):
+        export.to_onnx(models.VAEGrad(**SMALL["VAE"]), tmp_path / "scorer.onnx")
+    with pytest.raises(ValueError, match="score='kl_gradient' cannot be exported"):
+        slopes = models.VAE(**SMALL["VAE"], score="kl_gradient")
+        export.to_onnx(slopes, tmp_path / "scorer.onnx")
     pooled = SMALL["CycleGAN"] | {"score": "features", "backbone": "efficientnet_lite0"}
     with pytest.raises(ValueError, match="its other scores can"):
         export.to_onnx(models.CycleGAN(**pooled), tmp_path / "scorer.onnx")

@@ -140,3 +140,11 @@ def test_a_search_by_graph_ends_at_the_same_codes(by_graph, monkeypatch):
     monkeypatch.setattr(graphs, "usable", lambda device: False)
     for found, value in zip(by_graph, search(), strict=True):
         torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-3)
+
+
+def test_a_projection_by_graph_ends_at_the_same_images(by_graph, monkeypatch):
+    """Would catch images that keep the steps of the warm-up, or of the chunk before."""
+    detector, images = models.build("VAEGrad", **SMALL["VAEGrad"]), noise(SMALL["VAEGrad"])
+    found = detector.score(images, batch=5)
+    monkeypatch.setattr(graphs, "usable", lambda device: False)
+    np.testing.assert_allclose(found, detector.score(images, batch=5), rtol=3e-6)
