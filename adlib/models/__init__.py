@@ -1,5 +1,6 @@
 """Detectors. Importing this package registers all of them in `REGISTRY`."""
 
+from adlib.models.alocc import ALOCC
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
 from adlib.models.cbigan import CBiGAN
@@ -12,6 +13,7 @@ from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
 
 __all__ = [
+    "ALOCC",
     "REGISTRY",
     "AutoEncoder",
     "CBiGAN",
