@@ -21,6 +21,7 @@ SMALL = {
         "search_chunk": 4,
     },
     "ALOCC": {"side": 32, "channels": 1, "width": 2},
+    "AVID": {"side": 64, "channels": 1, "width": 4},
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
 }
@@ -33,6 +34,7 @@ CORNERS = [
                 "feature_layer": "image_map"}),
     ("ALOCC", {"side": 56, "patch": 28, "width": 2, "reconstruction": "cross_entropy",
                "score": "input", "stop_below": 3.9}),
+    ("AVID", {"side": 80, "width": 2, "weight_reconstruction": 0.0, "score": "both"}),
     ("AutoEncoder", {"side": 64, "patch": 32, "width": 4, "latent": 8, "loss": "ssim", "pool":
     "mean"}),
     ("Classifier", {"side": 48, "width": 4}),
@@ -60,7 +62,7 @@ STEPS = {"Classifier": 100, "GANomaly": 150, "NoisyAnoGAN": 3}
 # A discriminator's opinion alone makes these scores, and after a few steps it may call bright what
 # is normal; AVID's map holds that opinion too. Their own tests hold scores against formulas.
 OPINIONS = ("ALOCC",)
-OPINIONATED_MAPS = ()
+OPINIONATED_MAPS = ("AVID",)
 EASY = {
     "GANomaly": {"weight_adversarial": 0.0, "weight_latent": 1000.0},
     "FAnoGAN": {"learning_rate": 1e-4},

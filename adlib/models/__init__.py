@@ -2,6 +2,7 @@
 
 from adlib.models.alocc import ALOCC
 from adlib.models.autoencoder import AutoEncoder
+from adlib.models.avid import AVID
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
@@ -14,6 +15,7 @@ from adlib.models.patchcore import PatchCore
 
 __all__ = [
     "ALOCC",
+    "AVID",
     "REGISTRY",
     "AutoEncoder",
     "CBiGAN",
