@@ -120,7 +120,7 @@ def test_unreadable_files_are_exit_code_1(capsys, folders, model, tmp_path):
         (["score", "{model}", "{new}", "--batch", "0"], "at least 1"),
         (["score", "{model}", "{new}", "--masks", "m"], "no pixel threshold"),
         (["train", "{normal}", "--tiles", "0", "--out", "m", *METHOD], "tiles=0: a whole number"),
-        (["train", "{normal}", "--out", "m", "--method", "GAN"], "there are ALOCC"),
+        (["train", "{normal}", "--out", "m", "--method", "GAN"], "there are ALAD, ALOCC"),
         (["train", "{normal}", "--out", "m", "--target", "recall"], "'fpr 0.05'"),
         (["train", "{normal}", "--out", "m", "--target", "miss 0.1"], "needs abnormal images"),
         (["train", "{new}", "--out", "m", *METHOD], "needs 19 normal images"),

@@ -1,5 +1,6 @@
 """Detectors. Importing this package registers all of them in `REGISTRY`."""
 
+from adlib.models.alad import ALAD
 from adlib.models.alocc import ALOCC
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.avid import AVID
@@ -14,6 +15,7 @@ from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
 
 __all__ = [
+    "ALAD",
     "ALOCC",
     "AVID",
     "REGISTRY",

@@ -62,7 +62,7 @@ def test_unknown_settings_and_images_are_named(split):
     """Would catch a mistyped setting or a wrong size going through in silence."""
     with pytest.raises(TypeError, match=r"no setting alhpa; it has .*alpha"):
         models.CBiGAN(alhpa=1.0)
-    with pytest.raises(ValueError, match="no detector 'Nope'; there are ALOCC"):
+    with pytest.raises(ValueError, match="no detector 'Nope'; there are ALAD, ALOCC"):
         models.build("Nope")
     with pytest.raises(ValueError, match="alpha=2"):
         models.CBiGAN(alpha=2)
