@@ -23,6 +23,7 @@ SMALL = {
     "ALAD": {"side": 32, "channels": 1, "width": 4, "latent": 8},
     "ALOCC": {"side": 32, "channels": 1, "width": 2},
     "AVID": {"side": 64, "channels": 1, "width": 4},
+    "EGBAD": {"side": 32, "channels": 1, "width": 2, "latent": 8},
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
 }
@@ -37,6 +38,7 @@ CORNERS = [
     ("ALOCC", {"side": 56, "patch": 28, "width": 2, "reconstruction": "cross_entropy",
                "score": "input", "stop_below": 3.9}),
     ("AVID", {"side": 80, "width": 2, "weight_reconstruction": 0.0, "score": "both"}),
+    ("EGBAD", {"side": 56, "patch": 28, "width": 2, "latent": 5, "ema": 0.0}),
     ("AutoEncoder", {"side": 64, "patch": 32, "width": 4, "latent": 8, "loss": "ssim", "pool":
     "mean"}),
     ("Classifier", {"side": 48, "width": 4}),

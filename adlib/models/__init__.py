@@ -8,6 +8,7 @@ from adlib.models.base import REGISTRY, Detector, Trainable, build, load
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.cyclegan import CycleGAN
+from adlib.models.egbad import EGBAD
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
 from adlib.models.noisy_anogan import NoisyAnoGAN
@@ -18,6 +19,7 @@ __all__ = [
     "ALAD",
     "ALOCC",
     "AVID",
+    "EGBAD",
     "REGISTRY",
     "AutoEncoder",
     "CBiGAN",
