@@ -2,6 +2,7 @@
 
 from adlib.models.alad import ALAD
 from adlib.models.alocc import ALOCC
+from adlib.models.anogan import AnoGAN
 from adlib.models.autoencoder import AutoEncoder
 from adlib.models.avid import AVID
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
@@ -21,6 +22,7 @@ __all__ = [
     "AVID",
     "EGBAD",
     "REGISTRY",
+    "AnoGAN",
     "AutoEncoder",
     "CBiGAN",
     "Classifier",
