@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,33 @@ def test_unreadable_files_are_exit_code_1(capsys, folders, model, tmp_path):
     assert pd.read_csv(tmp_path / "d.csv").error.notna().sum() == 1
 
 
+def test_watch_ends_well_by_a_signal(capsys, folders, model, tmp_path, monkeypatch):
+    """Would catch an option that is not passed on, and a service whose every end is a failure."""
+    monkeypatch.chdir(tmp_path)
+    log, page = tmp_path / "l.jsonl", tmp_path / "p.html"
+    options = ["--log", log, "--page", page, "--interval", 0.01, "--device", "cpu"]
+    watch, before = deploy.watch, signal.getsignal(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT):
+
+        def ended(*given, stop, number=number, **more):
+            counts = watch(*given, **more | {"once": True})
+            signal.raise_signal(number)
+            assert stop.is_set()
+            return counts
+
+        monkeypatch.setattr(deploy, "watch", ended)
+        code, out, errors = run(capsys, "watch", model, folders / "new", *options)
+        assert (code, errors, out.count("\n")) == (0, [], 1)
+        assert signal.getsignal(signal.SIGTERM) == before
+    assert len(log.read_text().splitlines()) == 8 and page.is_file()
+    monkeypatch.setattr(deploy, "watch", watch)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "bad.png").write_bytes(b"no picture")
+    code, out, _ = run(capsys, "watch", model, tmp_path / "odd", *options[2:], "--once")
+    assert code == 1 and out.startswith("1 images: 0 normal, 0 abnormal, 1 without a decision")
+    assert (tmp_path / "decisions.jsonl").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [
@@ -127,6 +155,8 @@ def test_unreadable_files_are_exit_code_1(capsys, folders, model, tmp_path):
         (["train", "{normal}", "--out", "m", "--seed", "-1"], "seed=-1: allowed is at least 0"),
         (["train", "{normal}", "--out", "m", "--steps", "0"], "at least 1"),
         (["train", "{normal}", "--out", "m", *METHOD, "--side", "33"], "allowed are 32, 64"),
+        (["watch", "{model}", "nothing"], "no such folder"),
+        (["watch", "{model}", "{new}", "--interval", "-1"], "seconds above 0"),
         (["export", "{model}", "m.pt"], "ends in .onnx"),
     ],
 )

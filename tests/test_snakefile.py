@@ -201,6 +201,36 @@ def test_report_is_made_of_what_is_there(project):
     assert "Nothing to be done" not in snakemake(project, *arguments)[1]
 
 
+def test_two_studies_of_one_checkout(studied, tmp_path):
+    """Catches a second study that deletes or repeats the cells of one that runs, or says not who.
+
+    The first one's last cell waits for a file, so it runs as long as the test needs.
+    """
+    project = shutil.copytree(studied, tmp_path / "project")
+    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.1)"
+    write_notebook(project, "second", wait, grid="once", after="first")
+    cells = project / "results" / "quick" / "cells"
+    first = subprocess.Popen(command(), cwd=project, env=environment(project))
+    try:
+        while not (cells / "toy" / "second" / ".synthetic-texture-s0.part.ipynb").is_file():
+            assert first.poll() is None, "the study ended before the other began"
+            time.sleep(0.1)
+        before = {file: file.stat().st_mtime_ns for file in cells.rglob("*.csv")}
+        with (project / "adlib" / "models" / "losses.py").open("a") as file:
+            file.write("# changed: the second would run every cell\n")
+        code, text = snakemake(project)
+        assert code != 0
+        assert f"runs in {cells} already (process {first.pid} on " in " ".join(text.split())
+        assert {file: file.stat().st_mtime_ns for file in cells.rglob("*.csv")} == before
+    finally:
+        (project / "notebooks" / "toy" / "go").touch()
+        code = first.wait()
+    assert code == 0
+    assert finished(project) == FIRST | SECOND
+    code, text = snakemake(project)  # it is free again
+    assert code == 0, text
+
+
 def test_killed_study_goes_on(fresh, tmp_path):
     """Catches a study that starts from the beginning, or refuses to start, after a power cut."""
     project = shutil.copytree(fresh, tmp_path / "project")

@@ -25,10 +25,14 @@ The tags MaxSampleValue (of one picture) and sBIT (bits before scaling) say no r
 
 Pages: of an MPO file (phones) the first is taken, of a TIFF the only one that is no reduced copy or
 mask of another. Several full pages or frames are an error, unless `Conversion.page` takes one.
+
+Size: any up to `LARGEST` bytes decoded, which are 268 megapixels of colour (four bytes each) and
+1,073 of grey; a larger picture is an error. Pillow's own limit is lifted to as many pixels.
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -40,6 +44,10 @@ from adlib.data import depth
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 RULE = "bilinear-antialiased-2"  # part of the cache key: changes with any change of rules here
+LARGEST = 2**30  # bytes of a picture as Pillow holds it
+Image.MAX_IMAGE_PIXELS = LARGEST
+_LARGE = 2**28  # bytes from which on pictures are decoded one at a time, whatever the threads
+_TURN = threading.Lock()
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 _SUBFILE, _OLD_SUBFILE = 254, 255  # tags of TIFF
@@ -82,8 +90,23 @@ def _reading(path: Path, fault: str = "damaged or truncated image") -> Iterator[
     """Turn what Pillow raises into a ValueError that names the file."""
     try:
         yield
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: {fault} ({error}). Get it again or remove it.") from error
+
+
+def _too_large(path: Path, of: str = "") -> ValueError:
+    return ValueError(
+        f"{path}: a picture{of} that takes more than {LARGEST:,} bytes decoded, the most that is "
+        "read. Save it smaller, or cut it into several."
+    )
+
+
+def _bytes(image: Image.Image) -> int:
+    """Bytes that an opened picture takes in memory."""
+    wide = 2 if image.mode.startswith("I;16") else 4
+    return image.width * image.height * (1 if image.mode in ("1", "L", "P") else wide)
 
 
 def _opened(path: Path, convert: bool | Conversion = False) -> Image.Image:
@@ -104,6 +127,9 @@ def _opened(path: Path, convert: bool | Conversion = False) -> Image.Image:
         )
     with _reading(path):
         image.seek(pages[(page or 1) - 1])
+    if _bytes(image) > LARGEST:
+        image.close()
+        raise _too_large(path, f" of {image.width:,} x {image.height:,} pixels")
     return image
 
 
@@ -168,17 +194,17 @@ def _eight_bit_modes(image: Image.Image) -> Image.Image:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         image = image.convert("RGB")
-    return image.convert(target)
+    return image if image.mode == target else image.convert(target)
 
 
 def open_image(path: Path, convert: bool | Conversion = False) -> Image.Image:
     """Read a picture as 8-bit grey ("L") or RGB, loaded.
 
-    An empty, damaged or non-image file, one of several pages and one whose numbers have no agreed
-    range are ValueErrors that name file and way out; without `convert` so is a picture of other
-    pixels, and one that EXIF turns.
+    An empty, damaged, too large or non-image file, one of several pages and one whose numbers have
+    no agreed range are ValueErrors that name file and way out; without `convert` so is a picture of
+    other pixels, and one that EXIF turns.
     """
-    with _opened(path, convert) as image:
+    with _opened(path, convert) as image, _TURN if _bytes(image) > _LARGE else nullcontext():
         oddity, numbers, coding = _oddity(image), depth.numbers(image), depth.coding(image)
         with _reading(path):
             image.load()
@@ -186,8 +212,9 @@ def open_image(path: Path, convert: bool | Conversion = False) -> Image.Image:
         if convert and numbers:
             return _eight_bit_modes(_eight_bits(image, coding, numbers, path, convert))
         if convert:
-            with _reading(path):
-                return _eight_bit_modes(ImageOps.exif_transpose(image))
+            with _reading(path):  # an upright picture is not copied
+                upright = image if orientation == 1 else ImageOps.exif_transpose(image)
+                return _eight_bit_modes(upright)
     if oddity:
         raise ValueError(
             f"{path}: the image is {oddity}; 8-bit grey or RGB is expected. Convert the file, or "

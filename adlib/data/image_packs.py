@@ -27,7 +27,7 @@ from adlib.data import cache
 from adlib.data.classes import labelled
 from adlib.data.dataset import PACK, Dataset
 from adlib.data.images import COLUMNS, ImageSet, Index
-from adlib.host.files import atomic
+from adlib.host.files import atomic, check_output
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +130,8 @@ def write(
         channels: 1 turns colour into grey levels; grey images take the room of one either way.
 
     Raises:
-        ValueError: another ending, a side or channels that cannot be packed, or a bad image.
+        ValueError: another ending, a side or channels that cannot be packed, or a bad image; or as
+            in `adlib.host.files.check_output`, before an image is opened.
     """
     if not file.name.endswith(PACK):
         raise ValueError(f"{file}: a pack of images ends in {PACK}.")
@@ -140,6 +141,7 @@ def write(
         raise ValueError(
             f"{images.title}: category {dataset.whole!r} packs the set once for all categories."
         )
+    check_output(file, _is_pack, "a pack of images")
     arrays, more = _content(images, side, channels)
     arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items() if a is not None}
     header = {
@@ -156,6 +158,16 @@ def write(
     with atomic(file) as temporary, lzma.open(temporary, "wb", preset=6) as out:
         out.write(f"{_FORMAT} {_sha256(line)}\n".encode() + line + b"\n")
         out.writelines(a.data for a in arrays.values())
+
+
+def _is_pack(file: Path) -> bool:
+    """Whether a file begins as a pack does."""
+    begin = f"{_FORMAT} ".encode()
+    try:
+        with lzma.open(file) as content:
+            return content.read(len(begin)) == begin
+    except (lzma.LZMAError, EOFError):
+        return False
 
 
 def _content(images: ImageSet, side: int | None, channels: int) -> tuple[dict, dict]:

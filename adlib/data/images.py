@@ -1,6 +1,5 @@
 """A set of images of one category: its table, its pixels and masks, its digests."""
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from PIL import Image
 
 from adlib.data import cache, decode
 from adlib.data.arrays import Mosaics, Stored, array_digests
+from adlib.host.files import slug
 
 COLUMNS = ["path", "label", "kind", "part", "mask"]
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class ImageSet:
         )
         return _tensor(cache.read(path, rows))
 
+    def count(self, index: Index, side: int) -> int:
+        """How many images `pixels` gives for rows: one each, unless a subclass cuts them."""
+        return len(self._rows(index))
+
     def masks(self, index: Index = None, side: int | None = None) -> "torch.Tensor":
         """Masks of the images `index`: bool (N, side, side), True = defective, False on normals.
 
@@ -135,10 +139,7 @@ class ImageSet:
         keeps the pixels it covers most. A set without masks, or a mask that does not fit its image,
         is a ValueError.
         """
-        if not self.has_masks:
-            raise ValueError(
-                f"{self.title} has no masks, so pixel metrics cannot be computed on it."
-            )
+        self.check_masks()
         side, rows = self._side(side), self._rows(index)
         masked = np.flatnonzero(self.table["mask"] != "")
         path = cache.build(
@@ -151,6 +152,13 @@ class ImageSet:
         wanted = np.flatnonzero(np.isin(rows, masked))
         masks[wanted] = cache.read(path, np.searchsorted(masked, rows[wanted])).astype(bool)
         return _tensor(masks)
+
+    def check_masks(self) -> None:
+        """Raise a ValueError for a set without masks."""
+        if not self.has_masks:
+            raise ValueError(
+                f"{self.title} has no masks, so pixel metrics cannot be computed on it."
+            )
 
     def sides(self) -> tuple[int, int]:
         """Shortest and longest side in pixels over all images."""
@@ -188,7 +196,7 @@ class ImageSet:
         return [next(digests) if path else "" for path in self.table["mask"]]
 
     def _file_digests(self, what: str, paths: list[str]) -> list[str]:
-        name = re.sub(r"[^\w.-]+", "_", f"{self.name}-{Path(self.category).name}-{what}")
+        name = f"{self.name}-{slug(Path(self.category).name)}-{what}"
         return cache.digests(name, self.root, paths)
 
     def _key(self, side: int, what: object) -> str:

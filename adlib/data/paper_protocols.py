@@ -58,7 +58,7 @@ def one_class_normal(
     the normal class is for training and validation, `labelled` of every other class (or kind of
     defect; at least one image of two or more, none for a share of 0) is labelled abnormal, and the
     rest of both is the test. All of this is the same for every seed, which draws the validation
-    images only.
+    images only. Where no abnormal image can be labelled, that is a ValueError.
     """
     draft = Draft(
         images, "one_class_normal", seed, own_labels(images), validation,
@@ -67,6 +67,11 @@ def one_class_normal(
     rng = draft.generator(0)
     pool, test = draft.held_out(draft.normal, 1 - train_share, rng)
     abnormal = _share_of_every_kind(images, draft.abnormal, labelled, rng)
+    if labelled and len(abnormal) == 0:
+        raise ValueError(
+            f"{images.title}: no abnormal image can be labelled, as no kind has two: one to train "
+            "on and one to test on. Add abnormal images."
+        )
     test = np.union1d(test, np.setdiff1d(draft.abnormal, abnormal))
     protocol = f"one class normal, {100 * labelled:g} % of every other class labelled abnormal"
     return draft.split(protocol, pool, test, draft.generator(), abnormal)
@@ -174,8 +179,8 @@ def leave_one_kind_out(
         raise ValueError(f"{images.title} has no abnormal kind {kind!r}. {nearest(kind, counts)}")
     if len(counts) == 1:
         raise ValueError(
-            f"{images.title} has one abnormal kind only ({kind}): none is left to train on. "
-            "pooled_balanced splits such a set."
+            f"{images.title} has one abnormal kind only ({kind}), and two are needed: one to leave "
+            "out and one to train on. In a folder of yours, abnormal/ may hold a folder for each."
         )
     draft = Draft(images, "leave_one_kind_out", seed, own_labels(images), validation)
     rng, abnormal = draft.generator(), draft.abnormal
@@ -202,8 +207,8 @@ def _drawn_classes(images: ImageSet, at_least: int, rng: Generator) -> np.ndarra
     number = re.fullmatch(r"([1-9]\d*)_inlier_categories", images.category)
     if not number:
         raise ValueError(
-            f"{images.title}: the category must say how many classes are inliers, for example "
-            "3_inlier_categories."
+            f"{images.title}: a set of classes is needed, and the category must say how many of "
+            "them are inliers, for example 3_inlier_categories."
         )
     n, kind = int(number[1]), images.table["kind"]
     classes, counts = np.unique(kind[kind != CLUTTER], return_counts=True)

@@ -1,6 +1,7 @@
 """What a protocol makes of a set of images: a split, whose labels are its own."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 _SOME = "images of either label"
+CHUNK = 1 << 26  # bytes of pixels: each reading looks at the stamps of all files, so not too few
 PARTS = ("train", "abnormal", "validation", "test")
 
 
@@ -58,6 +60,14 @@ class Split:
         """Pixels of a part: uint8 (N, channels, side, side); see `ImageSet.pixels`."""
         return self.images.pixels(self.rows(part), side, channels)
 
+    def chunks(self, part: str, side: int, channels: int = 3) -> "Iterator[torch.Tensor]":
+        """Pixels of a part as `pixels` gives them, at most `CHUNK` bytes at a time."""
+        rows = self.rows(part)
+        each = channels * side**2 * -(-self.images.count(rows, side) // max(1, len(rows)))
+        step = max(1, CHUNK // max(1, each))
+        for start in range(0, len(rows), step):
+            yield self.images.pixels(rows[start : start + step], side, channels)
+
     def masks(self, part: str, side: int | None = None) -> "torch.Tensor":
         """Masks of a part: bool (N, side, side); see `ImageSet.masks`."""
         return self.images.masks(self.rows(part), side)
@@ -75,6 +85,25 @@ class Split:
         paths = self.images.table["path"]
         lists = {part: paths.iloc[self.rows(part)].tolist() for part in PARTS}
         return lists | {"dropped": list(self.dropped)}
+
+    def examples(self, n: int) -> tuple[np.ndarray, list[str]]:
+        """Rows of the first `n` test images of either label (fewer where there are), and labels.
+
+        The normal ones come first; their labels are "normal" and "abnormal".
+        """
+        labels = self.labels_of("test")
+        rows = np.concatenate([self.test[labels == label][:n] for label in (0, 1)])
+        return rows, ["abnormal" if self.labels[row] else "normal" for row in rows]
+
+    def check_test(self, least: int = 1) -> None:
+        """Raise a ValueError unless the test holds `least` images of either label."""
+        labels = self.labels_of("test")
+        normal, abnormal = int((labels == 0).sum()), int((labels == 1).sum())
+        if min(normal, abnormal) < least:
+            raise ValueError(
+                f"{self.images.title}: {normal} normal and {abnormal} abnormal images are there to "
+                f"test on, and {least} of either are needed. Add images."
+            )
 
     def subsample(self, n: int) -> "Split":
         """Split whose validation and test hold at most `n` images of either label.

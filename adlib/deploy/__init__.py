@@ -7,16 +7,20 @@
 """
 
 from adlib.deploy.decisions import CalibratedDetector, calibrate, load
+from adlib.deploy.extending import extend
 from adlib.deploy.judging import Summary, score_folder
 from adlib.deploy.own_images import train
 from adlib.deploy.targets import Target
+from adlib.deploy.watching import watch
 
 __all__ = [
     "CalibratedDetector",
     "Summary",
     "Target",
     "calibrate",
+    "extend",
     "load",
     "score_folder",
     "train",
+    "watch",
 ]

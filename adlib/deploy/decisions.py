@@ -64,7 +64,10 @@ class CalibratedDetector:
         return Framing(s.side, s.channels, self.facts["decoding"]["tiles"])
 
     def decide(self, images: Tensor, batch: int = 16) -> np.ndarray:
-        """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`."""
+        """Whether each image is abnormal, bool `(N,)`; images as for `Detector.score`.
+
+        With `tiles` they are tiles, and a picture is abnormal when one of its tiles is.
+        """
         return self.detector.score(images, batch) >= self.threshold
 
     def __str__(self) -> str:
@@ -165,7 +168,7 @@ def _most_missed(kinds: dict[str, dict[str, int]]) -> str:
         f"{plain(kind)} {missed[kind]['misses']} of {missed[kind]['abnormal']}"
         for kind in most[:NAMED]
     ]
-    words += [f"{len(most) - NAMED} kinds more"] if len(most) > NAMED else []
+    words += [f"{len(most) - NAMED} more"] if len(most) > NAMED else []
     return f" ({', '.join(words)})" if words else ""
 
 

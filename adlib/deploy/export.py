@@ -54,9 +54,9 @@ class _Scorer(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         side, seen = self.detector.settings.side, self.detector.settings.input_side
         x = augment.to_float(augment.tile(images, seen))
-        scores = self.detector.score_inputs(x).view(images.shape[0], -1).amax(1)
-        maps = augment.untile(self.detector.map_inputs(x).unsqueeze(1), side)[:, 0]
-        return scores, maps
+        scores, maps = self.detector.judge_inputs(x)
+        maps = augment.untile(maps.unsqueeze(1), side)[:, 0]
+        return scores.view(images.shape[0], -1).amax(1), maps
 
 
 def to_onnx(
@@ -180,7 +180,7 @@ def _compared(detector: models.Detector, images: Tensor, path: Path) -> dict[str
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     outputs = [session.run(None, {"images": part.cpu().numpy()}) for part in images]
     wanted = images.flatten(0, 1)
-    in_torch = {"score": detector.score(wanted), "map": detector.anomaly_map(wanted)}
+    in_torch = dict(zip(("score", "map"), detector.judge(wanted), strict=True))
     differences = {}
     for (name, expected), parts in zip(in_torch.items(), zip(*outputs, strict=True), strict=True):
         differences[name] = float(np.abs(np.concatenate(parts) - expected).max())

@@ -46,6 +46,11 @@ class FramedSet(ImageSet):
         places = [np.arange(*ends[row : row + 2]) for row in self._rows(index)]
         return torch.from_numpy(cache.read(path, np.concatenate([np.arange(0), *places])))
 
+    def count(self, index: Index, side: int) -> int:
+        """How many tiles the pictures `index` have."""
+        frame = Framing(side, 3, self.tiles)
+        return sum(frame.count(self._each[row]) for row in self._rows(index))
+
     def pictures(self, index: Index, frame: Framing) -> Iterator[Sequence[Picture]]:
         """The pictures `index`, a few at a time, in a framing of so many tiles."""
         path, ends = self._stored(frame)

@@ -2,7 +2,7 @@
 
 The rule. A picture keeps its aspect ratio. With `tiles=1` its longer side becomes `side` pixels and
 grey fills the square (a letterbox). With `tiles=k` its longer side becomes as long as `k` squares
-that overlap by an eighth of their side, and no longer than it is, so nothing is made up by
+that overlap by a quarter of their side, and no longer than it is, so nothing is made up by
 enlarging; a picture smaller than one square is letterboxed. Along each side as few squares as cover
 it, with at least that overlap, lie evenly spread. The filter is that of `adlib.data.decode`.
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 RULE = "letterbox-1"  # stands with a detector: changes with any change of the rule above
 GREY = 128  # beside a letterboxed picture
-OVERLAP = 8  # tiles overlap by at least this part of their side
+OVERLAP = 4  # by this part of their side: at its edges a network sees less, so maps are lower
 Size = tuple[int, int]  # width and height in pixels
 
 

@@ -38,11 +38,22 @@ class Listing:
 
 
 def listed(folder: str | Path) -> Listing:
+    """List a folder as `walked` does; one without any image is a ValueError."""
+    found = walked(folder)
+    if not found.images and not found.closed:
+        raise ValueError(
+            f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
+            "below it."
+        )
+    return found
+
+
+def walked(folder: str | Path) -> Listing:
     """List a folder and all folders below it.
 
     Hidden files and what file managers and servers leave behind do not count. A linked folder is
-    not entered, and neither a pipe nor a device is opened. A folder without any image is a
-    ValueError, a missing one a FileNotFoundError, one that cannot be read a PermissionError.
+    not entered, and neither a pipe nor a device is opened. A missing folder is a FileNotFoundError,
+    one that cannot be read a PermissionError.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -66,11 +77,6 @@ def listed(folder: str | Path) -> Listing:
                 others[(above / name).as_posix()] = what
             else:
                 images.append((above / name).as_posix())
-    if not images and not closed:
-        raise ValueError(
-            f"{folder}: no image in it by name ({' '.join(decode.SUFFIXES)}), nor in the folders "
-            "below it."
-        )
     return Listing(sorted(images), dict(sorted(others.items())), dict(sorted(closed.items())))
 
 

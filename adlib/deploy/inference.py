@@ -26,8 +26,8 @@ def judge(
     """
     images = torch.from_numpy(np.concatenate([picture.tiles for picture in pictures]))
     ends = np.cumsum([len(picture.tiles) for picture in pictures])
-    scores = detector.score(images, batch)
+    scores, of_tiles = (
+        detector.judge(images, batch) if maps else (detector.score(images, batch), [])
+    )
     scores = np.maximum.reduceat(scores, np.concatenate([[0], ends[:-1]]))
-    if not maps:
-        return scores, []
-    return scores, np.split(detector.anomaly_map(images, batch), ends[:-1])
+    return scores, np.split(of_tiles, ends[:-1]) if maps else []

@@ -58,6 +58,10 @@ class StoppedError(RuntimeError):
     """Judging ended before all images had their row; the message names the rows that are there."""
 
 
+class TakenError(ValueError):
+    """Another run holds the lock on a result."""
+
+
 def check(
     folder: Path, csv_file: Path, gallery_file: Path | None, masks_dir: Path | None = None
 ) -> None:
@@ -70,11 +74,7 @@ def check(
             raise ValueError(f"{gallery_file}: a gallery is a PNG file, so its name ends in .png")
         places.append((gallery_file, partial(_is_marked, GALLERY), "a gallery of decisions"))
     for path in filter(None, (gallery_file, masks_dir)):
-        if path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(
-                f"{path} lies among the images, so it would be scored next time or replace one; "
-                "write it elsewhere"
-            )
+        check_apart(path, folder)
     for path, ours, what in places:
         files.check_output(path, ours, what)
         if path.exists():
@@ -84,6 +84,15 @@ def check(
     if masks_dir:
         check_masks(masks_dir)
         check_masks(_previous(masks_dir))
+
+
+def check_apart(path: Path, folder: Path) -> None:
+    """Raise a ValueError where pictures would be written to the folder of the images."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"{path} lies among the images, so it would be scored next time or replace one; write "
+            "it elsewhere"
+        )
 
 
 def check_masks(folder: Path) -> None:
@@ -120,9 +129,9 @@ def table(
     """
     part = csv_file.with_name(f"{csv_file.name}.{secrets.token_hex(4)}.part")
     with ExitStack() as locks:
-        locks.enter_context(_alone(csv_file, "table"))
+        locks.enter_context(alone(csv_file, "table"))
         if masks_dir:
-            locks.enter_context(_alone(masks_dir, "folder"))
+            locks.enter_context(alone(masks_dir, "folder"))
         try:
             for path in filter(None, (csv_file, gallery_file, masks_dir)):
                 set_aside(path)
@@ -171,14 +180,14 @@ def set_aside(path: Path) -> None:
 
 
 @contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
+def alone(path: Path, what: str) -> Iterator[None]:
     """Hold the lock on a result; a ValueError where another run holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(
+        raise TakenError(
             f"{path}: another run is writing this {what}; wait for its end or name another"
         ) from None
     try:

@@ -1,4 +1,7 @@
-"""Where to compute and in which precision."""
+"""Where to compute and in which precision.
+
+Apple's MPS is chosen where torch has it, but no machine with it has run this code yet.
+"""
 
 import contextlib
 import os
@@ -9,8 +12,10 @@ from torch import Tensor
 
 
 def default_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA where there is one, else Apple's MPS where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def named(name: str | None) -> torch.device:
@@ -18,7 +23,8 @@ def named(name: str | None) -> torch.device:
     if name is None:
         return default_device()
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    allowed = ["cpu", *(["cuda", *cuda] if cuda else [])]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    allowed = ["cpu", *(["cuda", *cuda] if cuda else []), *mps]
     if name not in allowed:
         raise ValueError(f"device {name!r}: allowed on this machine: {', '.join(allowed)}")
     return torch.device(name)
@@ -118,6 +124,11 @@ def _set(wanted: Iterable[tuple[object, str, object]]) -> Iterator[None]:
     finally:
         for place, name, value in before:
             setattr(place, name, value)
+
+
+def in_float64(x: Tensor) -> Tensor:
+    """`x` in float64; on the CPU where its device, MPS, has no such numbers."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,19 @@ from pathlib import Path
 def expanded(path: str | Path) -> Path:
     """The path with `~` as the home folder; a name that only looks so stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)
+
+
+def slug(text: str, longest: int = 60) -> str:
+    """A file name in place of any text: itself where it is plain, else with a hash.
+
+    Plain are a to z, digits and `-_.`, in at most `longest` characters. Of another text the end is
+    kept, which tells more of a path, with `_` for other characters, and eight digits of its
+    SHA-256, so that different texts have different names, on disks that ignore case too.
+    """
+    if re.fullmatch(rf"[a-z0-9_.-]{{1,{longest}}}", text):
+        return text
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "_", text)[-longest:]
+    return f"{readable}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def beside(path: Path, ending: str = ".tmp") -> Path:

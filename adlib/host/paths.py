@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+REPORT_LOCK = ".report.lock"  # in the results folder: one process at a time builds the report
+
 
 def home() -> Path:
     """Folder of the checkout, or the working directory where `adlib` was installed without one."""

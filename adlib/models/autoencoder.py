@@ -98,6 +98,10 @@ class AutoEncoder(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["decoder"](self.networks["encoder"](x))
 
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.map_inputs(x)
+        flat = maps.flatten(1)
+        return flat.amax(1) if self.settings.pool == "max" else flat.mean(1), maps
+
     def score_inputs(self, x: Tensor) -> Tensor:
-        flat = self.map_inputs(x).flatten(1)
-        return flat.amax(1) if self.settings.pool == "max" else flat.mean(1)
+        return self.judge_inputs(x)[0]

@@ -41,7 +41,7 @@ def register(cls: type["Detector"]) -> type["Detector"]:
 
 
 class Detector(ABC):
-    """Base of all detectors: `fit`, `score`, `anomaly_map`, `reconstruct`, `save`, `load`.
+    """Base of all detectors: `fit`, `score`, `anomaly_map`, `judge`, `reconstruct`, `save`.
 
     A subclass sets `Settings` and implements the abstract methods.
     """
@@ -78,7 +78,7 @@ class Detector(ABC):
             split: no other part of it is read.
             budget: steps and batch; a detector without steps ignores it.
             seed: of everything that is drawn.
-            device: where to work; CUDA where there is one by default.
+            device: where to work; by default `adlib.host.device.default_device()`.
             folder: for checkpoints; nothing is written without it.
 
         Returns:
@@ -95,11 +95,31 @@ class Detector(ABC):
         Unless a method has its own: absolute difference to the reconstruction, mean over channels,
         0 to 2.
         """
-        return (x - self.reconstruct_inputs(x)).abs().mean(1)
+        return error_map(x, self.reconstruct_inputs(x))
 
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         """Reconstructions in [-1, 1] of network inputs, same shape."""
         raise NotImplementedError(f"{type(self).__name__} makes no reconstructions")
+
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What `score_inputs` and `map_inputs` give, equal to the last bit.
+
+        A method whose score and map need the same work does it once here.
+        """
+        return self.score_inputs(x), self.map_inputs(x)
+
+    def extend(
+        self, split: Split, seed: int = 0, device: str | torch.device | None = None
+    ) -> pd.DataFrame:
+        """Learn the training images of another split in addition; what is given is as for `fit`.
+
+        Raises:
+            NotImplementedError: a method that cannot; it is fitted anew on all images.
+        """
+        able = ", ".join(name for name, cls in REGISTRY.items() if cls.extend != Detector.extend)
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot learn further images; fit it anew on all ({able} can)"
+        )
 
     # ---- what everybody calls --------------------------------------------------------------
 
@@ -130,12 +150,27 @@ class Detector(ABC):
             float64 `(N,)`.
         """
         scores = self._over_inputs(self.score_inputs, images, batch)
-        return scores.view(len(images), -1).amax(1).double().numpy()
+        return _of_images(scores, len(images))
 
     def anomaly_map(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Anomaly map of every image, float32 `(N, side, side)`; patches are stitched together."""
         maps = self._over_inputs(self.map_inputs, images, batch)
         return augment.untile(maps.unsqueeze(1), self.settings.side)[:, 0].float().numpy()
+
+    def judge(self, images: Tensor, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and maps, equal to those of `score` and `anomaly_map`, in one pass.
+
+        Images and batch are as for `score`; given are float64 `(N,)` and float32 `(N, side, side)`.
+        """
+
+        def both(x: Tensor) -> Tensor:
+            scores, maps = self.judge_inputs(x)
+            return torch.cat([scores.float().unsqueeze(1), maps.float().flatten(1)], 1)
+
+        seen = self.settings.input_side
+        scores, maps = self._over_inputs(both, images, batch).split([1, seen**2], 1)
+        maps = augment.untile(maps.unflatten(1, (1, seen, seen)), self.settings.side)[:, 0]
+        return _of_images(scores, len(images)), maps.contiguous().numpy()
 
     def reconstruct(self, images: Tensor, batch: int = 64) -> Tensor:
         """What the detector makes of every image, uint8 `(N, C, side, side)`."""
@@ -193,6 +228,16 @@ class Detector(ABC):
             names = ", ".join((missing + unexpected)[:3])
             raise ValueError(f"{path} is not of this {type(self).__name__}: see {names}")
         return self
+
+
+def error_map(x: Tensor, again: Tensor) -> Tensor:
+    """Absolute difference `(n, h, w)` of network inputs to reconstructions, mean over channels."""
+    return (x - again).abs().mean(1)
+
+
+def _of_images(scores: Tensor, images: int) -> np.ndarray:
+    """Highest score among the network inputs of each image, float64 `(images,)`."""
+    return scores.reshape(images, -1).amax(1).double().numpy()
 
 
 class Trainable(Detector):

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32 as wide
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.settings import Count, Decay, Settings, Share, Weight, declared
 from adlib.networks import residual
 from adlib.networks.residual import Critic, Encoder, Generator, initialise
@@ -149,10 +149,16 @@ class CBiGAN(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["generator"](self.networks["encoder"](x))
 
-    def score_inputs(self, x: Tensor) -> Tensor:
-        s = self.settings
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         code = self.networks["encoder"](x)
         again = self.networks["generator"](code)
+        return self._score(x, code, again), error_map(x, again)
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        return self.judge_inputs(x)[0]
+
+    def _score(self, x: Tensor, code: Tensor, again: Tensor) -> Tensor:
+        s = self.settings
         pixels = losses.l1_per_image(x, again)
         if "critic" not in self.networks:
             return pixels

@@ -185,8 +185,17 @@ class CycleGAN(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["to_normal"](x)
 
-    def score_inputs(self, x: Tensor) -> Tensor:
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         again = self.reconstruct_inputs(x)
+        return self._score(x, again), self._map(x, again)
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        return self._score(x, self.reconstruct_inputs(x))
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        return self._map(x, self.reconstruct_inputs(x))
+
+    def _score(self, x: Tensor, again: Tensor) -> Tensor:
         if self.settings.score == "sse":
             return (x - again).square().flatten(1).sum(1)
         if self.settings.score == "mad":
@@ -194,9 +203,9 @@ class CycleGAN(Trainable):
         features = backbones.load(self.settings.backbone, x.device).pooled
         return (features(x) - features(again)).square().sum(1)
 
-    def map_inputs(self, x: Tensor) -> Tensor:
+    def _map(self, x: Tensor, again: Tensor) -> Tensor:
         """Squared (`mad`: absolute) difference to the translation, mean over channels."""
-        difference = x - self.reconstruct_inputs(x)
+        difference = x - again
         absolute = self.settings.score == "mad"
         return (difference.abs() if absolute else difference.square()).mean(1)
 

@@ -1,8 +1,10 @@
 """What methods share that compare the features of a pretrained network's patches."""
 
 import sys
+import time
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -22,7 +24,9 @@ from adlib.networks import augment, backbones
 # Pixels that go through a backbone at once: on a CPU few, so that maps stay in the cache.
 PIXELS = {"cpu": 1 << 17, "cuda": 1 << 22}
 BATCH = 16  # images whose maps are looked at together in fitting
+TIMED = 4  # batches by whose time that of all is estimated
 Batches = Iterator[list[Tensor]]
+Learn = Callable[[Batches, int, torch.Generator], dict[str, float]]
 
 
 @declared
@@ -96,16 +100,56 @@ class FeatureDetector(Detector):
         device: str | torch.device | None = None,
         folder: str | Path | None = None,
     ) -> pd.DataFrame:
-        """Go over the training part of `split` once; `budget` and `folder` are not looked at."""
-        pixels = split.pixels("train", self.settings.side, self.settings.channels)
-        self.check_images(pixels)
+        """Go over the training part of `split` once; `budget` and `folder` are not looked at.
+
+        Pixels are read in pieces. A warning tells how long it takes where that is over a minute.
+        """
         self.networks = nn.ModuleDict(self.build())
+        return self._learn(self.learn, split, seed, device)
+
+    def _learn(
+        self, learn: Learn, split: Split, seed: int, device: str | torch.device | None
+    ) -> pd.DataFrame:
+        """Let a function go over the training images' maps; its numbers as a row."""
+        images = split.images.count(split.rows("train"), self.settings.side)
+        if images == 0:
+            raise ValueError("no images to work on")
         self.to(device or default_device())
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad(), plain_float32(deterministic=True):
-            batches = (self.maps(augment.to_float(x.to(self.device))) for x in pixels.split(BATCH))
-            numbers = self.learn(batches, len(pixels), rng)
+            numbers = learn(self._batches(split, images), images, rng)
         return pd.DataFrame([{"step": 1, **numbers}])
+
+    def _batches(self, split: Split, images: int) -> Batches:
+        """Feature maps of all training images; the first ones tell how long it will take."""
+        done, start = 0, 0.0
+        for pixels in split.chunks("train", self.settings.side, self.settings.channels):
+            self.check_images(pixels)
+            for x in pixels.split(BATCH):
+                maps = self.maps(augment.to_float(x.to(self.device)))
+                yield maps
+                done += 1
+                if done == 1:
+                    start = time.perf_counter()  # what is made once has been made
+                if done == TIMED + 1:
+                    maps[-1].flatten()[0].item()  # a GPU has done what it was told
+                    each = (time.perf_counter() - start) / (TIMED * BATCH)
+                    left = (images - done * BATCH) * each
+                    self._tell(images, left, self.seconds_after(images))
+
+    def _tell(self, images: int, reading: float, after: float) -> None:
+        """Warn how long a training takes, if it is over a minute."""
+        if reading + after > 60:
+            warnings.warn(
+                f"{type(self).__name__} on {images} images takes about "
+                f"{(reading + after) / 60:.1f} more minutes: {reading / 60:.1f} to go over the "
+                f"images and {after / 60:.1f} for the rest",
+                stacklevel=2,
+            )
+
+    def seconds_after(self, images: int) -> float:
+        """How long `learn` works on after the last batch, in seconds, as far as it is known."""
+        return 0.0
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Feature maps of network inputs `(n, C, side, side)` in [-1, 1], finest first."""
@@ -132,6 +176,10 @@ class FeatureDetector(Detector):
         rows = F.conv1d(rows, (kernel / kernel.sum()).view(1, 1, -1))[:, 0]
         return rows.T @ distances @ rows
 
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Unless a method has its own score, it is the highest value of the map."""
+        maps = self.map_inputs(x)
+        return maps.flatten(1).amax(1), maps
+
     def score_inputs(self, x: Tensor) -> Tensor:
-        """Highest value of the map, unless a method has its own score."""
-        return self.map_inputs(x).flatten(1).amax(1)
+        return self.judge_inputs(x)[0]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from adlib.host.device import in_float64
 from adlib.models import graphs
 from adlib.networks.progressive import Conv, Dense, normalise
 from adlib.networks.pyramid import ToMap
@@ -79,18 +80,18 @@ class _ExactProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, x: Tensor, high: Tensor, low: Tensor) -> Tensor:
         ctx.halves = high, low
-        return sum(a @ b.T for a in _halves(x, dim=1) for b in ctx.halves).to(x.dtype)
+        return sum(a @ b.T for a in _halves(x, dim=1) for b in ctx.halves).to(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: object, gradient: Tensor) -> tuple:
         parts = (a @ b for a in _halves(gradient, dim=1) for b in ctx.halves)
-        return sum(parts).to(gradient.dtype), None, None
+        return sum(parts).to(gradient), None, None
 
 
 def _halves(x: Tensor, dim: int | tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Two float64 tensors that sum to `x`, each of whole multiples of a power of two."""
-    x = x.double()
+    x = in_float64(x)
     largest = x.abs().amax(dim, keepdim=True).clamp(min=1e-200)
     unit = largest / largest.frexp().mantissa * 2.0**-20  # a power of two, all exact
     high = (x / unit).round() * unit

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from adlib.host.device import in_float64
 from adlib.models.base import register
 from adlib.models.features import Batches, FeatureDetector, FeatureSettings, Memory
 from adlib.models.settings import Positive, declared
@@ -62,8 +63,8 @@ class PaDiM(FeatureDetector):
             squares.baddbmm_(x, x.mT)
         mean = total / images
         for place, part in zip(mean.split(PLACES), squares.split(PLACES), strict=True):
-            place = place.double()
-            covariance = (part.double() - images * place @ place.mT) / (images - 1)
+            place = in_float64(place)
+            covariance = (in_float64(part) - images * place @ place.mT) / (images - 1)
             part.copy_(self._whitening(covariance))
         gaussians.mean, gaussians.whitening = mean + shift, squares
         return {"images": images, "features": len(chosen), "places": len(mean)}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adlib.models.base import Trainable
+from adlib.models.base import Trainable, error_map
 from adlib.models.latent_search import frozen, latent_search
 from adlib.networks import augment
 
@@ -49,7 +49,7 @@ class Searching(Trainable):
 
         results = self._over_inputs(scores_and_images, images, s.search_chunk)
         again = results[:, 1:].unflatten(1, shape)
-        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - again).abs().mean(1)
+        maps = error_map(augment.to_float(augment.tile(images.cpu(), s.input_side)), again)
         return (
             results[:, 0].view(len(images), -1).amax(1).double().numpy(),
             augment.to_uint8(augment.untile(again, s.side)),
@@ -80,6 +80,10 @@ class Searching(Trainable):
         codes = codes[torch.arange(len(x), device=x.device), best]
         with torch.no_grad():
             return scores, self.generated(nets, codes)
+
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores, again = self._search(x)
+        return scores, error_map(x, again)
 
     def score_inputs(self, x: Tensor) -> Tensor:
         return self._search(x)[0]

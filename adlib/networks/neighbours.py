@@ -3,55 +3,55 @@
 Both spend their time in matrix products over blocks small enough to stay in a processor's cache.
 """
 
+import time
+
 import torch
 from torch import Tensor
 
 from adlib.host.device import resolve_precision
 
-LANES, GROUP = 128, 8  # a block is LANES groups of GROUP entries; one distance a group is kept
-ROWS = {"cpu": 2048, "cuda": 16384}  # queries worked on at once
+# A block is at most LANES groups of GROUP entries, the last one less; a distance a group is kept.
+LANES, GROUP = 128, 8
+VECTOR = 16  # float32 numbers in the longest vector of a processor
+# Queries worked on at once, and numbers gathered at once where candidates are measured: on a CPU
+# few, because memory that is new to a process costs more than the work in it.
+ROWS, GATHERED = {"cpu": 1024, "cuda": 16384}, {"cpu": 1 << 20, "cuda": 1 << 22}
 # Positive numbers have the order of their bits, and integers are compared several times as fast. Of
 # two negative ones (which are zeros and rounding) either may pass for the lower: no limit is below.
 BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
-GATHERED = 1 << 22  # numbers gathered at once where candidates are measured
 POOL, STEPS = 1024, 256  # farthest points looked at together, and centres taken of them at most
 
 
 def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
-    """Euclidean distance to the nearest entry, and which entry it is (of equal ones the first).
+    """Search a bank that is searched once; see `Index`, which is kept where it is searched again.
+
+    Raises:
+        ValueError: an empty bank, or widths that differ.
+    """
+    return Index(bank).nearest(queries)
+
+
+class Index:
+    """A bank prepared for exact search: groups of `GROUP` entries, with bounds of the distances.
 
     Distances are first bounded by matrix products, in bfloat16 where the CPU has it in hardware.
     Every entry that rounding leaves possible is then measured by the differences themselves in
     float32, so the result is that of a full search and no other query takes part.
 
-    Args:
-        queries: float32 `(n, d)`.
-        bank: float32 `(m, d)`, at least one entry.
-
-    Returns:
-        float32 `(n,)` and int64 `(n,)`.
-
-    Raises:
-        ValueError: an empty bank, or widths that differ.
-    """
-    if len(bank) == 0 or queries.shape[1:] != bank.shape[1:]:
-        raise ValueError(f"no search for {tuple(queries.shape)} among {tuple(bank.shape)}")
-    index = _Index(bank)
-    results = [index.search(part) for part in queries.split(ROWS.get(queries.device.type, 2048))]
-    squares, entries = (torch.cat(parts) for parts in zip(*results, strict=True))
-    return squares.sqrt(), entries
-
-
-class _Index:
-    """A bank in groups of `GROUP` entries, with what bounds the distances to them.
-
     Half the squared distance of rounded q and b is the product of [q, 1, 1, high, low] and
     [-b, high, low, 1, 1], where high + low is half the squared length in two numbers of a type that
     may be short. The bank's mean is taken off both before, because lengths decide how far rounding
     moves them.
+
+    Attributes:
+        bank: float32 `(m, d)`, at least one entry; not to be changed while the index is used.
     """
 
     def __init__(self, bank: Tensor) -> None:
+        """Prepare the bank. A ValueError says that it is empty."""
+        if len(bank) == 0:
+            raise ValueError(f"no search among {tuple(bank.shape)}: the bank is empty")
+        self.bank = bank
         cpu = bank.device.type == "cpu"  # GPUs may add up products of short numbers in short ones
         short = cpu and resolve_precision("auto", bank.device) == "bfloat16"
         self.dtype = torch.bfloat16 if short else torch.float32
@@ -59,27 +59,53 @@ class _Index:
         centred = bank - self.centre
         rounded, halves, errors = self._rounded(centred)
         self.length, self.error = centred.norm(dim=1).amax(), errors.amax()
-        missing = -len(bank) % (LANES * GROUP)
-        # Infinitely far entries fill the last block.
-        groups = torch.cat([bank, bank.new_full((missing, bank.shape[1]), torch.inf)])
-        self.groups = groups.view(-1, GROUP * bank.shape[1])
         entries = torch.cat([-rounded, halves, torch.ones_like(halves)], 1)
-        filling = entries.new_zeros(missing, entries.shape[1])
-        filling[:, -4] = torch.inf
-        entries = torch.cat([entries, filling]).view(-1, LANES, GROUP, entries.shape[1])
-        # A group's members lie `LANES` apart, so that their minimum is one of whole vectors.
-        self.blocks = entries.transpose(1, 2).flatten(1, 2)
+        parts = entries.split(LANES * GROUP)
+        # A group's members lie as many rows apart as the block has groups, so that their minimum is
+        # one of whole vectors.
+        self.blocks = [self._block(part) for part in parts]
 
-    def search(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+    def _block(self, entries: Tensor) -> Tensor:
+        """Entries `(GROUP * groups, d + 4)`, all first members of groups in front."""
+        lanes = -(-len(entries) // (GROUP * VECTOR)) * VECTOR  # groups, of whole vectors
+        filling = entries.new_zeros(GROUP * lanes - len(entries), entries.shape[1])
+        filling[:, -4] = torch.inf  # infinitely far
+        return torch.cat([entries, filling]).view(lanes, GROUP, -1).transpose(0, 1).flatten(0, 1)
+
+    def nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Euclidean distance to the nearest entry, and which it is (of equal ones the first).
+
+        Args:
+            queries: float32 `(n, d)`.
+
+        Returns:
+            float32 `(n,)` and int64 `(n,)`.
+
+        Raises:
+            ValueError: queries of another width than the bank's.
+        """
+        if queries.shape[1:] != self.bank.shape[1:]:
+            raise ValueError(
+                f"no search for {tuple(queries.shape)} among {tuple(self.bank.shape)}: "
+                "the widths differ"
+            )
+        parts = queries.split(_of(ROWS, queries.device))
+        squares, entries = (torch.cat(x) for x in zip(*map(self._search, parts), strict=True))
+        return squares.sqrt(), entries
+
+    def _search(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Squared distance to the nearest entry and its number, for every query."""
         rows, groups = self._candidates(queries)
         squares, entries = [], []
-        chunk = max(1, GATHERED // self.groups.shape[1])
+        members = torch.arange(GROUP, device=queries.device)
+        chunk = max(1, _of(GATHERED, queries.device) // (GROUP * queries.shape[1]))
         for row, group in zip(rows.split(chunk), groups.split(chunk), strict=True):
-            members = self.groups[group].view(len(group), GROUP, -1)
-            square, k = members.sub_(queries[row][:, None]).square_().sum(2).min(1)
+            # The bank's last group may lack members; its last entry stands for them.
+            among = (group[:, None] * GROUP + members).clamp_max(len(self.bank) - 1)
+            differences = self.bank[among].sub_(queries[row][:, None])
+            square, k = differences.square_().sum(2).min(1)
             squares.append(square)
-            entries.append(group * GROUP + k)
+            entries.append(among.gather(1, k[:, None])[:, 0])
         square, entry = torch.cat(squares), torch.cat(entries)
         best = square.new_full((len(queries),), torch.inf).scatter_reduce_(0, rows, square, "amin")
         ties = square == best[rows]
@@ -91,12 +117,15 @@ class _Index:
         centred = queries - self.centre
         rounded, halves, error = self._rounded(centred)
         left = torch.cat([rounded, torch.ones_like(halves), halves], 1)
-        products = left.new_empty(len(queries), GROUP, LANES)
         bits = BITS[self.dtype]
-        lowest = products.new_empty(len(queries), len(self.blocks), LANES, dtype=bits)
+        shape = len(queries), len(self.blocks), LANES
+        lowest = left.new_full(shape, torch.inf).view(bits)
+        products = left.new_empty(len(queries) * len(self.blocks[0]))
         for k, block in enumerate(self.blocks):
-            torch.mm(left, block.T, out=products.view(len(queries), -1))
-            torch.amin(products.view(bits), 1, out=lowest[:, k])
+            part = products[: len(queries) * len(block)].view(len(queries), -1)
+            torch.mm(left, block.T, out=part)
+            groups = part.view(bits).unflatten(1, (GROUP, -1))
+            torch.amin(groups, 1, out=lowest[:, k, : groups.shape[2]])
         lows = lowest.amin(2)
         limit = self._limit(lows.amin(1).view(self.dtype).float(), centred.norm(dim=1), error)
         limit = limit.view(bits)[:, None]
@@ -109,7 +138,7 @@ class _Index:
         """What the result for a query's nearest entry cannot exceed, given the lowest of all."""
         eps = torch.finfo(self.dtype).eps
         # Of the sum in float32 and of the halves in two numbers.
-        sums = self.blocks.shape[2] * torch.finfo(torch.float32).eps / 2 + eps**2 / 4
+        sums = self.blocks[0].shape[1] * torch.finfo(torch.float32).eps / 2 + eps**2 / 4
         sums = sums * (length + self.length).square()
         reached = (2 * (lowest + eps * lowest.abs() + sums)).clamp_min(0).sqrt()
         # Rounded vectors are as much nearer or farther as they were moved (triangle inequality):
@@ -123,7 +152,12 @@ class _Index:
         exact = rounded.float()
         half = exact.square().sum(1, keepdim=True) / 2
         high = half.to(self.dtype)
-        return rounded, torch.cat([high, (half - high).to(self.dtype)], 1), (x - exact).norm(dim=1)
+        moved = half.new_zeros(len(x)) if exact is x else (x - exact).norm(dim=1)
+        return rounded, torch.cat([high, (half - high).to(self.dtype)], 1), moved
+
+
+def _of(sizes: dict[str, int], device: torch.device) -> int:
+    return sizes["cpu" if device.type == "cpu" else "cuda"]  # any GPU is served in large pieces
 
 
 def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]:
@@ -177,10 +211,24 @@ def k_center(points: Tensor, count: int, first: int = 0) -> tuple[Tensor, float]
     return torch.cat(chosen), far.amax().clamp_min(0).sqrt().item()
 
 
+def k_center_seconds(n: int, d: int, count: int, device: torch.device) -> float:
+    """How long `k_center` takes for `count` of `n` points `(n, d)`, from a small part of it."""
+    some, new = min(n, 1 << 14), min(count, STEPS)
+    points, far = torch.zeros(some, d, device=device), torch.zeros(some, device=device)
+    chosen = torch.arange(min(new, some), device=device)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        _approach(far, points, far.clone(), chosen)
+        far[0].item()  # a GPU has done it
+        times.append(time.perf_counter() - start)
+    return min(times) * (n / some) * (count / len(chosen))
+
+
 def _approach(far: Tensor, points: Tensor, lengths: Tensor, new: Tensor) -> None:
     """Lower the squared distances `far` by centres `new`, in place."""
     centres, squares = points[new].T.contiguous(), lengths[new]
-    rows = 2 * ROWS.get(points.device.type, 2048)
+    rows = 4 * _of(ROWS, points.device)
     parts = (x.split(rows) for x in (points, far, lengths))
     for part, low, length in zip(*parts, strict=True):
         reached = torch.addmm(squares, part, centres, alpha=-2).amin(1)

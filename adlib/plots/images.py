@@ -21,11 +21,11 @@ def gallery(
 
     Args:
         columns: title to uint8 images `(N, C, H, W)`, or to difference maps `(N, H, W)` in 0 to
-            255, drawn in false colours on one scale.
+            255, drawn in false colours on one scale. Places of a shorter column stay empty.
         rows: label of every row.
         marks: rectangle in pixels drawn on the first column of every row.
     """
-    n = len(next(iter(columns.values())))
+    n = max(map(len, columns.values()))
     if n == 0:
         raise ValueError("no images to show")
     size = 1.7 * len(columns) + 0.9, 1.7 * n + 0.3
@@ -34,6 +34,8 @@ def gallery(
         line[0].set_title(title)
         for ax, image in zip(line, images, strict=False):
             _show(ax, image)
+        for ax in line[len(images) :]:
+            ax.set_visible(False)
     for ax, label in zip(axes[:, 0], rows, strict=False):
         ax.set_ylabel(label, fontsize="small")
     for ax, (x, y, width, height) in zip(axes[:, 0], marks, strict=False):

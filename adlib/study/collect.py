@@ -16,15 +16,18 @@ another one.
 """
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from adlib.host.files import atomic
-from adlib.study import packs, profiles, rows
-from adlib.study.execute import DONE
+from adlib.study import packs, pictures, profiles, rows
+from adlib.study.execute import DONE, FAILED
 from adlib.study.profiles import Cell
 
 KEY = ["paper", "notebook", "cell"]
@@ -36,12 +39,15 @@ Key = tuple[str, str, str]
 def collect(profile: str, results: Path) -> None:
     """Bring the versioned files of a profile in the folder `results` up to date.
 
+    A cell that left a broken record, table or picture counts as failed. A collected table that is
+    broken stays as it is, and is named on stderr, where cells that stay need it.
+
     Raises:
-        ValueError: a record is no JSON, a table does not fit the schema, or two cells give one
-            number.
+        ValueError: two cells give one number.
     """
     folder, planned = results / profile, profiles.cells(profile)
     executed = {cell: record for cell in planned if (record := _record(results, cell))}
+    executed = {cell: _whole(results, cell, record) for cell, record in executed.items()}
     if not executed:
         return
     before = _states(folder / "cells.csv")
@@ -50,15 +56,26 @@ def collect(profile: str, results: Path) -> None:
     for paper, notebook in sorted({key[:2] for key in {*map(_key, executed), *before} - stays}):
         own = [cell for cell in executed if (cell.paper, cell.notebook) == (paper, notebook)]
         done = [cell for cell in own if executed[cell]["status"] == DONE]
-        _collect_rows(folder / paper / f"{notebook}.csv", done, stays)
+        with _broken_named(profile):
+            _collect_rows(folder / paper / f"{notebook}.csv", done, stays)
         pictured = [cell for cell in done if cell.seed == first]
         _collect_pictures(folder / paper, notebook, pictured, stays)
-    rows.drop_unused_notes(folder)
+    with _broken_named(profile):
+        rows.drop_unused_notes(folder)
     states = {key: state for key, state in before.items() if key in stays}
     states |= {_key(cell): _state(cell, record) for cell, record in executed.items()}
     table = pd.DataFrame([states[key] for key in sorted(states)], columns=CELL + STATE)
     _write(table, folder / "cells.csv")
     _collect_runs(folder)
+
+
+@contextmanager
+def _broken_named(profile: str) -> Iterator[None]:
+    """Say on stderr which table is broken, and go on."""
+    try:
+        yield
+    except rows.BrokenTableError as error:
+        print(f"{profile}: {error} Run its cells again, or get it again.", file=sys.stderr)
 
 
 def _key(cell: Cell) -> Key:
@@ -113,21 +130,35 @@ def _record(results: Path, cell: Cell) -> dict:
         return {}
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}: not JSON ({error}). Run its cell again.") from error
+    except ValueError as error:
+        return {"status": FAILED, "error": f"{file.name}: not JSON ({error}). Run the cell again."}
+
+
+def _whole(results: Path, cell: Cell, record: dict) -> dict:
+    """The record of an execution, failed where a table or a picture that it left is broken."""
+    written = cell.file(".csv", results)
+    try:
+        if record["status"] == DONE and written.is_file():
+            rows.typed(rows.texts(written), written.name)
+        if record["status"] == DONE:
+            for picture in written.parent.glob(f"{cell.id}__*.png"):
+                pictures.look(picture)
+    except ValueError as error:
+        said = str(error).replace(f"{written.parent}{os.sep}", "")
+        return record | {"status": FAILED, "error": f"{said} Run the cell again."}
+    return record
 
 
 def _collect_rows(path: Path, done: list[Cell], stays: set[Key]) -> None:
     tables = []
-    if path.is_file():
+    place = path.parent.name, path.stem
+    if path.is_file() and any(key[:2] == place for key in stays):
         before = rows.read(path)
-        place = path.parent.name, path.stem
         tables.append(before[[(*place, cell) in stays for cell in before["cell"]]])
     for cell in done:
         written = cell.file(".csv", path.parents[2])
         if written.is_file():
-            texts = pd.read_csv(written, dtype=str, keep_default_na=False)
-            tables.append(rows.typed(texts, written))
+            tables.append(rows.typed(rows.texts(written), written))
     if not any(map(len, tables)):
         path.unlink(missing_ok=True)
         return
@@ -153,8 +184,13 @@ def _collect_runs(profile: Path) -> None:
     before = packs.read(archive) if archive.is_file() else {}
     folders = (file.parent for file in (profile / "cells" / "runs").glob("*/record.json"))
     runs = before | {folder.name: packs.Packed(packs.contents(folder)) for folder in folders}
-    tables = (pd.read_csv(path, usecols=["run"], dtype=str) for path in profile.glob("*/*.csv"))
-    named = {key for table in tables for key in table["run"]} & set(runs)
+    named: set[str] = set()
+    for path in profile.glob("*/*.csv"):
+        try:
+            named |= set(rows.texts(path)["run"])
+        except (rows.BrokenTableError, KeyError):  # which it named is not known
+            named |= set(before)
+    named &= set(runs)
     named |= {runs[key].record["description"].get("scores_of") for key in named} & set(runs)
     packed = {key: runs[key] for key in named}
     if packed and packed != before:  # a pack of hundreds takes many seconds to write

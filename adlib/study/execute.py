@@ -119,6 +119,8 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
 
     from adlib.study.kernel import ForkedKernelManager
 
+    # papermill would take braces in a path for the name of a parameter.
+    places = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)]
     options = {
         "cwd": notebook.parent,
         "progress_bar": False,
@@ -128,12 +130,12 @@ def run_papermill(notebook: Path, output: Path, parameters: dict[str, Any]) -> N
     if forkserver.running():
         options["kernel_manager_class"] = ForkedKernelManager
     try:
-        papermill.execute_notebook(notebook, output, parameters, **options)
+        papermill.execute_notebook(*places, parameters, **options)
     except RuntimeError as error:
         if "before replying" not in str(error):
             raise
         # Kernels that start at the same moment can pick the same port.
-        papermill.execute_notebook(notebook, output, parameters, **options)
+        papermill.execute_notebook(*places, parameters, **options)
 
 
 def _startup_seconds(executed: Path, began: float) -> float | None:
@@ -149,8 +151,8 @@ def _startup_seconds(executed: Path, began: float) -> float | None:
 def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Run `notebook` with parameters `given`, write `output` and its record, and return the record.
 
-    What an earlier run of the same cell left beside `output` is removed first: numbers and pictures
-    never stand beside the record of another run.
+    What an earlier run left is removed first; of a cell of the study its numbers and pictures too,
+    which never stand beside the record of another run.
 
     Returns:
         The record as in OUTPUT's `.json`; `status` is "done" or "failed", `transient` tells whether
@@ -159,9 +161,11 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
     """
     notebook, output = notebook.resolve(), output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial, file = output.with_name(f".{output.stem}.part.ipynb"), output.with_suffix(".json")
-    pictures = output.parent.glob(f"{glob.escape(output.stem)}__*.png")
-    stale = (output, partial, output.with_suffix(".csv"), *pictures)
+    partial = output.with_name(f".{files.slug(output.stem)}.part.ipynb")
+    file, stale = output.with_suffix(".json"), [output, partial]
+    if _of_the_study(output):  # elsewhere such files are the user's
+        pictures = output.parent.glob(f"{glob.escape(output.stem)}__*.png")
+        stale += [output.with_suffix(".csv"), *pictures]
     code = provenance.commit()  # before the run: what is edited meanwhile is not what ran
     began = time.time()
     record = {
@@ -169,7 +173,7 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "notebook": notebook.name,
         "parameters": given,
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
-        "error": f"still runs, or was killed, {_place()}",
+        "error": f"still runs, or was killed, {place()}",
         "transient": True,
         **code,
     }
@@ -197,13 +201,51 @@ def execute(notebook: Path, output: Path, given: dict[str, Any]) -> dict[str, An
         "transient": transient,
         "versions": provenance.versions(),
     }
-    if partial.is_file():
+    if partial.is_file() or not error:
         partial.replace(output)
     files.write_text(file, json.dumps(record, indent=1) + "\n")
     return record
 
 
-def _place() -> str:
+def _of_the_study(output: Path) -> bool:
+    """Whether an absolute path is one of a study's cells, whose folder holds nothing else."""
+    root = paths.results_root()
+    return output.is_relative_to(root) and output.relative_to(root).parts[1:2] == ("cells",)
+
+
+def check_output(notebook: Path, output: Path) -> None:
+    """Raise a ValueError unless the executed notebook and its record can take their places.
+
+    Raises:
+        ValueError: `output` does not end in `.ipynb` or is the notebook itself; it or its record
+            cannot be written, or stands where something is that is no earlier result.
+    """
+    if output.suffix != ".ipynb":
+        raise ValueError(f"output {output} does not end in .ipynb")
+    if output.exists() and output.samefile(notebook):
+        raise ValueError(f"output {output} is the notebook itself; name another file")
+    output = output.resolve()
+    file = output.with_suffix(".json")
+
+    def ours(path: Path) -> bool:
+        known = "status" in _read_json(file) and "parameters" in _read_json(file)
+        executed = path == file or "papermill" in _read_json(path).get("metadata", {})
+        return _of_the_study(path) or known and executed
+
+    files.check_output(output, ours, "an executed notebook")
+    files.check_output(file, ours, "the record of an execution")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A file's JSON object; {} where it holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def place() -> str:
     """Where this process runs: the machine, and the cluster's job."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"on {platform.node()}" + (f" as job {job}" if job else "")
@@ -233,10 +275,9 @@ def run(
     went.
 
     Raises:
-        ValueError: an output that does not end in `.ipynb`.
+        ValueError: as in `check_output`; nothing has run or changed then.
     """
-    if output.suffix != ".ipynb":
-        raise ValueError(f"output {output} does not end in .ipynb")
+    check_output(notebook, output)
     file = output.with_suffix(".json")
     if attempt > 1 and file.is_file():
         first = json.loads(file.read_text("utf-8"))

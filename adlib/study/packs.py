@@ -29,7 +29,7 @@ import pandas as pd
 from filelock import FileLock
 from safetensors.numpy import load
 
-from adlib.host.files import atomic, sha256_file
+from adlib.host.files import atomic, check_output, sha256_file
 
 CURVE = "curve.safetensors"
 SMALL = ("record.json", "scores.csv", "history.csv", "split.json", CURVE)
@@ -122,6 +122,23 @@ def check_ending(file: Path) -> str:
     raise ValueError(f"{file}: a pack ends in {' or '.join(ENDINGS)}")
 
 
+def check_place(file: Path) -> None:
+    """Raise a ValueError unless a pack can be written to `file`.
+
+    Raises:
+        ValueError: another ending, or as in `adlib.host.files.check_output`.
+    """
+
+    def ours(path: Path) -> bool:
+        try:
+            return next(_members(path), None) is not None
+        except PackError:
+            return False
+
+    check_ending(file)
+    check_output(file, ours, "a pack of runs")
+
+
 def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False) -> list[str]:
     """Write a pack of finished runs of a store, and return their keys.
 
@@ -133,9 +150,9 @@ def pack(root: Path, file: Path, keys: Iterable[str] = (), weights: bool = False
 
     Raises:
         PackError: a run's files are not what its record says.
-        ValueError: another ending, a key that is not in the store or failed, or no finished run.
+        ValueError: as in `check_place`, a key that is no finished run, or no finished run.
     """
-    check_ending(file)
+    check_place(file)
     folders = [file.parent for file in root.glob("*/record.json")]
     finished = {folder.name for folder in folders if record(folder)["status"] == "done"}
     chosen = sorted(set(keys)) or sorted(finished)

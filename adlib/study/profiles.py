@@ -13,6 +13,7 @@ from typing import Any
 
 from adlib.data.sets import ALL, at_hand
 from adlib.host import paths
+from adlib.host.files import slug
 from adlib.study import papers as study_papers
 from adlib.study.papers import ALL_SETS as ALL_SETS
 from adlib.study.papers import PROFILES, checked, empty, known
@@ -166,9 +167,8 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """`<dataset>-<category>-s<seed>`, with characters that file names do not like replaced."""
-        text = f"{self.dataset}-{self.category}-s{self.seed}"
-        return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+        """`<dataset>-<category>-s<seed>`, the category as `adlib.host.files.slug` writes it."""
+        return f"{self.dataset}-{slug(self.category)}-s{self.seed}"
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""A line for each finished cell of a study, and a report while it goes on.
+"""One study of a profile at a time, a line for each finished cell, a report while it goes on.
 
 The process that plans the study follows the records that its cells write, on whichever machine they
 run.
@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from adlib.host import paths
-from adlib.study.execute import TOUR, UNFINISHED, line
+from adlib.host import files, paths
+from adlib.study.execute import TOUR, UNFINISHED, line, place
 
 LOOK_EVERY_S = 1.0
 REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
@@ -34,6 +35,7 @@ class Watch(logging.Handler):
     def __init__(self, profile: str) -> None:
         super().__init__(logging.ERROR)
         self.profile = profile
+        self.alone: FileLock | None = None  # while cells run
         self.began = 0.0
         self.changes: dict[Path, int] = {}  # of each cell's record, as seen last
         self.running: set[Path] = set()
@@ -44,7 +46,14 @@ class Watch(logging.Handler):
         self.reporter = threading.Thread()
 
     def begin(self, records: list[Path]) -> None:
-        """Follow cells that are about to run, by their records `<paper>/<notebook>/<cell>.json`."""
+        """Follow cells that are about to run, by their records `<paper>/<notebook>/<cell>.json`.
+
+        Raises:
+            RuntimeError: another study of the profile runs cells in this results folder. Each would
+                delete what the other's cells leave.
+        """
+        if records:
+            self.alone = _alone(self.profile)
         self.began = time.time()
         self.changes = {file: _changed(file) for file in records}
         self.follower.start()
@@ -58,6 +67,8 @@ class Watch(logging.Handler):
             _say(file, _read(file))
         if self.reporter.ident:
             self.reporter.join()
+        if self.alone:
+            self.alone.release()
 
     def _follow(self) -> None:
         while not self.over.wait(LOOK_EVERY_S):
@@ -134,12 +145,31 @@ def _last_lines(logs: list[str]) -> list[str]:
     ]
 
 
+def _alone(profile: str) -> FileLock:
+    """The lock of a profile's study, taken; the system frees it when this process ends."""
+    folder = paths.results_root() / profile / "cells"
+    lock, who = FileLock(folder / ".study.lock", timeout=0), folder / ".study.txt"
+    try:
+        lock.acquire()
+    except Timeout:
+        other = who.read_text("utf-8") if who.is_file() else "another process"
+        raise RuntimeError(
+            f"a study of profile {profile} runs in {folder} already ({other}), and two would "
+            "delete each other's cells. Wait for it, or end it."
+        ) from None
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    files.write_text(who, f"process {os.getpid()} {place()}, since {since}")
+    return lock
+
+
 def report_so_far(profile: str) -> None:
-    """Build the report of a study that still runs, unless another study is about it."""
+    """Build the report of a study that still runs, unless another process is about it."""
     results, began = paths.results_root(), time.time()
     index = results / "report" / "index.html"
     command = [sys.executable, "-m", "adlib", "report", "--profile", profile, "--collect"]
-    with suppress(Timeout), FileLock(results / ".report.lock", timeout=0):
+    with suppress(Timeout):
+        with FileLock(results / paths.REPORT_LOCK, timeout=0):
+            pass  # free: the command takes it
         done = subprocess.run(command, check=False)  # it says itself what went wrong
         if done.returncode == 0:  # no newer than what it may not have read yet
             os.utime(index, (began, began))

@@ -32,8 +32,10 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
         **changed: settings other than the profile's, for a sweep.
 
     Raises:
-        ValueError: the profile names no training steps for a detector that needs them.
+        ValueError: the test lacks normal or abnormal images, or the profile names no training steps
+            for a detector that needs them.
     """
+    split.check_test()
     images = split.images
     name, settings, budget = profiles.method(
         cell.profile, cell.paper, method, images.name, images.category, images.mode

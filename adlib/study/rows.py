@@ -52,6 +52,10 @@ KEYS = [
 SEPARATOR = "; "  # between the reasons in `comparable`
 
 
+class BrokenTableError(ValueError):
+    """A file that is no table of rows: empty, cut off or changed by hand."""
+
+
 def label(method: str, variant: str = "", measure: str = "") -> str:
     """How a method and what sets its row apart are written in one line."""
     if measure:
@@ -69,34 +73,46 @@ def typed(table: pd.DataFrame, where: object) -> pd.DataFrame:
     """Give a table of texts the types of the schema.
 
     Raises:
-        ValueError: a column is missing or holds what is no number; `where` is named.
+        BrokenTableError: a column is missing or holds what is no number; `where` is named.
     """
     if missing := [name for name in COLUMNS if name not in table]:
-        raise ValueError(f"{where}: lacks the columns {', '.join(missing)}.")
+        raise BrokenTableError(f"{where}: lacks the columns {', '.join(missing)}.")
     table = table[COLUMNS].copy()
     for name in FLOATS + INTEGERS:
         try:
             numbers = pd.to_numeric(table[name].mask(table[name] == ""))
             table[name] = numbers.astype("Int64" if name in INTEGERS else "float64")
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{where}: column {name}: {error}.") from error
+            raise BrokenTableError(f"{where}: column {name}: {error}.") from error
     return table
+
+
+def texts(path: Path) -> pd.DataFrame:
+    """A CSV with every value as its text: "0.60" keeps its last place, a method "NA" stays one.
+
+    Raises:
+        BrokenTableError: no table, or one that does not end with a line's end; the file is named.
+    """
+    if (content := path.read_bytes()) and not content.endswith(b"\n"):
+        raise BrokenTableError(f"{path}: no table (its last line is cut off).")
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except ValueError as error:  # of pandas, and bytes that are no text
+        raise BrokenTableError(f"{path}: no table ({str(error).strip()}).") from error
 
 
 def read(path: Path) -> pd.DataFrame:
     """A table of rows, typed, with the texts that its notes stand for.
 
     Raises:
-        ValueError: as in `typed`, or a note that `notes.csv` does not hold.
+        BrokenTableError: as in `texts` and `typed`, or a note that `notes.csv` does not hold.
     """
-    # As text: "0.60" keeps its last place, and a method named "NA" stays one.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    table = typed(table, path)
+    table = typed(texts(path), path)
     notes = _notes(path.parents[1])
     for column in TEXTS:
         for ids in set(table[column]):
             if lacking := [name for name in ids.split() if name not in notes]:
-                raise ValueError(f"{path}: no text for note {lacking[0]!r} in notes.csv.")
+                raise BrokenTableError(f"{path}: no text for note {lacking[0]!r} in notes.csv.")
         table[column] = [SEPARATOR.join(map(notes.get, ids.split())) for ids in table[column]]
     return table
 
@@ -124,11 +140,12 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def drop_unused_notes(profile: Path) -> None:
-    """Leave in `notes.csv` only the texts that a table of the profile refers to."""
-    tables = [
-        pd.read_csv(path, usecols=TEXTS, dtype=str, keep_default_na=False)
-        for path in profile.glob("*/*.csv")
-    ]
+    """Leave in `notes.csv` only the texts that a table of the profile refers to.
+
+    Raises:
+        BrokenTableError: one of the tables is broken; nothing is changed.
+    """
+    tables = [texts(path)[TEXTS] for path in profile.glob("*/*.csv")]
     used = {name for table in tables for ids in table.to_numpy().flat for name in ids.split()}
     notes = _notes(profile).items()
     _write_notes(profile, {name: text for name, text in notes if name in used})

@@ -1,17 +1,17 @@
 """From the results folder to data frames: cells, tidy rows, means over seeds and categories."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from adlib.metrics import interval_over_seeds
-from adlib.study import departures, packs, papers, rows
+from adlib.study import departures, packs, papers, pictures, rows
 from adlib.study.collect import CELL, STATE
-from adlib.study.execute import FAILED
+from adlib.study.execute import DONE, FAILED
 from adlib.study.papers import ALL_SETS
 from adlib.study.profiles import Cell
 
@@ -24,6 +24,7 @@ ABOUT = {
     (False, True): "test images",
 }
 _WITHOUT_CATEGORY = [key for key in KEYS if key != "category"]
+Place = tuple[str, str, str]  # profile, paper, notebook
 COUNT = "-"  # the method of rows that describe data, not a detector
 
 
@@ -53,14 +54,27 @@ class Execution:
 
     @cached_property
     def pictures(self) -> list[tuple[Path, str, bool]]:
-        """Pictures, captions (PNG text chunk "Description"), whether wide."""
-        pictures = []
-        folder = self.results / self.cell.profile / self.cell.paper
+        """Pictures, captions, whether wide (see `pictures.look`), without broken pictures."""
+        return [(path, *said) for path, said in self._looked.items() if not isinstance(said, str)]
+
+    @cached_property
+    def _looked(self) -> dict[Path, tuple[str, bool] | str]:
+        """Each picture, and what it says of itself or why it is broken."""
+        folder, found = self.results / self.cell.profile / self.cell.paper, {}
         for path in sorted(folder.glob(f"{self.cell.notebook}__{self.cell.id}__*.png")):
-            with Image.open(path) as image:
-                wide = image.width > 2 * image.height
-                pictures.append((path, image.text.get("Description", ""), wide))
-        return pictures
+            try:
+                found[path] = pictures.look(path)
+            except ValueError as error:
+                found[path] = str(error).replace(f"{folder}{os.sep}", "")
+        return found
+
+    def checked(self, broken: dict[Place, str]) -> "Execution":
+        """The same, as failed where a picture of it is broken, or its table, as `broken` says."""
+        place = self.cell.profile, self.cell.paper, self.cell.notebook
+        errors = [broken[place]] if place in broken and self.status == DONE else []
+        errors += [said for said in self._looked.values() if isinstance(said, str)]
+        error = " ".join(filter(None, [self.error, *errors]))
+        return replace(self, status=FAILED, error=error) if errors else self
 
 
 @dataclass(frozen=True)
@@ -116,23 +130,34 @@ class Study:
         return {key: run.record for key, run in runs.items() if key in named}
 
 
-def read(results: Path, notebooks: Path | None = None) -> Study:
+def read(results: Path, notebooks: Path | None = None, go_on: bool = False) -> Study:
     """Read what `adlib.study.collect` keeps of every profile, and what the papers' folders say.
 
     In the rows `method` is the whole label, with the variant; `name` is the method alone.
 
-    Folder `notebooks` is that of the checkout by default.
+    Folder `notebooks` is that of the checkout by default. With `go_on` a broken table or picture
+    makes its executions failed ones, and all others are read.
 
     Raises:
         FileNotFoundError: `results` does not exist.
-        ValueError: A table lacks columns or holds no number, or one number is given twice.
+        ValueError: One number is given twice, `cells.csv` is broken or, without `go_on`, a table
+            is.
     """
     if not results.is_dir():
         raise FileNotFoundError(f"{results}: no such folder. Run the study, or pass --results.")
-    executions, tables = [], []
+    executions, tables, broken = [], [], {}
     for file in sorted(results.glob("*/cells.csv")):
         executions += _executions(file, results)
-        tables += map(_rows, sorted(file.parent.glob("*/*.csv")))
+        for path in sorted(file.parent.glob("*/*.csv")):
+            try:
+                tables.append(_rows(path))
+            except rows.BrokenTableError as error:
+                if not go_on:
+                    raise
+                place = path.parents[1].name, path.parent.name, path.stem
+                broken[place] = str(error).replace(f"{path.parent}{os.sep}", "")
+    if go_on:
+        executions = [execution.checked(broken) for execution in executions]
     empty = pd.DataFrame(columns=[*rows.COLUMNS, "name", "profile"])
     table = pd.concat(tables or [empty], ignore_index=True)
     rows.refuse_repeats(table)
@@ -140,7 +165,7 @@ def read(results: Path, notebooks: Path | None = None) -> Study:
 
 
 def _executions(file: Path, results: Path) -> list[Execution]:
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table = rows.texts(file)
     if missing := [name for name in (*CELL, *STATE) if name not in table]:
         raise ValueError(f"{file}: lacks the columns {', '.join(missing)}.")
     executions = []

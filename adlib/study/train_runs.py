@@ -57,7 +57,7 @@ def train(
     began = time.monotonic()
     if not minutes > 0:
         raise ValueError(f"minutes={minutes:g}: must be more than 0")
-    packs.check_ending(file)
+    packs.check_place(file)
     if file.exists():
         packs.unpack(file, paths.runs_root())
     made = plan.make(profile, device)

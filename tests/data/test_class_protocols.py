@@ -175,6 +175,14 @@ def test_one_class_normal(mnist):
     assert sizes(none)["test"] == (9, 270)
 
 
+def test_one_class_normal_without_an_image_to_label(tmp_path):
+    """Catches a training without the labelled images that the protocol's name promises."""
+    images = data.load("folder", two_folder_tree(tmp_path, 10, 1))
+    with pytest.raises(ValueError, match="no abnormal image can be labelled"):
+        data.one_class_normal(images)
+    assert len(data.one_class_normal(images, labelled=0).abnormal) == 0
+
+
 def test_one_class_normal_of_two_classes(tmp_path):
     """Would catch kinds of a few images that are never labelled, or of which none is tested."""
     folder = two_folder_tree(tmp_path / "mine", 20, 5, kinds=True)  # 3 blots and 2 scratches

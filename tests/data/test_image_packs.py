@@ -253,6 +253,19 @@ def test_a_bad_image_leaves_the_pack_before_it(tmp_path, elsewhere):
     assert list(elsewhere.iterdir()) == [file] and file.read_bytes() == before
 
 
+def test_nothing_but_an_earlier_pack_is_replaced(tmp_path, elsewhere, monkeypatch):
+    """Catches a file of the user's that a pack is written over, or that is found after the work."""
+    mvtec_tree(tmp_path / "data" / "mvtec_ad" / "screw")
+    images = data.load("mvtec_ad", "screw", tmp_path / "data")
+    file = elsewhere / "photo.images.xz"
+    monkeypatch.setattr(image_packs, "_content", lambda *_: pytest.fail("decoded"))
+    for mine in (b"", b"\xff\xd8\xff a photo", lzma.compress(b"thesis")):
+        file.write_bytes(mine)
+        with pytest.raises(ValueError, match="is not a pack of images of this program's"):
+            image_packs.write(data.info("mvtec_ad"), images, file, SIDE)
+        assert file.read_bytes() == mine
+
+
 @pytest.fixture
 def pack(tmp_path, elsewhere):
     """A pack whose pixels are in no cache."""

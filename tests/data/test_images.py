@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import struct
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -113,6 +114,32 @@ def test_odd_colour_files(tmp_path):
         images.pixels(side=8)
     converted = data.load("folder", tmp_path, convert=True).pixels([1], side=8)
     assert converted.unique().tolist() == [100]
+
+
+def test_a_picture_of_182_megapixels(tmp_path):
+    """Catches a picture that Pillow takes for an attack, and a warning of one that is read."""
+    path = tmp_path / "large.png"
+    Image.new("L", (13_500, 13_500), 77).save(path, compress_level=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode.image_size(path) == (13_500, 13_500)
+        assert (decode.resized(decode.open_image(path, True), 4, 1) == 77).all()
+
+
+def test_the_limit_is_of_bytes_and_named(tmp_path, monkeypatch):
+    """Catches a picture that fills the memory, and one that is refused without what is allowed."""
+    monkeypatch.setattr(decode, "LARGEST", 4000)
+    for mode, side in (("L", 63), ("1", 63), ("RGB", 31)):
+        Image.new(mode, (side, side)).save(tmp_path / "a.png")
+        assert decode.open_image(tmp_path / "a.png", True).size == (side, side)
+        Image.new(mode, (side + 1, side + 1)).save(tmp_path / "a.png")
+        size = f"{side + 1} x {side + 1} pixels"
+        said = rf"a\.png: a picture of {size} that takes more than 4,000 bytes"
+        with pytest.raises(ValueError, match=said):
+            decode.open_image(tmp_path / "a.png", True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow is asked first
+    with pytest.raises(ValueError, match=r"a\.png: a picture that takes more than 4,000 bytes"):
+        decode.open_image(tmp_path / "a.png", True)
 
 
 def test_float_pictures_have_no_way_in(tmp_path):

@@ -54,6 +54,20 @@ def test_official_parts_stay():
     assert data.one_class(images, validation=0).validation.size == 0
 
 
+def test_examples_and_needs_of_a_test(tmp_path):
+    """Catches an abnormal image shown as a normal one, and a test of one label that is no test."""
+    split = data.one_class(data.load("folder", two_folder_tree(tmp_path / "a", 7, 3)))
+    rows, labels = split.examples(2)
+    assert labels == ["normal", "abnormal", "abnormal"]  # a fifth of seven is one
+    assert split.labels[rows].tolist() == [0, 1, 1] and set(rows) <= set(split.test)
+    split.check_test(1)
+    with pytest.raises(ValueError, match="1 normal and 3 abnormal .* 2 of either are needed"):
+        split.check_test(2)
+    normal = data.one_class(data.load("folder", two_folder_tree(tmp_path / "b", 7, 0)))
+    with pytest.raises(ValueError, match="1 normal and 0 abnormal"):
+        normal.check_test()
+
+
 def test_drawn_parts():
     """Catches overlapping parts, and abnormal images outside the test, where no parts are given."""
     images = data.load("digits", "7")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from data_trees import save
+from detectors import of_brightness
 from PIL import Image
 
 from adlib import deploy, models
@@ -19,8 +20,7 @@ def detector():
     """A detector whose map is the picture's brightness; pixels are flagged from 100 on."""
     torch.manual_seed(0)
     made = decisions.calibrate(models.AutoEncoder(side=64, width=2), "fpr 0.2", range(9), tiles=2)
-    made.detector.score = lambda x, _: x.flatten(1).double().amax(1).numpy()
-    made.detector.anomaly_map = lambda x, _: x[:, 0].float().numpy()
+    of_brightness(made.detector)
     return replace(made, pixel_threshold=100.0)
 
 

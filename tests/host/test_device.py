@@ -1,13 +1,48 @@
 """Where and in which precision detectors compute."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from adlib.host.device import deterministic, mixed_precision, plain_float32
+from adlib.host.device import (
+    default_device,
+    deterministic,
+    in_float64,
+    mixed_precision,
+    named,
+    plain_float32,
+    resolve_precision,
+)
 
 CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen", "known"),
+    [(0, False, "cpu", "cpu$"), (0, True, "mps", "cpu, mps$"), (1, True, "cuda", "cuda:0, mps$")],
+)
+def test_the_default_is_the_fastest_there_is(cuda, mps, chosen, known, monkeypatch):
+    """Catches a GPU that is passed over, and a device that this machine lacks."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert default_device().type == chosen == named(None).type
+    assert named(chosen) == torch.device(chosen)
+    with pytest.raises(ValueError, match=f"device 'tpu': allowed on this machine: .*{known}"):
+        named("tpu")
+    if not mps:
+        with pytest.raises(ValueError, match="device 'mps'"):
+            named("mps")
+
+
+def test_mps_gets_what_it_has():
+    """Catches bfloat16 by itself, and float64 on the device, which MPS does not have."""
+    assert resolve_precision("auto", torch.device("mps")) == "float32"
+    on_mps = SimpleNamespace(device=torch.device("mps"), cpu=lambda: torch.ones(2))
+    assert in_float64(on_mps).dtype == torch.float64
+    assert in_float64(torch.ones(2)).dtype == torch.float64
 
 
 def state():

@@ -27,6 +27,18 @@ def test_a_file_gets_the_mode_of_a_new_one(tmp_path):
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
 
 
+def test_names_that_stand_for_a_text():
+    """Would catch two texts of one file name, a name that a disk cannot hold, or a changed one."""
+    for plain in ("mono", "metal_nut", "3_inlier_categories", "a-b.c", "a" * 60):
+        assert files.slug(plain) == plain
+    texts = ["part 1", "part_1", "Part_1", "part/1", "pärt_1", "pa\u0308rt_1", "a\udcff", "a\udcfe"]
+    texts += ["a" * 215, "a" * 216, "/tmp/" + "b/" * 2000, ""]
+    names = [files.slug(text) for text in texts]
+    assert len({name.lower() for name in names}) == len(texts)
+    for name in names:
+        assert name.isascii() and len(name) <= 69 and not set(name) & set("/\\ :{}")
+
+
 def test_a_failure_leaves_what_was_there(tmp_path):
     """Would catch half a file in the place of a whole one, and a temporary one left over."""
     (tmp_path / "a.txt").write_text("before")

@@ -11,6 +11,7 @@ import torch
 from detectors import EASY, EVERY, OPINIONATED_MAPS, OPINIONS, SMALL, STEPS
 
 from adlib import data, models
+from adlib.models.features import FeatureDetector
 from adlib.models.training import Budget
 from adlib.networks import augment
 
@@ -90,6 +91,34 @@ def test_shapes_and_ranges(name, settings, split):
             detector.reconstruct(images)
 
 
+@pytest.mark.parametrize("batch", [64, 3])
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_one_pass_gives_the_same_scores_and_maps(name, settings, batch, split):
+    """Would catch a score or map that is another one, or cut up wrongly, when both are made."""
+    detector = few(name, settings)
+    images = pixels(split, detector)
+    scores, maps = detector.judge(images, batch)
+    assert scores.dtype == np.float64 and maps.dtype == np.float32
+    np.testing.assert_array_equal(scores, detector.score(images, batch))
+    np.testing.assert_array_equal(maps, detector.anomaly_map(images, batch))
+
+
+def test_one_pass_sees_the_images_once(split, monkeypatch):
+    """Would catch a backbone that runs twice for a score and a map."""
+    seen = []
+    original = FeatureDetector.maps
+
+    def spy(self, x):
+        seen.append(len(x))
+        return original(self, x)
+
+    detectors = [few(name, SMALL[name]) for name in ("PaDiM", "PatchCore")]
+    monkeypatch.setattr(FeatureDetector, "maps", spy)
+    for detector in detectors:
+        detector.judge(pixels(split, detector), batch=4)
+    assert seen == [4, 3] * 2
+
+
 @pytest.mark.parametrize(("name", "settings"), EVERY)
 def test_scores_do_not_depend_on_batch_or_order(name, settings, split):
     """Would catch batch statistics at test time and scores summed over a batch.
@@ -113,16 +142,16 @@ def test_test_labels_and_images_play_no_part_in_training(name, settings, split, 
     """Would catch a choice made on test data: labels reversed, and test pixels never asked for."""
     reversed_labels = data.Split(**{**vars(split), "labels": 1 - split.labels})
     detector = models.build(name, **settings)
-    asked = []
-    original = type(split).pixels
+    asked = set()
+    original = type(split).rows
 
-    def spy(self, part, *arguments):
-        asked.append(part)
-        return original(self, part, *arguments)
+    def spy(self, part):
+        asked.add(part)
+        return original(self, part)
 
-    monkeypatch.setattr(type(split), "pixels", spy)
+    monkeypatch.setattr(type(split), "rows", spy)
     detector.fit(reversed_labels, Budget(3, 4, "float32"), 0, device="cpu")
-    assert sorted(asked) == (["abnormal", "train"] if detector.uses_abnormal else ["train"])
+    assert asked == ({"abnormal", "train"} if detector.uses_abnormal else {"train"})
     assert not {*split.train, *split.abnormal} & {*split.test, *split.validation}
     monkeypatch.undo()
     other = few(name, settings)
@@ -207,6 +236,20 @@ def test_labelled_abnormal_images_are_asked_for(name, settings, split):
     else:
         first, second = few(name, settings), trained(name, settings, without)
         assert all(torch.equal(v, weights(second)[k]) for k, v in weights(first).items())
+
+
+@pytest.mark.parametrize(("name", "settings"), SMALL.items())
+def test_what_cannot_learn_further_images_says_so(name, settings, split):
+    """Would catch a method that takes further images and forgets the others in silence."""
+    detector = models.build(name, **settings)
+    if name == "PatchCore":
+        with pytest.raises(ValueError, match="its bank is empty"):
+            detector.extend(split)
+    else:
+        with pytest.raises(
+            NotImplementedError, match=rf"{name} cannot .* anew .*\(PatchCore can\)"
+        ):
+            detector.extend(split)
 
 
 def test_a_foreign_file_is_refused(tmp_path):

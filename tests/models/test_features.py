@@ -1,5 +1,7 @@
 """PaDiM and PatchCore against their formulas, written out."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from adlib import data, models
 from adlib.models import features
-from adlib.networks import augment
+from adlib.networks import augment, neighbours
 
 TINY = {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"}
 
@@ -46,6 +48,7 @@ def maps_of(detector, split, part):
         ("PaDiM", {"ridge": 0.0}, "ridge=0.0"),
         ("PatchCore", {"coreset": 0.0}, "coreset=0.0: allowed is more than 0 and at most 1"),
         ("PatchCore", {"coreset": 1.5}, "coreset=1.5"),
+        ("PatchCore", {"sample": -1}, "sample=-1: allowed is at least 0"),
         ("PatchCore", {"neighbours": 0}, "neighbours=0: allowed is at least 1"),
     ],
 )
@@ -150,10 +153,114 @@ def test_patchcore_keeps_a_share_of_the_training_patches(split):
     assert nearest.max() < 1e-4 and row["radius"] > 0
 
 
+def bank_of(detector):
+    return detector.networks["memory"].bank
+
+
+def test_patchcore_chooses_among_a_sample(split, monkeypatch):
+    """Would catch a bank without bound, and a sample of some images or that batches change."""
+    detector, (row,) = fitted("PatchCore", split, sample=200, coreset=1.0)
+    patches = patches_of(detector, split, "train")
+    assert row["patches"] == patches[..., 0].numel() and row["sampled"] == row["bank"] == 200
+    nearest = torch.cdist(bank_of(detector).double(), patches.flatten(0, 1))
+    assert nearest.amin(1).max() < 1e-4
+    drawn = nearest.argmin(1).unique()
+    assert len(drawn) == 200 and len((drawn // 16).unique()) > 0.8 * len(split.train)
+    other, _ = fitted("PatchCore", split, seed=1, sample=200, coreset=1.0)
+    assert not torch.equal(bank_of(other), bank_of(detector))
+    monkeypatch.setattr(features, "BATCH", 7)
+    again, _ = fitted("PatchCore", split, sample=200, coreset=1.0)
+    far = torch.cdist(bank_of(again).double(), bank_of(detector).double()).amin(1)
+    assert far.max() < 1e-3
+
+
+def test_patchcore_takes_all_patches_where_the_sample_allows(split):
+    """Would catch the paper's form out of reach, and draws where there is nothing to draw."""
+    everything = bank_of(fitted("PatchCore", split, sample=0)[0])
+    assert torch.equal(bank_of(fitted("PatchCore", split)[0]), everything)
+
+
+@pytest.mark.parametrize("name", ["PaDiM", "PatchCore"])
+def test_pixels_are_read_in_pieces(split, name, monkeypatch):
+    """Would catch a training that holds all images, and pieces lost or in another order."""
+    images = split.pixels("test", 32, 1)[:6]
+    scores = fitted(name, split)[0].score(images)
+    read = []
+    original = data.ImageSet.pixels
+
+    def spy(self, index, *arguments):
+        read.append(len(index))
+        return original(self, index, *arguments)
+
+    monkeypatch.setattr(data.ImageSet, "pixels", spy)
+    monkeypatch.setattr("adlib.data.split.CHUNK", 16 * 32 * 32)
+    again = fitted(name, split)[0].score(images)
+    assert max(read) == 16 and sum(read) == len(split.train)
+    np.testing.assert_allclose(again, scores, rtol=1e-5)
+
+
+def test_a_long_training_tells_its_time(split, monkeypatch):
+    """Would catch hours without a word, a word at every batch, and one about seconds."""
+    monkeypatch.setattr(features, "BATCH", 4)
+    fitted("PatchCore", split)  # pytest turns a warning into an error
+    monkeypatch.setattr(models.PatchCore, "seconds_after", lambda self, images: 7200.0)
+    with pytest.warns(UserWarning, match=r"58 images takes about 120\.\d more minutes") as told:
+        fitted("PatchCore", split)
+    assert len(told) == 1
+
+
+def test_patchcore_learns_further_images(split, tmp_path):
+    """Would catch further images forgotten, old ones lost, a bank above its bound, a file."""
+    few = data.Split(**{**vars(split), "train": split.train[:20]})
+    more = data.Split(**{**vars(split), "train": split.test[split.labels_of("test") == 1][:20]})
+    settings = {"coreset": 0.25, "sample": 400}
+    detector, _ = fitted("PatchCore", few, **settings)
+    assert len(bank_of(detector)) == 80
+    old, new = (part.pixels("train", 32, 1) for part in (few, more))
+    before = detector.score(new).mean()
+    (row,) = detector.extend(more, seed=3, device="cpu").to_dict("records")
+    assert row["images"] == 20 and row["patches"] == 320 and row["bank"] == 100
+    assert len(bank_of(detector)) == 100  # 80 + 80, but at most a quarter of 400
+    assert detector.score(new).mean() < 0.9 * before
+    assert detector.score(old).mean() < 0.8 * before
+    detector.extend(few, seed=4, device="cpu")
+    assert len(bank_of(detector)) == 100
+    loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
+    np.testing.assert_array_equal(loaded.score(new), detector.score(new))
+
+
 def test_patchcore_knows_its_training_images(split):
     """Would catch patches that are lost when the memory is not thinned."""
     detector, _ = fitted("PatchCore", split, coreset=1.0)
     assert detector.anomaly_map(split.pixels("train", 32, 1)).max() < 1e-3
+
+
+def test_patchcore_prepares_its_search_once_for_a_bank(split, tmp_path, monkeypatch):
+    """Would catch an index made for every batch, kept for an older bank, saved or copied."""
+    detector, _ = fitted("PatchCore", split, coreset=0.05)
+    built = []
+
+    class Spy(neighbours.Index):
+        def __init__(self, bank):
+            built.append(bank)
+            super().__init__(bank)
+
+    monkeypatch.setattr(neighbours, "Index", Spy)
+    images = split.pixels("test", 32, 1)[:6]
+    scores = detector.score(images, batch=2)
+    assert len(built) == 1
+    copied = copy.deepcopy(detector)
+    assert copied._index is None and detector._index is not None
+    loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
+    for other in (copied, loaded):
+        np.testing.assert_array_equal(other.score(images), scores)
+    assert len(built) == 3
+    detector.score(images)
+    assert len(built) == 3
+    detector.fit(data.Split(**{**vars(split), "train": split.train[:5]}), device="cpu")
+    assert (detector.score(images) > scores).any() and len(built) == 4
+    detector.load_weights(tmp_path / "detector.safetensors")
+    np.testing.assert_array_equal(detector.score(images), scores)
 
 
 @pytest.mark.parametrize("around", [1, 9, 1000])

@@ -28,6 +28,14 @@ def test_frames_mark_the_images_that_are_named():
         assert framed == [False, True, False, False, True]
 
 
+def test_galleries_show_every_image_of_columns_that_differ_in_length():
+    """Would catch images that are left out where the first column has fewer, and empty frames."""
+    columns = {"a": torch.zeros(1, 1, 4, 4), "b": torch.zeros(3, 1, 4, 4)}
+    axes = np.reshape(plots.gallery(columns, ["x"]).axes, (3, 2))
+    assert [[len(ax.images) for ax in line] for line in axes] == [[1, 1], [0, 1], [0, 1]]
+    assert [[ax.get_visible() for ax in line] for line in axes][1:] == [[False, True]] * 2
+
+
 def test_pixel_differences_are_shares():
     """Would catch counts drawn as shares, or one group scaled by the size of the other."""
     figure = plots.pixel_differences({"a": np.zeros((3, 8, 8)), "b": np.full((1, 8, 8), 100.0)})

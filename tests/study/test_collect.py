@@ -77,6 +77,49 @@ def test_a_cell_that_failed_has_no_number(results, status):
     assert pictures == {f"table9__{CELLS[1].id}__p.png"}
 
 
+@pytest.mark.parametrize(
+    ("suffix", "content", "said"),
+    [
+        (".csv", b"", "mono-s0.csv: no table (No columns to parse from file)"),
+        (".csv", b"paper,table\n1,2\n", "mono-s0.csv: lacks the columns"),
+        (".csv", b"\xff\xfe\x00", "mono-s0.csv: no table"),
+        (".csv", ",".join(rows.COLUMNS).encode() + b"\ncbigan", "its last line is cut off"),
+        ("__p.png", None, "mono-s0__p.png: a broken picture"),
+        (".json", b'{"status": "do', "mono-s0.json: not JSON"),
+    ],
+)
+def test_what_is_broken_is_named_and_the_rest_is_collected(results, suffix, content, said):
+    """Catches one cut or empty file of one cell that stops the collection of all others."""
+    for cell in CELLS[:2]:
+        execute(cell, 0.1)
+    collect.collect("toy", results)
+    file = CELLS[0].file(suffix)
+    file.write_bytes(file.read_bytes()[:50] if content is None else content)
+    collect.collect("toy", results)
+    assert values(results) == {CELLS[1].id: 0.1}
+    states = pd.read_csv(results / "toy" / "cells.csv").set_index("cell")
+    assert states["status"].to_dict() == {CELLS[0].id: "failed", CELLS[1].id: "done"}
+    error = states["error"][CELLS[0].id]
+    assert said in error and error.endswith("Run the cell again.")
+
+
+def test_a_broken_table_that_is_still_needed_stays(results, capsys):
+    """Catches a collected table, with numbers of cells that have not run here, written over."""
+    for cell in CELLS:
+        execute(cell, 0.1)
+    collect.collect("toy", results)
+    CELLS[1].file(".json").unlink()
+    table = results / "toy" / "cbigan" / "table9.csv"
+    content = table.read_bytes()
+    table.write_bytes(content[:-20])
+    collect.collect("toy", results)
+    assert table.read_bytes() == content[:-20]
+    assert f"{table}: " in capsys.readouterr().err
+    execute(CELLS[1], 0.2)
+    collect.collect("toy", results)  # all of its cells have run: it is written anew
+    assert values(results) == {CELLS[0].id: 0.1, CELLS[1].id: 0.2, CELLS[2].id: 0.1}
+
+
 def test_what_the_machine_lacks_stays_and_is_named(results, monkeypatch, capsys):
     """Catches numbers that vanish because a data set is not at hand, and a silent mixture."""
     for cell in CELLS:

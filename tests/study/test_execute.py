@@ -77,12 +77,13 @@ def test_a_run(tmp_path):
     assert sorted(p.name for p in output.parent.iterdir()) == ["two words.ipynb", "two words.json"]
 
 
-def test_failing_cell(tmp_path):
+def test_failing_cell(tmp_path, monkeypatch):
     """Catches a failure without notebook, or beside numbers of an earlier run, or tried again."""
     source = "print('before')\nraise ValueError('no\\nluck')"
     notebook = write_notebook(tmp_path / "books" / "fails.ipynb", source)
-    output = tmp_path / "out" / "cell.ipynb"
-    output.parent.mkdir()
+    output = tmp_path / "quick" / "cells" / "cell.ipynb"
+    output.parent.mkdir(parents=True)
+    monkeypatch.setenv("ADLIB_RESULTS", str(tmp_path))
     kept = [output.parent / name for name in ("cell2.csv", "cell2__a.png")]
     for file in [*kept, output.with_suffix(".csv"), output.parent / "cell__a.png"]:
         file.touch()
@@ -144,6 +145,42 @@ def test_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "books" / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["{run}", "seed{seed}", "{", "a" * 243])
+def test_an_output_has_the_name_it_was_given(tmp_path, name):
+    """Catches braces that papermill fills in, and a name too long for a temporary one beside it."""
+    notebook = write_notebook(tmp_path / "{books}" / "a.ipynb", "print('ran')")
+    output = tmp_path / "{out}" / f"{name}.ipynb"
+    assert execute.run(notebook, output, {}) == 0
+    assert printed(output) == "ran\n"
+    left = sorted(file.name for file in output.parent.iterdir())
+    assert left == [f"{name}.ipynb", f"{name}.json"]
+
+
+def test_nothing_but_an_earlier_result_is_replaced(tmp_path):
+    """Catches a notebook, table, picture or data of the user's that an execution writes over."""
+    notebook = write_notebook(tmp_path / "a.ipynb", "print('ran')")
+    mine, output = write_notebook(tmp_path / "mine.ipynb"), tmp_path / "out.ipynb"
+    kept = [notebook, mine, *(tmp_path / name for name in ("out.csv", "out__a.png", "b.json"))]
+    (tmp_path / "out.csv").write_text("x,y")
+    (tmp_path / "out__a.png").touch()
+    (tmp_path / "b.json").write_text('{"mine": 1}')
+    (tmp_path / "link.ipynb").symlink_to(notebook)
+    before = [file.read_bytes() for file in kept]
+    for place, said in [
+        (notebook, "is the notebook itself"),
+        (tmp_path / "link.ipynb", "is the notebook itself"),
+        (mine, "is there and is not an executed notebook of this program's"),
+        (tmp_path / "b.ipynb", "b.json is there and is not the record of an execution"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            execute.run(notebook, place, {})
+    for _ in range(2):
+        assert execute.run(notebook, output, {}) == 0
+    assert printed(output) == "ran\n"
+    assert [file.read_bytes() for file in kept] == before
+    assert not (tmp_path / "mine.json").exists() and not (tmp_path / "b.ipynb").exists()
+
+
 def test_text_stays_text():
     """Catches a category named like a number, or like None, that changes its type."""
     assert execute.typed("category", "007", "mono") == "007"
@@ -171,8 +208,10 @@ def test_parameters_cell_is_needed(tmp_path):
 
 def test_a_killed_execution_leaves_a_record(tmp_path, monkeypatch):
     """Catches a killed cell without a trace, or with the numbers of an earlier execution."""
-    notebook, output = tmp_path / "a.ipynb", tmp_path / "out" / "b.ipynb"
-    output.parent.mkdir()
+    notebook, output = tmp_path / "a.ipynb", tmp_path / "quick" / "cells" / "b.ipynb"
+    output.parent.mkdir(parents=True)
+    notebook.touch()
+    monkeypatch.setenv("ADLIB_RESULTS", str(tmp_path))
     for old in (output, output.with_suffix(".csv")):
         old.touch()
     monkeypatch.setenv("SLURM_JOB_ID", "7")

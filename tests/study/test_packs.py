@@ -277,6 +277,23 @@ def test_a_plain_tar_is_a_pack(split, tmp_path, monkeypatch):
         packs.pack(paths.runs_root(), tmp_path / "p.zip")
 
 
+def test_nothing_but_an_earlier_pack_is_replaced(split, tmp_path, capsys):
+    """Catches an archive or a photo of the user's that a pack is written over."""
+    ask(split)
+    other = tmp_path / "other.tar.xz"
+    with tarfile.open(other, "w:xz") as tar:
+        tar.addfile(tarfile.TarInfo("thesis.tex"))
+    photo = tmp_path / "photo.tar"
+    photo.write_bytes(b"\xff\xd8\xff" + bytes(5000))
+    for file in (other, photo):
+        before = file.read_bytes()
+        assert main(["runs", "pack", str(file)]) == 2
+        assert "is not a pack of runs of this program's" in capsys.readouterr().err
+        assert file.read_bytes() == before
+    for _ in range(2):
+        assert main(["runs", "pack", str(tmp_path / "ours.tar.xz")]) == 0
+
+
 def test_a_plain_tar_that_is_cut_or_sparse_is_refused(tmp_path):
     """Catches runs that are missing without a word, and zeros that no archive of its size holds."""
     _, more = made_run(seed=1)

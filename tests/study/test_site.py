@@ -1,6 +1,7 @@
 """The report's pages: complete, self-contained, without a dead link, honest about failures."""
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -91,6 +92,20 @@ def test_a_failed_cell_shows_no_stale_number(site):
     page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
     assert "0.123" not in page
     assert "mvtec_ad-pill-s0" in page
+
+
+def test_a_broken_picture_or_table_is_named_and_the_rest_is_built(tree, tmp_path):
+    """Would catch a report that one cut PNG or empty CSV stops, or numbers lost in silence."""
+    shutil.copytree(tree, root := tmp_path / "tree")
+    (picture, *_) = sorted((root / "study" / "cbigan").glob("table2_x__*.png"))
+    picture.write_bytes(picture.read_bytes()[:40])
+    (root / "study" / "cbigan" / "table3_y.csv").write_text("")
+    index = build(root, sources(root)).read_text("utf-8")
+    assert f"{picture.name}: a broken picture" in index
+    assert "table3_y.csv: no table" in index
+    assert (root / "report" / "cbigan" / "table2_x.html").is_file()
+    with pytest.raises(ValueError, match=r"table3_y\.csv: no table"):
+        read(root)  # what writes numbers elsewhere has to stop
 
 
 def test_an_unfinished_cell_shows_no_number(tree, tmp_path):

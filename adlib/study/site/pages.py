@@ -37,9 +37,10 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError: No results.
-        ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid.
+        ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid
+            but for tables and pictures: a broken one makes its cells failed ones.
     """
-    study = read(results, sources)
+    study = read(results, sources, go_on=True)
     order = study.profiles
     if not order:
         raise ValueError(f"{results} holds no results yet. Run the study first.")

@@ -9,43 +9,32 @@ import io
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 
+from adlib.cli import own_images
+from adlib.cli.parsing import DEFAULT, DEVICE, command
 from adlib.host import paths
 from adlib.host.files import expanded
 
-_DEFAULT = "default: %(default)s"
-_DEVICE = "cpu, cuda or cuda:N; default: cuda if there is one"
 WRONG_CALL = (ValueError, ImportError, FileNotFoundError, NotADirectoryError, PermissionError)
 IN_WORDS = (*WRONG_CALL, OSError, ArithmeticError)  # need no traceback beside their message
 
 # Each command imports what it needs: help and usage errors come without torch's seconds.
 
 
-def _command(
-    commands: argparse._SubParsersAction, name: str, run: Callable, text: str
-) -> argparse.ArgumentParser:
-    """Add a command that the function `run` carries out."""
-    parser = commands.add_parser(name, help=text)
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="adlib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_own_images(commands)
+    own_images.add(commands)
 
-    run = _command(commands, "run", _run, "run a notebook; unknown parameters are errors")
+    run = command(commands, "run", _run, "run a notebook; unknown parameters are errors")
     run.add_argument("notebook", type=expanded)
     run.add_argument("output", type=expanded, help="executed notebook, ends in .ipynb")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--attempt", type=int, default=1, help="2: only if the first was cut off")
     run.add_argument("--quiet", action="store_true", help="the record alone says how it went")
 
-    report = _command(commands, "report", _report, "build the report of the results folder")
-    report.add_argument("--results", type=expanded, default=paths.results_root(), help=_DEFAULT)
+    report = command(commands, "report", _report, "build the report of the results folder")
+    report.add_argument("--results", type=expanded, default=paths.results_root(), help=DEFAULT)
     report.add_argument("--profile", help="profile that stands first on every page")
     text = "first collect what that profile's cells have left"
     report.add_argument("--collect", action="store_true", help=text)
@@ -58,148 +47,61 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_own_images(commands: argparse._SubParsersAction) -> None:
-    score = _command(commands, "score", _score, "decide on all images of a folder")
-    score.add_argument("model", type=expanded, help="file that `train` wrote")
-    score.add_argument("folder", type=expanded, help="images, also in folders below; or one image")
-    score.add_argument("--csv", type=expanded, default=Path("decisions.csv"), help=_DEFAULT)
-    score.add_argument("--gallery", type=expanded, help="PNG of the most anomalous images")
-    text = "folder for a PNG an image that shows which pixels are abnormal"
-    score.add_argument("--masks", type=expanded, help=text)
-    score.add_argument("--batch", type=int, default=16, help=f"images at once; {_DEFAULT}")
-
-    train = _command(commands, "train", _train, "train on normal images and set the threshold")
-    train.add_argument("normal", type=expanded, help="folder of normal images")
-    train.add_argument("--abnormal", type=expanded, help="folder of abnormal images")
-    train.add_argument("--method", default="PatchCore", help=f"a detector; {_DEFAULT}")
-    text = f"'fpr RATE' or 'miss RATE', if need be with 'confidence SHARE'; {_DEFAULT}"
-    train.add_argument("--target", default="fpr 0.05", help=text)
-    train.add_argument("--side", type=int, help="side in pixels that images get")
-    text = f"how many images of that side span a picture's longer side; {_DEFAULT}"
-    train.add_argument("--tiles", type=int, default=1, help=text)
-    train.add_argument("--steps", type=int, default=2000, help=_DEFAULT)
-    train.add_argument("--seed", type=int, default=0, help=_DEFAULT)
-    text = "values that are black and white in files of more than 8 bits, for example 0 4095"
-    train.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=text)
-    train.add_argument("--page", type=int, help="page that counts in files of several, from 1")
-    text = f"images that count once: auto, folder, none or a CSV file (path, group); {_DEFAULT}"
-    train.add_argument("--groups", default="auto", help=text)
-    train.add_argument("--out", type=expanded, required=True, help="file to write (.safetensors)")
-
-    export = _command(commands, "export", _export, "write the scorer as an ONNX file")
-    export.add_argument("model", type=expanded, help="file that `train` wrote")
-    export.add_argument("file", type=expanded, help="ends in .onnx")
-    export.add_argument("--batch", type=int, default=1, help=f"images at once; {_DEFAULT}")
-
-    for command in (score, train):
-        command.add_argument("--device", help=_DEVICE)
-
-
 def _add_plan(commands: argparse._SubParsersAction) -> None:
     text = "list a profile's pending trainings, the most telling first"
-    plan = _command(commands, "plan", _plan, text)
+    plan = command(commands, "plan", _plan, text)
     text = "train them for some minutes, without notebooks"
-    train = _command(commands, "train-runs", _train_runs, text)
-    for command in (plan, train):
-        command.add_argument("--profile", required=True)
-        text = f"processes that train side by side; {_DEFAULT}"
-        command.add_argument("--jobs", type=int, default=1, help=text)
+    train = command(commands, "train-runs", _train_runs, text)
+    for either in (plan, train):
+        either.add_argument("--profile", required=True)
+        text = f"processes that train side by side; {DEFAULT}"
+        either.add_argument("--jobs", type=int, default=1, help=text)
     text = "kind of device to plan for, also of another machine; default: what is here"
     plan.add_argument("--device", choices=("cpu", "cuda"), help=text)
-    train.add_argument("--device", help=_DEVICE)
+    train.add_argument("--device", help=DEVICE)
     train.add_argument("--minutes", type=float, required=True, help="planning counted in")
     text = "finished runs, ends in .tar or .tar.xz; one that exists is gone on with"
-    train.add_argument("--pack", type=Path, required=True, help=text)
+    train.add_argument("--pack", type=expanded, required=True, help=text)
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="list, get, check and pack data sets")
     actions = data.add_subparsers(dest="action", required=True)
-    _command(actions, "list", _list, "names, categories at hand, licence")
-    get = _command(actions, "get", _get, "download a data set, or a category of it")
-    check = _command(actions, "check", _check, "compare the images at hand with published counts")
+    command(actions, "list", _list, "names, categories at hand, licence")
+    get = command(actions, "get", _get, "download a data set, or a category of it")
+    check = command(actions, "check", _check, "compare the images at hand with published counts")
     text = "write a category's pixels to one file, to train where the images are not"
-    pack = _command(actions, "pack", _pack_images, text)
+    pack = command(actions, "pack", _pack_images, text)
     for action in (get, check, pack):
         action.add_argument("name")
         action.add_argument("category", **{} if action is pack else {"nargs": "?"})
-        action.add_argument("--root", type=expanded, default=paths.data_root(), help=_DEFAULT)
+        action.add_argument("--root", type=expanded, default=paths.data_root(), help=DEFAULT)
 
     text = "ends in .images.xz; a folder gets it under the name that a data root needs"
     pack.add_argument("file", type=expanded, help=text)
     pack.add_argument("--side", type=int, help="in pixels; sets of one array keep their own")
-    text = f"1 turns colour into grey levels; {_DEFAULT}"
+    text = f"1 turns colour into grey levels; {DEFAULT}"
     pack.add_argument("--channels", type=int, choices=(1, 3), default=3, help=text)
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
     runs = commands.add_parser("runs", help="list the runs of the store, pack and unpack them")
     actions = runs.add_subparsers(dest="action", required=True)
-    listed = _command(actions, "list", _list_runs, "one line a finished run")
+    listed = command(actions, "list", _list_runs, "one line a finished run")
     text = "write records, scores, losses and splits to one file"
-    pack = _command(actions, "pack", _pack, text)
+    pack = command(actions, "pack", _pack, text)
     pack.add_argument("file", type=expanded, help="ends in .tar.xz or .tar")
     pack.add_argument("keys", nargs="*", help="keys of runs; default: all finished ones")
     pack.add_argument("--weights", action="store_true", help="also weights and snapshots")
     text = "compute tables and verdicts anew from scores"
-    verify = _command(actions, "verify", _verify, text)
-    verify.add_argument("--results", type=expanded, default=paths.results_root(), help=_DEFAULT)
+    verify = command(actions, "verify", _verify, text)
+    verify.add_argument("--results", type=expanded, default=paths.results_root(), help=DEFAULT)
     text = "write what differs into the tables"
     verify.add_argument("--update", action="store_true", help=text)
-    unpack = _command(actions, "unpack", _unpack, "check a pack and put its runs into the store")
+    unpack = command(actions, "unpack", _unpack, "check a pack and put its runs into the store")
     unpack.add_argument("file", type=expanded)
     for action in (listed, pack, unpack):
-        action.add_argument("--root", type=expanded, default=paths.runs_root(), help=_DEFAULT)
-
-
-def _score(options: argparse.Namespace) -> int:
-    from adlib import deploy
-    from adlib.deploy import decisions
-    from adlib.host.device import named
-
-    detector = decisions.load(options.model, named(options.device))
-    summary = deploy.score_folder(
-        *(detector, options.folder, options.csv, options.gallery, options.batch),
-        masks_dir=options.masks,
-    )
-    print(summary)
-    return int(summary.unreadable > 0)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from adlib import deploy
-    from adlib.deploy import decisions, holding_out
-    from adlib.host.device import named
-
-    decisions.check_place(options.out)
-    settings = {} if options.side is None else {"side": options.side}
-    detector = deploy.train(
-        options.normal,
-        options.abnormal,
-        options.method,
-        options.target,
-        steps=options.steps,
-        seed=options.seed,
-        device=named(options.device),
-        range=options.range and tuple(options.range),
-        page=options.page,
-        groups=holding_out.named(options.groups),
-        tiles=options.tiles,
-        **settings,
-    )
-    print(f"{detector}; saved as {detector.keep(options.out)}")
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    from adlib.deploy import decisions, export
-
-    largest = export.to_onnx(decisions.load(options.model), options.file, options.batch)
-    print(
-        f"{options.file}: scores differ from torch by at most {largest['score']:.2g} "
-        f"(largest {largest['score_scale']:.4g}), maps by {largest['map']:.2g}"
-    )
-    return 0
+        action.add_argument("--root", type=expanded, default=paths.runs_root(), help=DEFAULT)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -210,19 +112,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from adlib.study import collect
+    from filelock import FileLock
+
+    from adlib.study import collect, summary
+    from adlib.study.site import readme
     from adlib.study.site.pages import build
 
-    if options.collect:
-        collect.collect(options.profile, options.results)
-    if options.readme:
-        from adlib.study import summary
-        from adlib.study.site import readme
-
-        changed = readme.update(paths.home() / "README.md", summary.read(options.results))
-        print(f"README.md: {'written' if changed else 'as it was'}")
-        return 0
-    print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
+    if not options.results.is_dir():
+        raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")
+    with FileLock(options.results / paths.REPORT_LOCK):  # two would take each other's files away
+        if options.collect:
+            collect.collect(options.profile, options.results)
+        if options.readme:
+            changed = readme.update(paths.home() / "README.md", summary.read(options.results))
+            print(f"README.md: {'written' if changed else 'as it was'}")
+            return 0
+        print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
     return 0
 
 

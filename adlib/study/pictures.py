@@ -1,0 +1,20 @@
+"""Pictures of the study: what a saved one says of itself."""
+
+from pathlib import Path
+
+from PIL import Image
+
+
+def look(path: Path) -> tuple[str, bool]:
+    """Caption (PNG text chunk "Description") of a picture, and whether it is wide.
+
+    Raises:
+        ValueError: a file that is cut off or no picture; it is named.
+    """
+    try:
+        with Image.open(path) as image:
+            image.verify()  # all chunks to the end, which decoding alone may not reach
+        with Image.open(path) as image:
+            return image.text.get("Description", ""), image.width > 2 * image.height
+    except (OSError, SyntaxError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: a broken picture ({error}).") from error
