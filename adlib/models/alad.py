@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.settings import Count, Decay, Positive, Settings, declared
 from adlib.networks import cycles, pyramid
 
@@ -113,6 +113,9 @@ class ALAD(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["generator"](self.networks["encoder"](x))
 
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        again, features = self.reconstruct_inputs(x), self.networks["d_xx"].features
+        return losses.l1_per_image(features(x, x), features(x, again)), error_map(x, again)
+
     def score_inputs(self, x: Tensor) -> Tensor:
-        features = self.networks["d_xx"].features
-        return losses.l1_per_image(features(x, x), features(x, self.reconstruct_inputs(x)))
+        return self.judge_inputs(x)[0]

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32 as wide
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks import refining
 
@@ -126,7 +126,10 @@ class ALOCC(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["refiner"](x)
 
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        refined = self.reconstruct_inputs(x)
+        judged = refined if self.settings.score == "refined" else x
+        return F.softplus(-self.networks["discriminator"](judged)), error_map(x, refined)
+
     def score_inputs(self, x: Tensor) -> Tensor:
-        if self.settings.score == "refined":
-            x = self.reconstruct_inputs(x)
-        return F.softplus(-self.networks["discriminator"](x))
+        return self.judge_inputs(x)[0]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from adlib.host.device import at_least_float32 as wide
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks.unet import FACTOR, UNet
 
@@ -113,21 +113,22 @@ class AVID(Trainable):
         """Inpainted images; the network may leave [-1, 1], the result does not."""
         return self.networks["inpainter"](x).clamp(-1, 1)
 
-    def _irregular(self, inpainted: Tensor) -> Tensor:
-        """How irregular D takes every region for, `(n, r, r)`: 0 regular, 1 not, or beyond."""
-        return 1 - self.networks["detector"](inpainted)[:, 0]
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores, and the change of a pixel times the irregularity of the regions around it.
 
-    def map_inputs(self, x: Tensor) -> Tensor:
-        """Change of a pixel, mean over channels, times the irregularity of the regions around it.
-
-        The regions' values lie on a grid that is stretched over the image bilinearly.
+        A region's irregularity is 0 where D takes it for regular, 1 where not, or beyond. The grid
+        of regions is stretched over the image bilinearly; a map takes 0 for what is below.
         """
         inpainted = self.networks["inpainter"](x)
-        regions = self._irregular(inpainted).clamp(min=0).unsqueeze(1)
-        around = F.interpolate(regions, x.shape[-2:], mode="bilinear", align_corners=False)
-        return (x - inpainted).abs().mean(1) * around[:, 0]
+        irregular = 1 - self.networks["detector"](inpainted)
+        regions, size = irregular.clamp(min=0), x.shape[-2:]
+        around = F.interpolate(regions, size, mode="bilinear", align_corners=False)[:, 0]
+        maps = error_map(x, inpainted) * around
+        judged = maps if self.settings.score == "both" else irregular
+        return judged.flatten(1).amax(1), maps
 
     def score_inputs(self, x: Tensor) -> Tensor:
-        if self.settings.score == "both":
-            return self.map_inputs(x).flatten(1).amax(1)
-        return self._irregular(self.networks["inpainter"](x)).flatten(1).amax(1)
+        return self.judge_inputs(x)[0]
+
+    def map_inputs(self, x: Tensor) -> Tensor:
+        return self.judge_inputs(x)[1]

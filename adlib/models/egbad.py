@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, register
+from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
 from adlib.models.settings import Count, Decay, Positive, Settings, Share, declared
 from adlib.networks import bigan
 
@@ -99,9 +99,13 @@ class EGBAD(Trainable):
     def reconstruct_inputs(self, x: Tensor) -> Tensor:
         return self.networks["generator"](self.networks["encoder"](x))
 
-    def score_inputs(self, x: Tensor) -> Tensor:
+    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         share, code = self.settings.score_weight, self.networks["encoder"](x)
         again = self.networks["generator"](code)
         features, of_again = (self.networks["discriminator"](v, code)[0] for v in (x, again))
         distance = losses.l1_per_image(features, of_again)
-        return (1 - share) * losses.l1_per_image(x, again) + share * distance
+        scores = (1 - share) * losses.l1_per_image(x, again) + share * distance
+        return scores, error_map(x, again)
+
+    def score_inputs(self, x: Tensor) -> Tensor:
+        return self.judge_inputs(x)[0]
