@@ -148,7 +148,7 @@ def test_watch_ends_well_by_a_signal(capsys, folders, model, tmp_path, monkeypat
         (["score", "{model}", "{new}", "--batch", "0"], "at least 1"),
         (["score", "{model}", "{new}", "--masks", "m"], "no pixel threshold"),
         (["train", "{normal}", "--tiles", "0", "--out", "m", *METHOD], "tiles=0: a whole number"),
-        (["train", "{normal}", "--out", "m", "--method", "GAN"], "there are AutoEncoder, CBiGAN"),
+        (["train", "{normal}", "--out", "m", "--method", "GAN"], "there are ALAD, ALOCC"),
         (["train", "{normal}", "--out", "m", "--target", "recall"], "'fpr 0.05'"),
         (["train", "{normal}", "--out", "m", "--target", "miss 0.1"], "needs abnormal images"),
         (["train", "{new}", "--out", "m", *METHOD], "needs 19 normal images"),

@@ -37,7 +37,7 @@ TILED = (
     "along each side into the fewest tiles of `side` pixels, evenly spread, that are at most step "
     "apart; each tile is an image, and the picture's score is the highest of its tiles' scores"
 )
-SEARCHES = ("NoisyAnoGAN", "VAEGrad")  # their scores come from a search by gradients, per image
+SEARCHES = ("AnoGAN", "NoisyAnoGAN", "VAEGrad")  # scores come from a search by gradients, per image
 UNTRANSLATED = ("features", "kl_gradient", "combined")  # kinds of scores that ONNX cannot hold
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size

@@ -1,11 +1,16 @@
 """Detectors. Importing this package registers all of them in `REGISTRY`."""
 
+from adlib.models.alad import ALAD
+from adlib.models.alocc import ALOCC
+from adlib.models.anogan import AnoGAN
 from adlib.models.autoencoder import AutoEncoder
+from adlib.models.avid import AVID
 from adlib.models.base import REGISTRY, Detector, Trainable, build, load
 from adlib.models.cavga import CAVGA
 from adlib.models.cbigan import CBiGAN
 from adlib.models.classifier import Classifier
 from adlib.models.cyclegan import CycleGAN
+from adlib.models.egbad import EGBAD
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
 from adlib.models.noisy_anogan import NoisyAnoGAN
@@ -15,9 +20,14 @@ from adlib.models.vae import VAE
 from adlib.models.vae_grad import VAEGrad
 
 __all__ = [
+    "ALAD",
+    "ALOCC",
+    "AVID",
     "CAVGA",
+    "EGBAD",
     "REGISTRY",
     "VAE",
+    "AnoGAN",
     "AutoEncoder",
     "CBiGAN",
     "Classifier",

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from adlib.host.device import in_float64
 from adlib.models import graphs
 from adlib.networks.progressive import Conv, Dense, normalise
+from adlib.networks.pyramid import ToMap
+
+MOST = 2**13  # inputs or outputs of a dense layer whose sums round nowhere
 
 
 def frozen(network: nn.Module) -> nn.Module:
@@ -32,8 +35,10 @@ def frozen(network: nn.Module) -> nn.Module:
             if isinstance(layer, Conv | Dense):
                 layer.weight.mul_(layer.scale)
                 layer.scale = 1.0
-            if isinstance(layer, Dense):
-                setattr(module, name, ExactDense(layer))
+            if isinstance(layer, nn.Linear):
+                setattr(module, name, ExactDense(layer.weight, layer.bias))
+            if isinstance(layer, ToMap):
+                setattr(module, name, ExactToMap(layer))
     return network
 
 
@@ -46,15 +51,27 @@ class ExactDense(nn.Module):
     float64's to 12 digits of the largest value.
     """
 
-    def __init__(self, layer: Dense) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        if max(layer.weight.shape) > 2**13:
-            raise ValueError(f"{tuple(layer.weight.shape)} weights: sums above 8192 may round")
-        self.weight, self.bias = _halves(layer.weight, dim=(0, 1)), layer.bias
+        if max(weight.shape) > MOST:
+            raise ValueError(f"{tuple(weight.shape)} weights: sums above {MOST} may round")
+        self.weight, self.bias = _halves(weight, dim=(0, 1)), bias
 
     def forward(self, x: Tensor) -> Tensor:
         x = _ExactProduct.apply(x, *self.weight)
         return x if self.bias is None else x + self.bias
+
+
+class ExactToMap(ExactDense):
+    """The same for the dense layer that makes a map of a code."""
+
+    def __init__(self, layer: ToMap) -> None:
+        super().__init__(layer.weight.flatten(1).T, None)
+        self.shape = layer.out_channels, *layer.kernel_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = super().forward(x).unflatten(1, self.shape)
+        return maps.contiguous(memory_format=torch.channels_last)
 
 
 class _ExactProduct(torch.autograd.Function):
@@ -91,9 +108,13 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def latent_search(
-    loss: Callable[[Tensor], Tensor], start: Tensor, steps: int, rate: float
+    loss: Callable[[Tensor], Tensor],
+    start: Tensor,
+    steps: int,
+    rate: float,
+    project: Callable[[Tensor], Tensor] = normalise,
 ) -> tuple[Tensor, Tensor]:
-    """Minimise every code's own loss by Adam, on the hypersphere.
+    """Minimise every code's own loss by Adam, on the hypersphere unless `project` is another.
 
     Losses are summed, so a code's gradient is its own, and Adam rounds alike in every place: what a
     code becomes does not depend on its neighbours. The rate falls to zero along half a cosine, so
@@ -101,9 +122,10 @@ def latent_search(
 
     Args:
         loss: of codes `(n, latent)`, `(n,)`.
-        start: normalised codes `(n, latent)`.
-        steps: updates, each followed by normalisation.
+        start: codes `(n, latent)` as `project` leaves them.
+        steps: updates, each followed by `project`.
         rate: Adam's step size at the first.
+        project: brings codes back to where the generator has seen them.
 
     Returns:
         Codes `(n, latent)` and their losses `(n,)` after the last step.
@@ -118,7 +140,7 @@ def latent_search(
         (codes.grad,) = torch.autograd.grad(loss(codes).sum(), codes)
         optimizer.step()
         with torch.no_grad():
-            return codes.copy_(normalise(codes))
+            return codes.copy_(project(codes))
 
     def changed() -> list[Tensor]:
         return [codes, *optimizer.state[codes].values()]

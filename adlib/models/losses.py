@@ -28,6 +28,14 @@ def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
+def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Cross-entropy of a GAN's discriminator, of logits `(N,)` that are high for real images.
+
+    With the arguments exchanged it is the loss of those who make the fakes (non-saturating).
+    """
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
 def gradient_penalty(
     critic: Callable[..., Tensor],
     real: tuple[Tensor, ...],

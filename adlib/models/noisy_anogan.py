@@ -9,9 +9,9 @@ tends to 1 for normal images as in the formulas, not the caption of Figure 2; ho
 (Adam, its rate, where it starts, the layer f). Adam's state is kept when the networks grow.
 """
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from adlib.models import losses
-from adlib.models.base import Draw, Losses, Trainable, descend, error_map, register
-from adlib.models.latent_search import frozen, latent_search, sigmoid
+from adlib.models.base import Draw, Losses, descend, register
+from adlib.models.latent_search import sigmoid
+from adlib.models.searching import Searching
 from adlib.models.settings import Count, Decay, Number, Positive, Settings, Share, Weight, declared
-from adlib.networks import augment, progressive
+from adlib.networks import progressive
 from adlib.networks.progressive import Discriminator, Generator, stage_of, upsample
 
 
@@ -81,12 +82,11 @@ class NoisyAnoGANSettings(Settings):
 
 
 @register
-class NoisyAnoGAN(Trainable):
+class NoisyAnoGAN(Searching):
     """Noisy-AnoGAN, and AnoGAN with the same networks (`gamma=1`)."""
 
     Settings = NoisyAnoGANSettings
     averaged = ("generator",)
-    scores_by_graph = False  # every search is a graph of its own
     _penalised = True  # whether the training step at hand has a penalty
 
     @property
@@ -160,45 +160,15 @@ class NoisyAnoGAN(Trainable):
 
     # ---- scoring ---------------------------------------------------------------------------
 
-    def search(self, images: Tensor) -> tuple[np.ndarray, Tensor, np.ndarray]:
-        """What `score`, `reconstruct` and `anomaly_map` give, from one search instead of three."""
-        s, shape = self.settings, (self.settings.channels, *[self.settings.input_side] * 2)
-
-        def scores_and_images(x: Tensor) -> Tensor:
-            scores, again = self._search(x)
-            return torch.cat([scores[:, None], again.flatten(1)], 1)
-
-        results = self._over_inputs(scores_and_images, images, s.search_chunk)
-        again = results[:, 1:].unflatten(1, shape)
-        maps = (augment.to_float(augment.tile(images.cpu(), s.input_side)) - again).abs().mean(1)
-        return (
-            results[:, 0].view(len(images), -1).amax(1).double().numpy(),
-            augment.to_uint8(augment.untile(again, s.side)),
-            augment.untile(maps[:, None], s.side)[:, 0].numpy(),
-        )
-
-    def _search(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores `(n,)` and what the best codes give, `(n, C, S, S)`, of network inputs."""
-        size = self.settings.search_chunk
-        filled = torch.cat([x, x[-1:].expand(-len(x) % size, -1, -1, -1)])
-        with torch.inference_mode(False), torch.enable_grad():
-            nets = frozen(self.networks)
-            # Copies, because autograd refuses inference tensors.
-            results = [self._search_chunk(nets, part.clone()) for part in filled.split(size)]
-        scores, again = (torch.cat(parts)[: len(x)] for parts in zip(*results, strict=True))
-        return scores, again
-
-    def _search_chunk(self, nets: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Search for the images of one chunk, all restarts at once; keep the best of each."""
+    def search_loss(self, nets: nn.ModuleDict, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Equation 24 with AnoGAN's loss, for each code."""
         s, generator, discriminator = self.settings, nets["generator"], nets["discriminator"]
-        wanted = discriminator.features(discriminator.shrink(x)).repeat_interleave(s.restarts, 0)
-        images = x.repeat_interleave(s.restarts, 0)
+        wanted = discriminator.features(discriminator.shrink(x))
 
         def loss(codes: Tensor) -> Tensor:
-            """Equation 24 with AnoGAN's loss, for each code."""
             generated = generator(codes)
             features = discriminator.features(generated)
-            pixels = losses.l1_per_image(images, upsample(generated, x.shape[-1]))
+            pixels = losses.l1_per_image(x, upsample(generated, x.shape[-1]))
             share = s.score_weight
             total = (1 - share) * pixels + share * losses.l1_per_image(wanted, features)
             if s.gamma == 1:
@@ -206,23 +176,10 @@ class NoisyAnoGAN(Trainable):
             # 1 - sigmoid(d) is sigmoid(-d), which keeps its digits where D is sure.
             return s.gamma * total + (1 - s.gamma) * sigmoid(-discriminator.logits(features))
 
-        rng = torch.Generator().manual_seed(0)
-        # One after another: more restarts then hold all that fewer have.
-        start = torch.stack([torch.randn(s.latent, generator=rng) for _ in range(s.restarts)])
-        start = progressive.normalise(start.to(x))
-        results = latent_search(loss, start.repeat(len(x), 1), s.search_steps, s.search_rate)
-        codes, values = (v.unflatten(0, (len(x), s.restarts)) for v in results)
-        scores, best = values.min(1)
-        codes = codes[torch.arange(len(x), device=x.device), best]
-        with torch.no_grad():
-            return scores, upsample(generator(codes), x.shape[-1])
+        return loss
 
-    def judge_inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        scores, again = self._search(x)
-        return scores, error_map(x, again)
+    def generated(self, nets: nn.ModuleDict, codes: Tensor) -> Tensor:
+        return upsample(nets["generator"](codes), self.settings.input_side)
 
-    def score_inputs(self, x: Tensor) -> Tensor:
-        return self._search(x)[0]
-
-    def reconstruct_inputs(self, x: Tensor) -> Tensor:
-        return self._search(x)[1]
+    def project(self, codes: Tensor) -> Tensor:
+        return progressive.normalise(codes)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from detectors import EASY, EVERY, SMALL, STEPS
+from detectors import EASY, EVERY, OPINIONATED_MAPS, OPINIONS, SMALL, STEPS
 
 from adlib import data, models
 from adlib.models.features import FeatureDetector
@@ -63,7 +63,7 @@ def test_unknown_settings_and_images_are_named(split):
     """Would catch a mistyped setting or a wrong size going through in silence."""
     with pytest.raises(TypeError, match=r"no setting alhpa; it has .*alpha"):
         models.CBiGAN(alhpa=1.0)
-    with pytest.raises(ValueError, match="no detector 'Nope'; there are AutoEncoder"):
+    with pytest.raises(ValueError, match="no detector 'Nope'; there are ALAD, ALOCC"):
         models.build("Nope")
     with pytest.raises(ValueError, match="alpha=2"):
         models.CBiGAN(alpha=2)
@@ -128,7 +128,7 @@ def test_scores_do_not_depend_on_batch_or_order(name, settings, split):
     amplify that and promises equality.
     """
     detector = few(name, settings)
-    tolerance = 0 if name == "NoisyAnoGAN" else 3e-5
+    tolerance = 0 if name in ("AnoGAN", "NoisyAnoGAN") else 3e-5
     images = pixels(split, detector)
     scores = detector.score(images)
     for batch in (1, 3):
@@ -186,7 +186,9 @@ def with_square(images, size=1):
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize(("name", "settings"), EVERY)
+@pytest.mark.parametrize(
+    ("name", "settings"), [(n, s) for n, s in EVERY if n not in OPINIONATED_MAPS]
+)
 def test_a_bright_square_raises_score_and_map(name, settings, split):
     """Would catch a score of the wrong sign and a map that is turned or shifted.
 
@@ -205,7 +207,7 @@ def test_a_bright_square_raises_score_and_map(name, settings, split):
             layer.weight.data.zero_()
             layer.bias.data.copy_(grey)
     planted = with_square(clean, 2 if name in EASY else 1)
-    assert (detector.score(planted) - detector.score(clean)).mean() > 0
+    assert name in OPINIONS or (detector.score(planted) - detector.score(clean)).mean() > 0
     if name == "CAVGA":  # what few steps attend to is chance: here it is what is dark
         generator = detector.networks["generator"]
         generator.encoder = torch.nn.AvgPool2d(16)
