@@ -7,6 +7,7 @@ from adlib.models.classifier import Classifier
 from adlib.models.cyclegan import CycleGAN
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
+from adlib.models.geotrans import GeoTrans
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
@@ -20,6 +21,7 @@ __all__ = [
     "Detector",
     "FAnoGAN",
     "GANomaly",
+    "GeoTrans",
     "NoisyAnoGAN",
     "PaDiM",
     "PatchCore",
