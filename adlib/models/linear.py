@@ -190,7 +190,7 @@ def self_representation(features: np.ndarray, share: float, alpha: float) -> np.
     """
     if not 0 < share <= 1 or alpha <= 1:
         raise ValueError(f"share={share}, alpha={alpha}: allowed are above 0 to 1, and above 1")
-    unit = _unit(_checked(features))
+    unit = _coordinates(_unit(_checked(features)))  # never more values than points
     products = unit @ unit.T
     np.fill_diagonal(products, 0)
     nearest = np.abs(products).max(1)
