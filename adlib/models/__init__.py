@@ -13,6 +13,8 @@ from adlib.models.cyclegan import CycleGAN
 from adlib.models.egbad import EGBAD
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
+from adlib.models.geotrans import GeoTrans
+from adlib.models.lsa import LSA
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
@@ -35,6 +37,8 @@ __all__ = [
     "Detector",
     "FAnoGAN",
     "GANomaly",
+    "GeoTrans",
+    "LSA",
     "NoisyAnoGAN",
     "PaDiM",
     "PatchCore",
