@@ -1,4 +1,4 @@
-"""Small settings of every registered detector: a line here joins the property tests."""
+"""Small settings of every registered detector: a line in SMALL joins the property tests."""
 
 import torch
 
@@ -38,8 +38,10 @@ SMALL = {
     "PaDiM": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0", "features": 20},
     "PatchCore": {"side": 32, "channels": 1, "backbone": "efficientnet_lite0"},
     "VAE": {"side": 32, "channels": 1, "width": 4, "latent": 8},
-    "VAEGrad": {"side": 32, "channels": 1, "width": 4, "latent": 8, "steps": 5},
+    "VAEGrad": {"side": 32, "channels": 1, "width": 4, "latent": 8, "search_steps": 5},
 }
+# Scores depend on the sample (`Detector.transductive`), so they have tests of their own.
+TRANSDUCTIVE = {"RobustSubspace": {"side": 32, "channels": 1}}
 # Further corners of the same detectors: patches, colour, other losses and scores.
 CORNERS = [
     ("CBiGAN", {"side": 64, "patch": 32, "rotation": (0, 45), "width": 2}),
@@ -77,7 +79,7 @@ CORNERS = [
              "pool": "mean"}),
     ("VAE", {"side": 32, "width": 4, "latent": 8, "score": "probability", "draws": 3,
              "learns_noise": True}),
-    ("VAEGrad", {"side": 64, "patch": 32, "width": 4, "latent": 8, "steps": 30, "stop": 0.5,
+    ("VAEGrad", {"side": 64, "patch": 32, "width": 4, "latent": 8, "search_steps": 30, "stop": 0.5,
                  "pool": "mean", "learns_noise": True}),
 ]  # fmt: skip
 EVERY = [*SMALL.items(), *CORNERS]

@@ -86,6 +86,11 @@ def train(
     if issubclass(models.REGISTRY.get(method, object), FeatureDetector):
         settings = {"backbone": PORTABLE} | settings
     detector = models.build(method, **settings)
+    if detector.transductive:
+        raise ValueError(
+            f"{method} scores images by those that it is given with them, so it has no threshold "
+            "for one image. Give another method."
+        )
     if detector.uses_abnormal and abnormal_dir is None:
         raise ValueError(f"{method} learns from abnormal images: give the folder that holds them.")
     framing = Framing(detector.settings.side, detector.settings.channels, tiles)

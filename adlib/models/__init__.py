@@ -18,6 +18,7 @@ from adlib.models.lsa import LSA
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
 from adlib.models.patchcore import PatchCore
+from adlib.models.robust_subspace import RobustSubspace
 from adlib.models.vae import VAE
 from adlib.models.vae_grad import VAEGrad
 
@@ -42,6 +43,7 @@ __all__ = [
     "NoisyAnoGAN",
     "PaDiM",
     "PatchCore",
+    "RobustSubspace",
     "Trainable",
     "VAEGrad",
     "build",

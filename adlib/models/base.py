@@ -51,6 +51,7 @@ class Detector(ABC):
     not_saved: ClassVar[tuple[str, ...]] = ()  # networks that only training needs
     uses_abnormal: bool = False  # whether training needs labelled abnormal images
     scores_by_graph: ClassVar[bool] = False  # whether a GPU may score equal chunks by a CUDA graph
+    transductive: ClassVar[bool] = False  # whether a score depends on the images scored with it
 
     def __init__(self, **settings: object) -> None:
         """Build the networks. An unknown setting is a TypeError, a bad value a ValueError."""

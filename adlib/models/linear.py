@@ -2,12 +2,11 @@
 
 These methods assume that inliers lie near one low-dimensional subspace, or a union of several.
 They are transductive: each takes the very sample whose outliers are sought, labels unseen, and
-scores its points against one another. So they are functions of features and no detectors; nothing
-is trained.
+scores its points against one another. So they are functions of features; nothing is trained.
+`adlib/models/robust_subspace.py` gives them to the study's tables.
 
 Noisy-AnoGAN's Table 2 quotes them on Caltech-256, where half of the sample is clutter. Its numbers
-go back to the R-graph paper, whose text was not at hand here; with `deep_features` of the test
-images of `data.inliers_against_clutter` the functions make rows of that table, on another backbone.
+go back to the R-graph paper, whose text was not at hand here.
 
 All functions take `(n, d)` arrays, a point a row, and give scores `(n,)`, higher = more outlying.
 Anything but a finite matrix of at least two points is a ValueError.
@@ -17,12 +16,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
-import torch
 from sklearn.linear_model import ElasticNet
-from torch import Tensor
-
-from adlib.host.device import default_device, plain_float32
-from adlib.networks import augment, backbones
 
 FLOOR = 1e-10  # of a residual, in the weights of iterative reweighting
 ROUNDING = 1e-12  # singular values below this share of the largest are zeros
@@ -213,24 +207,6 @@ def self_representation(features: np.ndarray, share: float, alpha: float) -> np.
 METHODS: MappingProxyType[str, Callable[..., np.ndarray]] = MappingProxyType(
     {"CoP": cop, "REAPER": reaper, "LRR": lrr, "DPCP": dpcp, "R-graph": r_graph}
 )
-
-
-# ---- features ------------------------------------------------------------------------------
-
-
-def deep_features(
-    pixels: Tensor, backbone: str, device: str | torch.device | None = None, batch: int = 16
-) -> np.ndarray:
-    """Pooled last features `(N, d)` of images, uint8 `(N, 1 or 3, S, S)`, float64.
-
-    Raises:
-        ValueError: unknown backbone, see `backbones.TITLES`.
-    """
-    device = torch.device(device) if device else default_device()
-    network = backbones.load(backbone, device)
-    with torch.inference_mode(), plain_float32(deterministic=True):
-        parts = [network.pooled(augment.to_float(x.to(device))) for x in pixels.split(batch)]
-    return torch.cat(parts).double().cpu().numpy()
 
 
 def reduced(features: np.ndarray, components: int) -> np.ndarray:

@@ -30,14 +30,14 @@ class VAEGradSettings(VariationalSettings):
     """Settings of VAEGrad; in brackets what public reimplementations have.
 
     Attributes:
-        steps: of the projection at most [25 to 100].
+        search_steps: of the projection at most [25 to 100].
         alpha: size of its steps [0.5].
         sparsity: lambda, weight of the distance to the image [0.05].
         stop: quantile of the training images' squared errors at which an image stops; 0 is their
             smallest [0].
     """
 
-    steps: Count = 100
+    search_steps: Count = 100
     alpha: Positive = 0.5
     sparsity: Weight = 0.05
     stop: Share = 0.0
@@ -82,7 +82,7 @@ class VAEGrad(Variational):
 
             if graphs.usable(x.device):
                 step, _ = graphs.attempt("a projection", step, lambda: [now])
-            for _ in range(self.settings.steps):
+            for _ in range(self.settings.search_steps):
                 step()
         return now
 

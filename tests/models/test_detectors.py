@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from detectors import EASY, EVERY, OPINIONATED_MAPS, OPINIONS, SMALL, STEPS
+from detectors import EASY, EVERY, OPINIONATED_MAPS, OPINIONS, SMALL, STEPS, TRANSDUCTIVE
 
 from adlib import data, models
 from adlib.models.features import FeatureDetector
@@ -55,8 +55,9 @@ def weights(detector):
 
 
 def test_every_registered_detector_is_tested():
-    """Would catch a new detector that nobody added to tests/detectors.py."""
-    assert set(SMALL) == set(models.REGISTRY)
+    """Would catch a new detector that nobody added to tests/detectors.py, or in the wrong place."""
+    assert set(SMALL) | set(TRANSDUCTIVE) == set(models.REGISTRY)
+    assert set(TRANSDUCTIVE) == {n for n, cls in models.REGISTRY.items() if cls.transductive}
 
 
 def test_unknown_settings_and_images_are_named(split):

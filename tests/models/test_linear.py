@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy.optimize import minimize
 
 from adlib.models import linear
-from adlib.networks import backbones
 
 PARAMETERS = {"CoP": {}, "REAPER": {"dimension": 3}, "LRR": {}, "DPCP": {"directions": 9},
               "R-graph": {"alpha": 5.0}}  # fmt: skip
@@ -172,15 +170,3 @@ def test_reduced_keeps_the_leading_directions():
     x = planted(noise=0, outliers=0)
     found = linear.reduced(x, 3)
     np.testing.assert_allclose(found @ found.T, x @ x.T, atol=1e-9)
-
-
-def test_deep_features_are_the_backbones():
-    """Would catch images in another range, or features that depend on the batch."""
-    shape, rng = (3, 1, 32, 32), torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8)
-    found = linear.deep_features(pixels, backbones.FALLBACK, "cpu", batch=2)
-    network = backbones.load(backbones.FALLBACK, torch.device("cpu"))
-    with torch.no_grad():
-        wanted = network.pooled(pixels.float() / 127.5 - 1).double().numpy()
-    assert found.shape == (3, 1280)
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)

@@ -50,7 +50,7 @@ def plain_loop(detector, image, steps, alpha, weight, limit):
 @pytest.mark.parametrize("weight", [0.0, 0.05, 2.0])
 def test_projection_is_the_published_loop(weight):
     """Would catch a wrong unit, sign or term, a batch that shares its steps, and a missing stop."""
-    detector = prepared(steps=12, sparsity=weight, alpha=0.3)
+    detector = prepared(search_steps=12, sparsity=weight, alpha=0.3)
     limit = 20.0
     detector.networks["stop"].error.fill_(limit)
     runs = [plain_loop(detector, x, 12, 0.3, weight, limit) for x in images().split(1)]
@@ -63,7 +63,7 @@ def test_projection_is_the_published_loop(weight):
 
 def test_map_and_score_are_the_way_an_image_went():
     """Would catch a map of the VAE's reconstruction, and an image that moves after its stop."""
-    detector, x = prepared(steps=5, stop=0.0), images()
+    detector, x = prepared(search_steps=5, stop=0.0), images()
     detector.networks["stop"].error.fill_(20.0)
     maps, scores = detector.map_inputs(x), detector.score_inputs(x)
     torch.testing.assert_close(maps, (x - detector.reconstruct_inputs(x)).abs()[:, 0])
@@ -73,7 +73,7 @@ def test_map_and_score_are_the_way_an_image_went():
 
 def test_a_projection_ends_nearer_to_the_vae():
     """Would catch a step that climbs the energy."""
-    detector, x = prepared(steps=30, sparsity=0.0), images()
+    detector, x = prepared(search_steps=30, sparsity=0.0), images()
     end = detector.reconstruct_inputs(x)
 
     def error(x):
@@ -86,7 +86,7 @@ def test_a_projection_ends_nearer_to_the_vae():
 def test_the_stop_is_a_quantile_of_the_training_images(settings, stop):
     """Would catch another statistic, test images among them, or weights before the training."""
     split = data.one_class(data.load("synthetic", "object"), seed=0)
-    detector = models.VAEGrad(**SMALL | settings, stop=stop, steps=2)
+    detector = models.VAEGrad(**SMALL | settings, stop=stop, search_steps=2)
     detector.fit(split, Budget(2, 4, "float32"), device="cpu")
     pixels = split.pixels("train", detector.settings.side, 1)
     x = augment.to_float(augment.tile(pixels, 32))
@@ -102,4 +102,4 @@ def test_the_stop_is_kept_in_the_file(tmp_path):
     detector.networks["stop"].error.fill_(1e9)
     loaded = models.load(detector.save(tmp_path / "detector.safetensors"))
     assert (loaded.score(noise(SMALL, n=2)) == 0).all()
-    assert (models.VAEGrad(**SMALL, steps=2).score(noise(SMALL, n=2)) > 0).all()
+    assert (models.VAEGrad(**SMALL, search_steps=2).score(noise(SMALL, n=2)) > 0).all()
