@@ -98,6 +98,7 @@ class Paper:
     groups: dict[str, dict]  # data set -> name of a mean -> categories that the paper averages
     names: dict[str, str]  # our name of a data set -> the name as printed
     methods: dict[str, dict]  # `detector`, its settings, `differs`: why it is not what is meant
+    not_run: dict[str, str]  # method of its tables that no profile runs -> why
     # Detector -> setting -> [value, source] of the paper or its code; `by_dataset` has those that
     # differ.
     authors: dict[str, dict]
@@ -213,6 +214,8 @@ def _read(file: Path) -> Paper:
     for method, settings in values["methods"].items():
         if "detector" not in settings:
             raise ValueError(f"{file}: methods.{method} names no detector")
+        if method in values["not_run"]:
+            raise ValueError(f"{file}: {method} stands in methods and in not_run")
     values["claims"] = [_claim(claim, file) for claim in values["claims"]]
     values["trains"] = {
         notebook: [_trains(one, notebook, values, file) for one in asked]

@@ -29,6 +29,7 @@ PROFILE |= dict.fromkeys(NEEDS, int)
 ONLY_IN_FILES = {"extends": str, "papers": list, "detectors": dict[str, dict]}
 SECTION = {  # of a paper
     "without": list,  # methods that its tables leave out
+    "why_without": str,  # why, for the tables to say; follows a colon
     "sets": dict,  # data set -> categories ("*": all)
     "notebooks": dict[str, dict],  # the sets of one notebook
     # Settings, and budgets, of categories shown whole or cut into patches, of a detector in this
@@ -149,6 +150,7 @@ def method(
     own.pop("differs", None)
     values = source.settings(detector, dataset, category, mode) | section[mode]
     values |= section["detectors"].get(detector, {}) | section["by_dataset"].get(dataset, {}) | own
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     budget = {key: values.pop(key) for key in BUDGET if key in values}
     return detector, values, budget
 

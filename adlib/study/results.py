@@ -328,7 +328,7 @@ def table_rows(
         trained: name in the table to run, or name and variant.
         names: metrics without a threshold of ours, see `metric_row`; where the paper's authors
             evaluate otherwise, see `authors_row` too.
-        deployable: metric at the threshold, see `deployable_row`.
+        deployable: metric at the threshold, see `deployable_row`; a transductive method has none.
     """
     rows = []
     for method, run in trained.items():
@@ -340,7 +340,8 @@ def table_rows(
         if cell.notebook in papers.load(cell.paper).evaluation:
             made = (authors_row(method, run, metric, **noted) for metric in names)
             rows += filter(None, made)
-        rows.append(deployable_row(method, run, metric=deployable, **shared))
+        if not REGISTRY[run.record["description"]["detector"]].transductive:
+            rows.append(deployable_row(method, run, metric=deployable, **shared))
     return rows
 
 

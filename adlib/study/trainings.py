@@ -101,6 +101,27 @@ def _option(cell: Cell, name: str) -> Any:
     return section[name]
 
 
+def left_out(cell: Cell) -> str:
+    """Say which methods of its table a notebook does not run, and why."""
+    paper, section = papers.load(cell.paper), profiles.load(cell.profile)[cell.paper]
+    asked = [m for one in paper.trains[cell.notebook] for m in (one.methods or paper.methods)]
+    absent = [method for method in asked if method in section["without"]]
+    said = []
+    if absent:
+        why = f": {section['why_without']}" if section["why_without"] else ""
+        said.append(f"Profile {cell.profile} leaves out {', '.join(absent)}{why}.")
+        whole = [name for name in profiles.names() if _has(name, cell.paper, absent)]
+        said.append(f"Profiles that run all of these: {', '.join(whole) or 'none'}.")
+    printed = paper.published.query("table == @cell.notebook")["method"].unique()
+    said += [f"{m} is not run: {paper.not_run[m]}." for m in printed if m in paper.not_run]
+    return " ".join(said) or "All methods of the table are run."
+
+
+def _has(profile: str, paper: str, methods: list[str]) -> bool:
+    section = profiles.load(profile).get(paper)
+    return section is not None and not set(methods) & set(section["without"])
+
+
 def wanted(profile: str, device: torch.device) -> list[Training]:
     """All trainings of a profile whose data are at hand, each once, in the order of its cells.
 
@@ -130,7 +151,8 @@ def _of_cell(cell: Cell, device: torch.device) -> Iterator[Training]:
     paper = papers.load(cell.paper)
     shown = cell.dataset, cell.category, images.mode
     about = profiles.notebooks(cell.paper)
-    tables = [cell.notebook, *(n for n in about if about[n].get("after") == cell.notebook)]
+    reads = (n for n in about if about[n].get("after") == cell.notebook and n not in paper.trains)
+    tables = [cell.notebook, *reads]
     for (method, variant), split in splits(cell, images).items():
         name, settings, budget = profiles.method(cell.profile, cell.paper, method, *shown)
         budget = Budget(**budget)

@@ -102,7 +102,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
     decided = [
-        _verdict(row, study.groups(row.paper, row.dataset), lost, methods, at_hand)
+        _verdict(row, study, lost, methods, at_hand)
         for row in rows.itertuples()
     ]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
@@ -181,11 +181,13 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     return doubts
 
 
-def _verdict(row, groups: dict, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+def _verdict(row, study: Study, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
-    averaged = groups.get(row.category, [row.category])
+    averaged = study.groups(row.paper, row.dataset).get(row.category, [row.category])
     if np.isfinite(row.ours):
         return _of_value(row, len(averaged))
+    if why := study.papers[row.paper].not_run.get(row.method):
+        return NOT_RUN, why
     run = methods.get((row.paper, row.table))
     if run and row.method not in run:
         return NOT_RUN, "not run for this table"
