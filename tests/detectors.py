@@ -14,6 +14,7 @@ SMALL = {
     "FAnoGAN": {"side": 32, "channels": 1, "width": 2, "latent": 8, "critic_steps": 1},
     "GANomaly": {"side": 32, "channels": 1, "width": 8, "latent": 16},
     "GeoTrans": {"side": 32, "channels": 1, "width": 2, "widen": 1},
+    "ITAE": {"side": 32, "channels": 3, "width": 2},
     "LSA": {"side": 32, "channels": 1, "width": 4, "latent": 8, "bins": 20, "density_width": 4},
     "NoisyAnoGAN": {
         "side": 32,
@@ -66,6 +67,8 @@ CORNERS = [
     ("GANomaly", {"side": 48, "width": 8, "latent": 8, "losses": "release"}),
     ("GANomaly", {"side": 32, "width": 8, "latent": 16, "losses": "paper", "score": "l1"}),
     ("GeoTrans", {"side": 32, "width": 2, "widen": 2, "translation": 0.125}),
+    ("ITAE", {"side": 64, "channels": 1, "patch": 32, "width": 2, "loss": "l1", "score": "l2",
+              "mirror": False}),
     ("LSA", {"side": 48, "patch": 24, "width": 4, "latent": 8, "bins": 20, "density_width": 2}),
     ("NoisyAnoGAN", {"side": 64, "patch": 32, "width": 4, "latent": 8, "gamma": 1.0, "r1": 0.0,
                      "search_steps": 3, "search_chunk": 8, "restarts": 2, "ema": 0.0}),

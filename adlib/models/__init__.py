@@ -14,6 +14,7 @@ from adlib.models.egbad import EGBAD
 from adlib.models.fanogan import FAnoGAN
 from adlib.models.ganomaly import GANomaly
 from adlib.models.geotrans import GeoTrans
+from adlib.models.itae import ITAE
 from adlib.models.lsa import LSA
 from adlib.models.noisy_anogan import NoisyAnoGAN
 from adlib.models.padim import PaDiM
@@ -39,6 +40,7 @@ __all__ = [
     "FAnoGAN",
     "GANomaly",
     "GeoTrans",
+    "ITAE",
     "LSA",
     "NoisyAnoGAN",
     "PaDiM",

@@ -25,6 +25,10 @@ from adlib.models.base import Draw, Losses, Trainable, descend, error_map, regis
 from adlib.models.settings import Count, Positive, Settings, Weight, declared
 from adlib.networks.unet import FACTOR, UNet
 
+# Channels of `milesial/Pytorch-UNet` as the authors narrow it, in units of the width: at the side
+# and its halvings, and after each doubling.
+DOWN, UP = (1, 2, 4, 4, 1), (4, 1, 1, 1)
+
 
 @declared
 class AVIDSettings(Settings):
@@ -82,7 +86,9 @@ class AVID(Trainable):
 
     def build(self) -> dict[str, nn.Module]:
         s = self.settings
-        return {"inpainter": UNet(s.channels, s.width), "detector": detector(s.channels, s.width)}
+        down, up = ([s.width * k for k in units] for units in (DOWN, UP))
+        inpainter = UNet(s.channels, s.channels, down, up, kernel_size=1)
+        return {"inpainter": inpainter, "detector": detector(s.channels, s.width)}
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.settings.learning_rate

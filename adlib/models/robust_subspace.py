@@ -34,7 +34,7 @@ class RobustSubspaceSettings(Settings):
         method: name in `linear.METHODS`.
         backbone: whose pooled last features are the points. The R-graph paper's network was not at
             hand; EfficientNet-Lite0's weights always are.
-        dimension: of the inliers' subspace, for REAPER and DPCP. Not given for these tables; 10 here.
+        dimension: of the inliers' subspace, for REAPER and DPCP. Theirs is not given; 10 here.
         components: leading principal directions that DPCP works in, because it needs more points
             than dimensions; its dual directions are those beyond `dimension`. 40 here.
     """

@@ -1,8 +1,9 @@
-"""U-Net (Ronneberger et al. 2015) of `milesial/Pytorch-UNet`, as the authors of AVID narrow it.
+"""U-Net (Ronneberger et al. 2015) of padded convolutions with batch norm and bilinear doubling.
 
-Maps are doubled bilinearly without aligned corners, which a GPU can also do deterministically; the
-original aligns them.
+Maps are doubled without aligned corners, which a GPU can also do deterministically.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,7 @@ from torch import Tensor, nn
 
 from adlib.networks import kernels
 
-DOWN = (1, 2, 4, 4, 1)  # channels at the side and its halvings, in units of the width
-UP = (4, 1, 1, 1)  # after each doubling
-FACTOR = 16  # that a side must be a multiple of
+FACTOR = 16  # that a side must be a multiple of, with four halvings
 
 
 class Double(nn.Sequential):
@@ -26,20 +25,27 @@ class Double(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Image `(N, C, S, S)`, S a multiple of 16, to an image of that shape; its range is open."""
+    """Image `(N, inputs, S, S)` to image `(N, outputs, S, S)`; its range is open.
 
-    def __init__(self, channels: int, width: int) -> None:
+    Every doubled map meets the one of its side.
+
+    Args:
+        inputs: channels of the image.
+        outputs: channels of the result.
+        down: channels of the maps from the image's side on, halving by halving.
+        up: channels after each doubling, one fewer.
+        last: further arguments of the last convolution.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, down: Sequence[int], up: Sequence[int], **last: object
+    ) -> None:
         super().__init__()
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        n, skipped = channels, []
-        for k in DOWN:
-            self.down.append(Double(n, k * width))
-            n = k * width
-            skipped.append(n)
-        for k, beside in zip(UP, reversed(skipped[:-1]), strict=True):
-            self.up.append(Double(n + beside, k * width))
-            n = k * width
-        self.output = nn.Conv2d(n, channels, 1)
+        before = [inputs, *down[:-1]]
+        self.down = nn.ModuleList(Double(*pair) for pair in zip(before, down, strict=True))
+        below = [a + b for a, b in zip([down[-1], *up[:-1]], down[-2::-1], strict=True)]
+        self.up = nn.ModuleList(Double(*pair) for pair in zip(below, up, strict=True))
+        self.output = nn.Conv2d(up[-1], outputs, **last)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = []

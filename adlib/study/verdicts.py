@@ -101,10 +101,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
     at_hand = _at_hand(study)
-    decided = [
-        _verdict(row, study, lost, methods, at_hand)
-        for row in rows.itertuples()
-    ]
+    decided = [_verdict(row, study, lost, methods, at_hand) for row in rows.itertuples()]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
     # our methods first, in the order of our tables
     order = {method: place for place, method in enumerate(dict.fromkeys(study.rows["method"]))}
