@@ -104,8 +104,9 @@ def _option(cell: Cell, name: str) -> Any:
 def left_out(cell: Cell) -> str:
     """Say which methods of its table a notebook does not run, and why."""
     paper, section = papers.load(cell.paper), profiles.load(cell.profile)[cell.paper]
-    asked = [m for one in paper.trains[cell.notebook] for m in (one.methods or paper.methods)]
-    absent = [method for method in asked if method in section["without"]]
+    trains = paper.trains.get(cell.notebook, [])
+    asked = {method for one in trains for method in one.methods or paper.methods} or paper.methods
+    absent = [method for method in section["without"] if method in asked]
     said = []
     if absent:
         why = f": {section['why_without']}" if section["why_without"] else ""

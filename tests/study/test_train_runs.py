@@ -27,7 +27,7 @@ seeds = [0, 1]
 width = 2
 latent = 4
 batch = 4
-[detectors.CBiGAN]
+[detectors.EGBAD]
 width = 2
 steps = 2
 batch = 4
