@@ -109,6 +109,14 @@ def test_verdicts_follow_their_rule(made):
     assert other["screw", "CBiGAN", METRIC] == ("not run", "not in this profile")
 
 
+def test_a_method_that_is_never_run_says_why(tmp_path):
+    """Catches a reason of the paper's file that the report does not show."""
+    cell(tmp_path, [row("CBiGAN", 0.8)])
+    publish(tmp_path, ("screw", "CAVGA-Ru", "0.97"), origin="quoted")
+    why = papers.load("cbigan").not_run["CAVGA-Ru"]
+    assert verdicts_of(tmp_path)["screw", "CAVGA-Ru", METRIC] == ("not run", why)
+
+
 def test_a_published_value_that_is_no_target_is_not_comparable(tmp_path):
     """Catches verdicts on values that no scores can give, or that are not the authors' own."""
     cell(tmp_path, [row("EGBAD", 0.5, 0.4, 0.9)])
@@ -218,8 +226,8 @@ def test_published_settings_have_names_that_runs_record(name):
         ]:
             assert set(listed) <= (known | set(said)) & set(settings)
             assert all(len(value) == 2 and value[1] for value in listed.values())
-    if name == "cbigan":  # the paper's own method has an entry for every setting
-        assert set(paper.authors["CBiGAN"]) >= known - set(departures.SIZES)
+        if detector == "CBiGAN":  # the paper's own method has an entry for every setting
+            assert set(settings) >= known - set(departures.SIZES)
 
 
 def test_a_data_set_of_its_own_settings():
