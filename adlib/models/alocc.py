@@ -44,7 +44,7 @@ class ALOCCSettings(Settings):
         stop_below: rho: the weights stay as they are from the step on at which the running mean of
             the squared error over training images falls below it; 0 never stops. The paper asks for
             a "small" one. Here less than half of the noise's 0.024, which no change would leave.
-            The code has no rule; its epoch was chosen by looking at test samples.
+            The code has no rule; it draws reconstructed test samples to find the epoch by eye.
         score: `refined`, -log D(R(x)), or `input`, -log D(x).
         learning_rate: RMSprop's step size, 2e-3.
     """
