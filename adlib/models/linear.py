@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from sklearn.linear_model import ElasticNet
+from sklearn.linear_model import lars_path_gram
 from torch import Tensor
 
 from adlib.host.device import default_device, plain_float32
@@ -71,8 +71,8 @@ def reaper(features: np.ndarray, dimension: int) -> np.ndarray:
 def water_filling(values: np.ndarray, dimension: int) -> np.ndarray:
     """Eigenvalues of REAPER's P for those of a weighted covariance `(d,)`, highest first.
 
-    They minimise sum(values (1 - p)^2) with p in [0, 1] and sum(p) = `dimension` (the paper's
-    algorithm 4.1).
+    They minimise sum(values (1 - p)^2) with p in [0, 1] and sum(p) = `dimension`, which is the
+    weighted least-squares problem in the basis of the eigenvectors.
     """
     values = np.maximum(values, 0)
     if values[dimension] <= ROUNDING * values[0]:
@@ -113,26 +113,26 @@ def dpcp(features: np.ndarray, directions: int) -> np.ndarray:
     return _reweighted(fit, len(points))
 
 
-def lrr(features: np.ndarray, weight: float | None = None) -> np.ndarray:
+def lrr(features: np.ndarray, weight: float) -> np.ndarray:
     """Low-rank representation (Liu, Lin and Yu 2010): what of a point the others do not explain.
 
     With points as columns of X it minimises |Z|_* + weight |E|_2,1 under X = X Z + E, by the
-    paper's inexact augmented Lagrangian (mu from 1e-6 to 1e10, times 1.1 a step, until both
-    constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is computed in
+    inexact augmented Lagrangian of public solvers (mu from 1e-6 to 1e10, times 1.1 a step, until
+    both constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is computed in
     the basis of X's singular vectors, where the dictionary is a diagonal matrix; neither norm
     changes.
 
     Args:
         features: the points; time grows with the third power of their number.
-        weight: lambda, by default 3 / (7 |X| sqrt(n / 2)), which the later theory of outliers in
-            LRR (Liu, Xu and Yan 2012) has, as generally known, for a half of outliers.
+        weight: lambda. Where it is too low all of every point is error, and the score its length;
+            where it is too high every point explains itself, and all scores are 0. The paper
+            chooses it for each data set; its value for Caltech-256 was not at hand.
     """
-    points = _checked(features).T
-    n = points.shape[1]
-    _, s, v = np.linalg.svd(points, full_matrices=False)
+    if weight <= 0:
+        raise ValueError(f"weight={weight}: allowed is more than 0")
+    _, s, v = np.linalg.svd(_checked(features).T, full_matrices=False)
     kept = s > ROUNDING * s[0]
     s, v = s[kept, None], v[kept]
-    weight = 3 / (7 * s[0, 0] * np.sqrt(n / 2)) if weight is None else weight
     x, z = s * v, np.zeros_like(v)
     e, y1, y2 = np.zeros_like(x), np.zeros_like(x), np.zeros_like(z)
     mu = 1e-6
@@ -190,24 +190,23 @@ def self_representation(features: np.ndarray, share: float, alpha: float) -> np.
     """
     if not 0 < share <= 1 or alpha <= 1:
         raise ValueError(f"share={share}, alpha={alpha}: allowed are above 0 to 1, and above 1")
-    unit = _coordinates(_unit(_checked(features)))  # never more values than points
+    unit = _unit(_checked(features))
     products = unit @ unit.T
     np.fill_diagonal(products, 0)
     nearest = np.abs(products).max(1)
     if not nearest.all():
         raise ValueError(f"point {int(nearest.argmin())} is orthogonal to all others")
-    rows = []
-    for j, point in enumerate(unit):
-        dictionary = unit.T.copy()
-        dictionary[:, j] = 0  # its coefficient stays 0
-        gamma = alpha * share / nearest[j]
-        # scikit-learn divides the squared error by the number of features.
-        net = ElasticNet(
-            alpha=1 / (gamma * len(point)), l1_ratio=share, fit_intercept=False,
-            max_iter=10_000, tol=1e-6,
+    representation = np.zeros_like(products)
+    for j, to_others in enumerate(products):
+        gamma, others = alpha * share / nearest[j], np.arange(len(products)) != j
+        # The l2 norm lengthens every point along an axis of its own; what is left is a lasso.
+        gram = products[np.ix_(others, others)]
+        np.fill_diagonal(gram, 1 + (1 - share) / gamma)
+        _, _, representation[j, others] = lars_path_gram(
+            to_others[others], gram, n_samples=1, alpha_min=share / gamma, method="lasso",
+            max_iter=10 * len(gram), return_path=False,
         )  # fmt: skip
-        rows.append(net.fit(dictionary, point).coef_)
-    return np.stack(rows)
+    return representation
 
 
 METHODS: MappingProxyType[str, Callable[..., np.ndarray]] = MappingProxyType(
