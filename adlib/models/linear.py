@@ -118,9 +118,9 @@ def lrr(features: np.ndarray, weight: float) -> np.ndarray:
 
     With points as columns of X it minimises |Z|_* + weight |E|_2,1 under X = X Z + E, by the
     inexact augmented Lagrangian of public solvers (mu from 1e-6 to 1e10, times 1.1 a step, until
-    both constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is computed in
-    the basis of X's singular vectors, where the dictionary is a diagonal matrix; neither norm
-    changes.
+    both constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is
+    computed in the basis of X's singular vectors, where the dictionary is a diagonal matrix;
+    neither norm changes.
 
     Args:
         features: the points; time grows with the third power of their number.

@@ -83,6 +83,8 @@ def test_what_cannot_be_exported_names_what_can(tmp_path, monkeypatch):
     searching = models.NoisyAnoGAN(side=32, width=8, latent=8)
     with pytest.raises(ValueError, match="these can be exported: AutoEncoder, CBiGAN"):
         export.to_onnx(searching, tmp_path / "scorer.onnx")
+    with pytest.raises(ValueError, match="LSA scores in float64"):
+        export.to_onnx(models.LSA(side=32, width=2, density_width=2), tmp_path / "scorer.onnx")
     pooled = SMALL["CycleGAN"] | {"score": "features", "backbone": "efficientnet_lite0"}
     with pytest.raises(ValueError, match="its other scores can"):
         export.to_onnx(models.CycleGAN(**pooled), tmp_path / "scorer.onnx")
