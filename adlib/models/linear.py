@@ -5,9 +5,9 @@ They are transductive: each takes the very sample whose outliers are sought, lab
 scores its points against one another. So they are functions of features and no detectors; nothing
 is trained.
 
-Noisy-AnoGAN's Table 2 quotes them on Caltech-256, where half of the sample is clutter. Its numbers
-go back to the R-graph paper, whose text was not at hand here; with `deep_features` of the test
-images of `data.inliers_against_clutter` the functions make rows of that table, on another backbone.
+Noisy-AnoGAN's Table 2 quotes them from Sabokrou et al. 2018 on Caltech-256, where half of the
+sample is clutter. Which features and parameters gave its numbers was not at hand; `deep_features`
+of the test images of `data.inliers_against_clutter` make rows of that table on a named backbone.
 
 All functions take `(n, d)` arrays, a point a row, and give scores `(n,)`, higher = more outlying.
 Anything but a finite matrix of at least two points is a ValueError.
