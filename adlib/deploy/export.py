@@ -37,7 +37,14 @@ TILED = (
     "along each side into the fewest tiles of `side` pixels, evenly spread, that are at most step "
     "apart; each tile is an image, and the picture's score is the highest of its tiles' scores"
 )
-SEARCHES = ("AnoGAN", "NoisyAnoGAN", "VAEGrad")  # scores come from a search by gradients, per image
+# Methods that no ONNX file holds, and what they do.
+NOT_EXPORTED = {
+    "AnoGAN": "searches a latent code for every image",
+    "LSA": "scores in float64, for which ONNX Runtime has no convolutions",
+    "NoisyAnoGAN": "searches a latent code for every image",
+    "RobustSubspace": "scores images by those that it is given with them",
+    "VAEGrad": "searches by gradients for every image",
+}
 UNTRANSLATED = ("features", "kl_gradient", "combined")  # kinds of scores that ONNX cannot hold
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # largest difference to torch, as a share of the scores' size
@@ -81,17 +88,14 @@ def to_onnx(
 
     Raises:
         ModuleNotFoundError: the packages for it are not installed.
-        ValueError: a method whose score is no feed-forward computation, or a path where something
-            else stands.
+        ValueError: a method of `NOT_EXPORTED`, or a path where something else stands.
         ArithmeticError: the file computes something else than torch.
     """
     detector = scorer.detector if isinstance(scorer, CalibratedDetector) else scorer
     name = type(detector).__name__
-    if name in SEARCHES:
-        others = ", ".join(sorted(set(models.REGISTRY) - set(SEARCHES)))
-        raise ValueError(
-            f"{name} searches by gradients for every image; these can be exported: {others}"
-        )
+    if name in NOT_EXPORTED:
+        others = ", ".join(sorted(set(models.REGISTRY) - set(NOT_EXPORTED)))
+        raise ValueError(f"{name} {NOT_EXPORTED[name]}; these can be exported: {others}")
     if (score := getattr(detector.settings, "score", "")) in UNTRANSLATED:
         raise ValueError(f"{name} with score={score!r} cannot be exported; its other scores can")
     if batch < 1 or Path(path).suffix != ".onnx":

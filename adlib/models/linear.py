@@ -5,8 +5,8 @@ They are transductive: each takes the very sample whose outliers are sought, lab
 scores its points against one another. So they are functions of features; nothing is trained.
 `adlib/models/robust_subspace.py` gives them to the study's tables.
 
-Noisy-AnoGAN's Table 2 quotes them on Caltech-256, where half of the sample is clutter. Its numbers
-go back to the R-graph paper, whose text was not at hand here.
+Noisy-AnoGAN's Table 2 quotes them from Sabokrou et al. 2018 on Caltech-256, where half of the
+sample is clutter. Which features and parameters gave its numbers was not at hand.
 
 All functions take `(n, d)` arrays, a point a row, and give scores `(n,)`, higher = more outlying.
 Anything but a finite matrix of at least two points is a ValueError.
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
-from sklearn.linear_model import ElasticNet
+from sklearn.linear_model import lars_path_gram
 
 FLOOR = 1e-10  # of a residual, in the weights of iterative reweighting
 ROUNDING = 1e-12  # singular values below this share of the largest are zeros
@@ -30,8 +30,8 @@ def cop(features: np.ndarray) -> np.ndarray:
     The points are scaled to unit length. A point's coherence is the squared l2 norm of its inner
     products with the others, as in the authors' code; inliers, which share a subspace, have much.
     """
-    unit = _unit(_checked(features))
-    products = unit @ unit.T
+    points = unit(_checked(features))
+    products = points @ points.T
     np.fill_diagonal(products, 0)
     return -np.square(products).sum(1)
 
@@ -65,8 +65,8 @@ def reaper(features: np.ndarray, dimension: int) -> np.ndarray:
 def water_filling(values: np.ndarray, dimension: int) -> np.ndarray:
     """Eigenvalues of REAPER's P for those of a weighted covariance `(d,)`, highest first.
 
-    They minimise sum(values (1 - p)^2) with p in [0, 1] and sum(p) = `dimension` (the paper's
-    algorithm 4.1).
+    They minimise sum(values (1 - p)^2) with p in [0, 1] and sum(p) = `dimension`, which is the
+    weighted least-squares problem in the basis of the eigenvectors.
     """
     values = np.maximum(values, 0)
     if values[dimension] <= ROUNDING * values[0]:
@@ -91,7 +91,7 @@ def dpcp(features: np.ndarray, directions: int) -> np.ndarray:
             a few; see `reduced`.
         directions: how many; dimensions of the span that the inliers leave free.
     """
-    points = _coordinates(_unit(_checked(features)))
+    points = _coordinates(unit(_checked(features)))
     _check("directions", directions, points)
     if len(points) <= points.shape[1]:
         raise ValueError(
@@ -107,26 +107,26 @@ def dpcp(features: np.ndarray, directions: int) -> np.ndarray:
     return _reweighted(fit, len(points))
 
 
-def lrr(features: np.ndarray, weight: float | None = None) -> np.ndarray:
+def lrr(features: np.ndarray, weight: float) -> np.ndarray:
     """Low-rank representation (Liu, Lin and Yu 2010): what of a point the others do not explain.
 
     With points as columns of X it minimises |Z|_* + weight |E|_2,1 under X = X Z + E, by the
-    paper's inexact augmented Lagrangian (mu from 1e-6 to 1e10, times 1.1 a step, until both
-    constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is computed in
-    the basis of X's singular vectors, where the dictionary is a diagonal matrix; neither norm
-    changes.
+    inexact augmented Lagrangian of public solvers (mu from 1e-6 to 1e10, times 1.1 a step, until
+    both constraints hold to 1e-8). A point's score is the l2 norm of its column of E. All is
+    computed in the basis of X's singular vectors, where the dictionary is a diagonal matrix;
+    neither norm changes.
 
     Args:
         features: the points; time grows with the third power of their number.
-        weight: lambda, by default 3 / (7 |X| sqrt(n / 2)), which the later theory of outliers in
-            LRR (Liu, Xu and Yan 2012) has, as generally known, for a half of outliers.
+        weight: lambda. Where it is too low all of every point is error, and the score its length;
+            where it is too high every point explains itself, and all scores are 0. The paper
+            chooses it for each data set; its value for Caltech-256 was not at hand.
     """
-    points = _checked(features).T
-    n = points.shape[1]
-    _, s, v = np.linalg.svd(points, full_matrices=False)
+    if weight <= 0:
+        raise ValueError(f"weight={weight}: allowed is more than 0")
+    _, s, v = np.linalg.svd(_checked(features).T, full_matrices=False)
     kept = s > ROUNDING * s[0]
     s, v = s[kept, None], v[kept]
-    weight = 3 / (7 * s[0, 0] * np.sqrt(n / 2)) if weight is None else weight
     x, z = s * v, np.zeros_like(v)
     e, y1, y2 = np.zeros_like(x), np.zeros_like(x), np.zeros_like(z)
     mu = 1e-6
@@ -184,24 +184,23 @@ def self_representation(features: np.ndarray, share: float, alpha: float) -> np.
     """
     if not 0 < share <= 1 or alpha <= 1:
         raise ValueError(f"share={share}, alpha={alpha}: allowed are above 0 to 1, and above 1")
-    unit = _coordinates(_unit(_checked(features)))  # never more values than points
-    products = unit @ unit.T
+    points = unit(_checked(features))
+    products = points @ points.T
     np.fill_diagonal(products, 0)
     nearest = np.abs(products).max(1)
     if not nearest.all():
         raise ValueError(f"point {int(nearest.argmin())} is orthogonal to all others")
-    rows = []
-    for j, point in enumerate(unit):
-        dictionary = unit.T.copy()
-        dictionary[:, j] = 0  # its coefficient stays 0
-        gamma = alpha * share / nearest[j]
-        # scikit-learn divides the squared error by the number of features.
-        net = ElasticNet(
-            alpha=1 / (gamma * len(point)), l1_ratio=share, fit_intercept=False,
-            max_iter=10_000, tol=1e-6,
+    representation = np.zeros_like(products)
+    for j, to_others in enumerate(products):
+        gamma, others = alpha * share / nearest[j], np.arange(len(products)) != j
+        # The l2 norm lengthens every point along an axis of its own; what is left is a lasso.
+        gram = products[np.ix_(others, others)]
+        np.fill_diagonal(gram, 1 + (1 - share) / gamma)
+        _, _, representation[j, others] = lars_path_gram(
+            to_others[others], gram, n_samples=1, alpha_min=share / gamma, method="lasso",
+            max_iter=10 * len(gram), return_path=False,
         )  # fmt: skip
-        rows.append(net.fit(dictionary, point).coef_)
-    return np.stack(rows)
+    return representation
 
 
 METHODS: MappingProxyType[str, Callable[..., np.ndarray]] = MappingProxyType(
@@ -233,7 +232,8 @@ def _check(name: str, value: int, points: np.ndarray) -> None:
         raise ValueError(f"{name}={value}: allowed are 1 to {most}, below the span of the points")
 
 
-def _unit(points: np.ndarray) -> np.ndarray:
+def unit(points: np.ndarray) -> np.ndarray:
+    """Points of length 1. Raises ValueError for a point that is zero."""
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     if not lengths.all():
         raise ValueError(f"point {int(lengths.argmin())} is zero and has no direction")

@@ -18,7 +18,7 @@ from adlib.data.protocols import Split
 from adlib.host.device import default_device
 from adlib.models import linear
 from adlib.models.base import Detector, register
-from adlib.models.settings import Count, Settings, declared
+from adlib.models.settings import Count, Positive, Settings, declared
 from adlib.models.training import Budget
 from adlib.networks import backbones
 
@@ -32,9 +32,11 @@ class RobustSubspaceSettings(Settings):
     Attributes:
         side: the backbone resizes images to 224 px, whatever it is.
         method: name in `linear.METHODS`.
-        backbone: whose pooled last features are the points. The R-graph paper's network was not at
-            hand; EfficientNet-Lite0's weights always are.
-        dimension: of the inliers' subspace, for REAPER and DPCP. Theirs is not given; 10 here.
+        backbone: whose pooled last features are the points, scaled to unit length for LRR. The
+            network of the quoted numbers was not at hand, nor were their parameters;
+            EfficientNet-Lite0's weights always are.
+        dimension: of the inliers' subspace, for REAPER and DPCP; 10 here.
+        weight: lambda of LRR; 0.1 here.
         components: leading principal directions that DPCP works in, because it needs more points
             than dimensions; its dual directions are those beyond `dimension`. 40 here.
     """
@@ -43,6 +45,7 @@ class RobustSubspaceSettings(Settings):
     method: Literal[*linear.METHODS] = "CoP"
     backbone: Literal[*backbones.TITLES] = backbones.FALLBACK
     dimension: Count = 10
+    weight: Positive = 0.1
     components: Count = 40
 
     @model_validator(mode="after")
@@ -97,6 +100,8 @@ class RobustSubspace(Detector):
         points = features.cpu().numpy()
         if s.method == "REAPER":
             scores = linear.reaper(points, s.dimension)
+        elif s.method == "LRR":
+            scores = linear.lrr(linear.unit(points), s.weight)
         elif s.method == "DPCP":
             inside = linear.reduced(points, s.components)
             scores = linear.dpcp(inside, s.components - s.dimension)

@@ -89,6 +89,8 @@ def test_what_cannot_be_exported_names_what_can(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="score='kl_gradient' cannot be exported"):
         slopes = models.VAE(**SMALL["VAE"], score="kl_gradient")
         export.to_onnx(slopes, tmp_path / "scorer.onnx")
+    with pytest.raises(ValueError, match="LSA scores in float64"):
+        export.to_onnx(models.LSA(side=32, width=2, density_width=2), tmp_path / "scorer.onnx")
     pooled = SMALL["CycleGAN"] | {"score": "features", "backbone": "efficientnet_lite0"}
     with pytest.raises(ValueError, match="its other scores can"):
         export.to_onnx(models.CycleGAN(**pooled), tmp_path / "scorer.onnx")

@@ -28,14 +28,14 @@ def features():
     [
         ("CoP", linear.cop),
         ("REAPER", lambda x: linear.reaper(x, 3)),
-        ("LRR", linear.lrr),
+        ("LRR", lambda x: linear.lrr(linear.unit(x), 0.3)),
         ("DPCP", lambda x: linear.dpcp(linear.reduced(x, 8), 5)),
         ("R-graph", linear.r_graph),
     ],
 )
 def test_scores_are_those_of_the_method_on_the_whole_sample(method, wanted):
     """Would catch a sample that is cut into batches, and a parameter that does not arrive."""
-    sizes = {"dimension": 3, "components": 8}
+    sizes = {"dimension": 3, "components": 8, "weight": 0.3}
     detector = models.RobustSubspace(method=method, **SETTINGS, **sizes)
     scores = detector.score(noise(SETTINGS, n=18), batch=4)
     assert scores.shape == (18,) and scores.dtype == np.float64
