@@ -101,3 +101,35 @@ def test_groups_on_a_command_line(tmp_path):
     file.write_text("file,part\na.png,1\n")
     with pytest.raises(ValueError, match=r"groups\.csv: columns file, part; needed are path and"):
         holding_out.named(str(file))
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    """Would catch shifted columns, one group of all empty cells and errors that name no file."""
+    file = tmp_path / "groups.csv"
+
+    def read(text, encoding="utf-8"):
+        file.write_bytes(text.encode(encoding))
+        return holding_out.named(str(file))
+
+    wanted = {"ä.png": "1", "b c.png": "2"}
+    rows = "path,group\r\nä.png,1\r\nb c.png,2\r\nd.png,\r\n"
+    assert read(rows, "utf-8-sig") == wanted
+    assert read(rows.replace("\r\n", ",\n")) == wanted
+    assert read(rows.replace(",", ", ")) == wanted
+    for encoding in ("utf-16", "latin-1"):
+        with pytest.raises(ValueError, match=r"groups\.csv: no CSV file in UTF-8"):
+            read(rows, encoding)
+    with pytest.raises(ValueError, match=r"groups\.csv: columns path;group; .* a comma between"):
+        read(rows.replace(",", ";"))
+    with pytest.raises(ValueError, match=r"groups\.csv: columns ; needed are path and group"):
+        read("")
+    with pytest.raises(ValueError, match=r"groups\.csv: ä\.png is in the groups 1 and 2"):
+        read(f"{rows}ä.png,2\n")
+
+
+def test_images_without_a_group_stand_alone(shots):
+    """Would catch NaN, a table's empty cell, as a group that no image is in."""
+    groups = dict.fromkeys(shots.table["path"], float("nan"))
+    with pytest.warns(UserWarning, match="near-copies"):
+        split = holding_out.hold_out(shots, EASY, False, 0, groups)
+    assert len(split.validation) == 6 and len(split.train) == 24
