@@ -25,6 +25,7 @@ from adlib.deploy.targets import Target
 from adlib.host.files import expanded
 
 HELD_OUT = 0.2  # share of the normal groups that set or check the threshold, if no more are needed
+FOLDERS = 10  # that are enough where no threshold needs any: a fifth of them are two
 RULES = ("auto", "folder", "none")
 Groups = str | Mapping[str, object]
 
@@ -69,7 +70,7 @@ def hold_out(
     for label, needed in enumerate(images_needed(target, pixels)):
         own = rows[labels[rows] == label]
         near = near_copies(images, own)
-        group = grouped(images, own, near, groups, 2 * needed)
+        group = grouped(images, own, near, groups, needed)
         count = len(np.unique(group))
         about = copies
         if count < len(own):
@@ -132,7 +133,7 @@ def by_hand(groups: Groups, images: ImageSet) -> Groups:
 
 
 def grouped(
-    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, enough: int
+    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, needed: int
 ) -> np.ndarray:
     """Number of each row's group, from 0 on.
 
@@ -141,7 +142,8 @@ def grouped(
         rows: those that are grouped.
         near: groups of near-copies among them.
         groups: what `by_hand` gives.
-        enough: groups from which on the rule "auto" goes by folders too; of normal images alone.
+        needed: groups that must be held out. From twice as many on, and from `FOLDERS` on where it
+            is only one, the rule "auto" goes by folders too; of normal images alone.
     """
     paths = images.table["path"].iloc[rows].tolist()
     if isinstance(groups, Mapping):
@@ -160,6 +162,7 @@ def grouped(
     ends = np.concatenate([n + folders, 2 * n + near])
     links = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), ends)), (3 * n, 3 * n))
     both = _numbered(connected_components(links, directed=False)[1][:n].tolist())
+    enough = 2 * needed if needed > 1 else FOLDERS
     return both if len(np.unique(both)) >= enough else near
 
 

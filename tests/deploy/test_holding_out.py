@@ -90,6 +90,17 @@ def test_folders_are_groups_where_there_are_enough(tmp_path):
         held(6, "folder")
 
 
+def test_two_folders_are_too_few_where_abnormal_images_set_the_threshold(tmp_path):
+    """Would catch a whole day left out for one held-out image that no promise needs."""
+    squares = np.random.default_rng(0).integers(0, 256, (33, 8, 8), np.uint8)
+    for i, picture in enumerate(squares.repeat(16, 1).repeat(16, 2)):
+        folder = f"normal/day{i % 2}" if i < 24 else "abnormal"
+        save(tmp_path / folder / f"{i}.png", picture)
+    images = image_folders.image_set(tmp_path / "normal", tmp_path / "abnormal")
+    split = holding_out.hold_out(images, Target("miss", 0.1), False, 0)
+    assert len(split.train) == 19 and (split.labels[split.validation] == 0).sum() == 5
+
+
 def test_groups_on_a_command_line(tmp_path):
     """Would catch a misspelt rule taken for a file, and a table without the columns."""
     file = tmp_path / "groups.csv"
