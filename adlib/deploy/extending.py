@@ -114,7 +114,7 @@ def _divided(
     own = np.flatnonzero(labels == 0)
     before = np.flatnonzero(part == HELD)
     near = near_copies(images, own)
-    group = grouped(images, own, near, by_hand(groups, images), 2 * needed)
+    group = grouped(images, own, near, by_hand(groups, images), needed)
     # A group is held out if it was before; of one that was learnt from nothing may be held out.
     tied = {role: np.unique(group[part[own] == role]) for role in (LEARNT, HELD)}
     free = np.setdiff1d(group, np.concatenate([*tied.values()]))
