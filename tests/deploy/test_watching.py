@@ -1,5 +1,6 @@
 """A folder that is watched: each file judged once, whatever happens to files and program."""
 
+import errno
 import json
 import os
 import threading
@@ -310,3 +311,31 @@ def test_masks_stay_and_their_file_stands_in_the_line(detector, folder, log, tmp
     plain = replace(detector, pixel_threshold=None)
     with pytest.raises(ValueError, match="no pixel threshold"):
         watch(plain, folder, log, masks_dir=tmp_path / "m", stop=Looks(nothing))
+
+
+def test_a_page_that_cannot_be_written_stops_no_decision(detector, folder, log, tmp_path):
+    """Would catch a line that stands still because the drive of its page is away."""
+    page = tmp_path / "show" / "page.html"
+
+    def away():
+        page.unlink()
+        page.parent.rmdir()
+        page.parent.write_text("no folder")
+
+    def back():
+        page.parent.unlink()
+
+    with pytest.warns(UserWarning, match=r"page\.html: .*it is tried again"):
+        watch(detector, folder, log, page, stop=Looks(away, nothing, back))
+    assert len(paths(log)) == 3 and "a.png" in page.read_text()
+
+
+def test_a_full_disk_is_told_by_the_logs_name(detector, folder, log, monkeypatch):
+    """Would catch "No space left on device" without the file, and a decision that counts."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(decision_log.os, "fsync", full)
+    with pytest.raises(OSError, match=r"log\.jsonl: a line could not be written \(No space"):
+        watch(detector, folder, log, stop=Looks(nothing))
