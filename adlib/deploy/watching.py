@@ -69,10 +69,12 @@ def watch(
     page_file = expanded(page_file) if page_file else None
     masks_dir = expanded(masks_dir).absolute() if masks_dir else None
     before = _look(folder)
+    if page_file and page_file.resolve() == log_file.resolve():
+        raise ValueError(f"{page_file}: the page would replace the log; name another file")
     if masks_dir:
         judging.check_pixels(detector)
         outputs.check_apart(masks_dir, folder)
-        outputs.check_masks(masks_dir)
+        outputs.check_masks(masks_dir, filter(None, (log_file, page_file)))
     stop = stop or threading.Event()
     with _alone(log_file):
         log = DecisionLog(log_file)

@@ -279,8 +279,10 @@ def test_one_watch_writes_a_log_at_a_time(detector, folder, log):
 
 
 def test_nothing_of_the_user_is_replaced(detector, folder, tmp_path):
-    """Would catch lines added to a user's file, and a web page replaced by ours."""
+    """Would catch a user's file or the log replaced, and a start that the next one refuses."""
     mine = {"notes.txt": b"my own", "data.jsonl": b'{"time": "now"}\n', "my.html": b"<html></html>"}
+    mine["mine/notes.txt"] = b"my own"
+    (tmp_path / "mine").mkdir()
     for name, content in mine.items():
         (tmp_path / name).write_bytes(content)
     log = tmp_path / "log.jsonl"
@@ -291,7 +293,9 @@ def test_nothing_of_the_user_is_replaced(detector, folder, tmp_path):
         ({"log_file": log, "page_file": tmp_path / "my.html"}, "is not a page of decisions"),
         ({"log_file": log, "page_file": tmp_path / "page.png"}, "its name ends in .html"),
         ({"log_file": log, "masks_dir": folder / "masks"}, "lies among the images"),
-        ({"log_file": log, "masks_dir": tmp_path}, "is not a mask of this program's"),
+        ({"log_file": log, "masks_dir": tmp_path / "mine"}, "is not a mask of this program's"),
+        ({"log_file": log, "masks_dir": tmp_path}, r"log\.jsonl lies in .*, which holds masks"),
+        ({"log_file": tmp_path / "l.html", "page_file": tmp_path / "l.html"}, "replace the log"),
         ({"log_file": log, "interval": 0}, "interval=0: a number of seconds above 0"),
     ]:
         with pytest.raises(ValueError, match=said):
