@@ -104,12 +104,16 @@ class DecisionLog:
         self._read()
 
     def append(self, entry: Entry) -> None:
-        """Write a line; it is on the disk when this returns."""
+        """Write a line; it is on the disk when this returns. Else an OSError names the log."""
         line = json.dumps(asdict(entry)).encode() + b"\n"
-        with self.path.open("ab", buffering=0) as file:
-            if file.write(line) != len(line):
-                raise OSError(f"{self.path}: a line could not be written as a whole")
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                written = file.write(line)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(f"{self.path}: a line could not be written ({error.strerror})") from error
+        if written != len(line):
+            raise OSError(f"{self.path}: a line could not be written as a whole")
         self._take(entry)
 
     def _take(self, entry: Entry) -> None:

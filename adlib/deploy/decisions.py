@@ -22,6 +22,7 @@ from adlib.deploy.outputs import plain
 from adlib.deploy.targets import Target
 from adlib.host import provenance
 from adlib.host.files import atomic, check_output, expanded
+from adlib.metrics.curves import finite_vector
 from adlib.models.features import FeatureDetector
 
 KEY = "adlib_decision"  # of the metadata in the file
@@ -140,6 +141,9 @@ def calibrate(
     """
     target = Target.parse(target)
     scores = [np.asarray(part, dtype=np.float64) for part in (normal, abnormal)]
+    for part, name in zip(scores, ("normal", "abnormal"), strict=True):
+        if part.size:  # the counts of those that set no threshold rest on them too
+            finite_vector(part, f"scores of {name} images")
     threshold = target.threshold(scores[target.label])
     s, convert = detector.settings, convert or Conversion()
     said = {"range": convert.range and list(convert.range), "page": convert.page, "tiles": tiles}

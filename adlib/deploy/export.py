@@ -74,8 +74,8 @@ def to_onnx(
 
     The input `images` is uint8 `(batch, C, side, side)`, pictures (of a detector with `tiles` above
     1 their tiles) made as the metadata `decoding` says; the outputs are `score` `(batch,)` and
-    `map` `(batch, side, side)`. A calibrated detector's `threshold` and `target` stand in the
-    metadata too.
+    `map` `(batch, side, side)`. A calibrated detector's `threshold`, `target` and, where it
+    has one, `pixel_threshold` stand in the metadata too.
 
     Args:
         scorer: a detector, or one with its threshold.
@@ -112,6 +112,8 @@ def to_onnx(
         decoding |= scorer.facts["decoding"]
         words = TILED if scorer.framing.tiles > 1 else LETTERBOXED
         about |= {"threshold": repr(scorer.threshold), "target": str(scorer.target)}
+        if scorer.pixel_threshold is not None:
+            about["pixel_threshold"] = repr(scorer.pixel_threshold)
     about["decoding"] = json.dumps(decoding | {"in_words": DECODING + words})
     shape = (batch, s.channels, s.side, s.side)
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)

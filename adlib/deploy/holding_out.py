@@ -6,6 +6,7 @@ another shot of that part. So images are held out by groups, and a group counts 
 it is held out, drawn by lot, and no image of it is learnt from.
 """
 
+import csv
 import os
 import warnings
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from adlib.deploy.targets import Target
 from adlib.host.files import expanded
 
 HELD_OUT = 0.2  # share of the normal groups that set or check the threshold, if no more are needed
+FOLDERS = 10  # that are enough where no threshold needs any: a fifth of them are two
 RULES = ("auto", "folder", "none")
 Groups = str | Mapping[str, object]
 
@@ -48,7 +50,8 @@ def hold_out(
         groups: what counts once. "auto": near-copies (`adlib.data.copies`), and the images of a
             sub-folder where there are enough sub-folders for the target. "folder": the normal
             images of a sub-folder. "none": every image. Or the group of each image by its path as
-            it stands in the set, or absolute; an image without one stands alone.
+            it stands in the set, or absolute; an image without one, or with None or NaN, stands
+            alone.
         pixels: says how many normal groups have to be held out for masks.
 
     Raises:
@@ -67,7 +70,7 @@ def hold_out(
     for label, needed in enumerate(images_needed(target, pixels)):
         own = rows[labels[rows] == label]
         near = near_copies(images, own)
-        group = grouped(images, own, near, groups, 2 * needed)
+        group = grouped(images, own, near, groups, needed)
         count = len(np.unique(group))
         about = copies
         if count < len(own):
@@ -118,7 +121,10 @@ def by_hand(groups: Groups, images: ImageSet) -> Groups:
         groups = {str(images.root / path): name for path, name in groups.items()}
         there = {str(images.root / path) for path in images.table["path"]}
         if unknown := sorted(set(groups) - there):
-            raise ValueError(f"groups names {unknown[0]}, which is none of the images")
+            raise ValueError(
+                f"groups names {unknown[0]}, which is none of the images; paths are absolute, or "
+                f"those below {images.root} with / between folders"
+            )
     elif groups not in RULES:
         raise ValueError(
             f"groups={groups!r}: allowed are {', '.join(RULES)} and the group of each image"
@@ -127,7 +133,7 @@ def by_hand(groups: Groups, images: ImageSet) -> Groups:
 
 
 def grouped(
-    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, enough: int
+    images: ImageSet, rows: np.ndarray, near: np.ndarray, groups: Groups, needed: int
 ) -> np.ndarray:
     """Number of each row's group, from 0 on.
 
@@ -136,7 +142,8 @@ def grouped(
         rows: those that are grouped.
         near: groups of near-copies among them.
         groups: what `by_hand` gives.
-        enough: groups from which on the rule "auto" goes by folders too; of normal images alone.
+        needed: groups that must be held out. From twice as many on, and from `FOLDERS` on where it
+            is only one, the rule "auto" goes by folders too; of normal images alone.
     """
     paths = images.table["path"].iloc[rows].tolist()
     if isinstance(groups, Mapping):
@@ -155,12 +162,14 @@ def grouped(
     ends = np.concatenate([n + folders, 2 * n + near])
     links = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), ends)), (3 * n, 3 * n))
     both = _numbered(connected_components(links, directed=False)[1][:n].tolist())
+    enough = 2 * needed if needed > 1 else FOLDERS
     return both if len(np.unique(both)) >= enough else near
 
 
 def _numbered(names: list[object]) -> np.ndarray:
-    """Numbers from 0 on, equal for equal names; None is another name each time."""
-    names = [("alone", i) if name is None else name for i, name in enumerate(names)]
+    """Numbers from 0 on, equal for equal names; None and NaN are another name each time."""
+    # NaN differs from itself.
+    names = [("alone", i) if x is None or x != x else x for i, x in enumerate(names)]
     return pd.factorize(np.fromiter(names, object, len(names)))[0].astype(np.int64)
 
 
@@ -196,15 +205,28 @@ def _warn_of_near_copies(
 def named(groups: str) -> Groups:
     """The groups that a command line names: a rule, or a CSV file of paths and groups.
 
-    Paths are those of files below the folder of normal images, or absolute. A file that is not
-    there, or lacks the columns `path` and `group`, is a ValueError.
+    Paths are those of files below the folder of normal images, or absolute. An image whose group is
+    empty stands alone. A file that is not there, is no CSV file in UTF-8, lacks the columns `path`
+    and `group` or puts an image into two groups is a ValueError.
     """
     if groups in RULES:
         return groups
     file = expanded(groups)
     if not file.is_file():
         raise ValueError(f"groups {groups!r}: allowed are {', '.join(RULES)} or a CSV file")
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    if not {"path", "group"} <= set(table.columns):
-        raise ValueError(f"{file}: columns {', '.join(table.columns)}; needed are path and group")
-    return dict(zip(table["path"], table["group"], strict=True))
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            table = csv.DictReader(text, skipinitialspace=True)
+            rows, columns = list(table), table.fieldnames or []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file}: no CSV file in UTF-8 ({error})") from error
+    if not {"path", "group"} <= set(columns):
+        raise ValueError(
+            f"{file}: columns {', '.join(columns)}; needed are path and group, with a comma between"
+        )
+    found = {}
+    for row in rows:
+        path, group = row["path"], row["group"]
+        if group and found.setdefault(path, group) != group:
+            raise ValueError(f"{file}: {path} is in the groups {found[path]} and {group}")
+    return found

@@ -20,6 +20,7 @@ from adlib.host.files import expanded
 UNNAMED = "abnormal"  # kind of abnormal images that no folder names
 _PLAIN = Conversion()
 _OF_A_SET = {"train", "test", "ground_truth", "normal", "abnormal"}  # folders of known layouts
+_NORMAL = "good"  # kind of normal images, here and in known layouts
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def image_set(
     Raises:
         FileNotFoundError: no such folder.
         ValueError: no image, something that is no image or cannot be read, a folder inside the
-            other, or a whole data set in place of its normal images.
+            other, a whole data set in place of its normal images, or a folder `good` of abnormal
+            ones.
     """
     folders = [expanded(folder).resolve() for folder in (normal, abnormal) if folder]
     for one, other in permutations(folders, 2):
@@ -113,7 +115,8 @@ def image_set(
     rows = []
     for label, folder in enumerate(folders):
         found = listed(folder)
-        if parts := sorted(_OF_A_SET.intersection(name.partition("/")[0] for name in found.images)):
+        of_a_set = _OF_A_SET | ({_NORMAL} if label else set())
+        if parts := sorted(of_a_set.intersection(name.partition("/")[0] for name in found.images)):
             raise ValueError(
                 f"{folder} holds {parts[0]}/, so it is a data set; give the folder of its "
                 f"{'abnormal' if label else 'normal'} images."
@@ -128,7 +131,7 @@ def image_set(
         where = f"{folder.as_posix()}/" if label else ""
         for name in found.images:
             first, below, _ = name.partition("/")
-            kind = (first if below else UNNAMED) if label else "good"
+            kind = (first if below else UNNAMED) if label else _NORMAL
             rows.append((where + name, label, kind, "", ""))
     table = layouts.table(rows)
     return ImageSet("folder", str(folders[0]), folders[0], table, "object", convert=convert)

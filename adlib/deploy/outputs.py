@@ -79,10 +79,8 @@ def check(
         files.check_output(path, ours, what)
         if path.exists():
             files.check_output(_previous(path), ours, what)
-        if masks_dir and path.resolve().is_relative_to(masks_dir.resolve()):
-            raise ValueError(f"{path} lies in {masks_dir}, which holds masks alone")
     if masks_dir:
-        check_masks(masks_dir)
+        check_masks(masks_dir, [path for path, *_ in places])
         check_masks(_previous(masks_dir))
 
 
@@ -95,11 +93,15 @@ def check_apart(path: Path, folder: Path) -> None:
         )
 
 
-def check_masks(folder: Path) -> None:
+def check_masks(folder: Path, others: Iterable[Path] = ()) -> None:
     """Raise a ValueError unless masks can be written to a folder that holds nothing else.
 
-    Half a mask that a kill has left under its temporary name counts as one.
+    Half a mask that a kill has left under its temporary name counts as one. `others` are results
+    that are yet to be written, and may not lie there either.
     """
+    for path in others:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} lies in {folder}, which holds masks alone")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; name a folder for masks")
     files.check_output(folder / "mask.png", partial(_is_marked, MASK), "a mask")

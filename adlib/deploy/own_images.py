@@ -8,6 +8,7 @@ import torch
 
 from adlib import models
 from adlib.data import Conversion, Split
+from adlib.data.images import Index
 from adlib.deploy import decisions, image_folders, inference
 from adlib.deploy.contrast import Contrast
 from adlib.deploy.decisions import CalibratedDetector
@@ -21,6 +22,7 @@ from adlib.models.training import Budget
 
 BATCH = 32  # images in a training step, and in the scoring that sets a threshold
 PORTABLE = "efficientnet_lite0"  # the backbone that every installation has
+LEFT_OUT = "left out"  # part of files that are neither learnt from nor held out
 
 
 def train(
@@ -96,7 +98,7 @@ def train(
     framing = Framing(detector.settings.side, detector.settings.channels, tiles)
     split = hold_out(images, target, detector.uses_abnormal, seed, groups, pixels)
     framed = FramedSet.of(images, tiles)
-    _contrast(framed, framing).warn()
+    contrast(framed, framing).warn()
     split = replace(split, images=framed)
     detector.fit(split, budget, seed, device=device)
     facts = {"images": images.fingerprint(), "seed": seed}
@@ -153,14 +155,17 @@ def calibrated(
 
 
 def _files(split: Split) -> list[list[str]]:
-    """Part, kind, digest and absolute path of the files learnt from and held out."""
+    """Part, kind, digest and absolute path of every file; bytes that are there twice count once."""
     paths, kinds = split.images.table["path"], split.images.table["kind"]
     digests = split.images.digests()
-    return [
-        [part, kinds.iat[row], digests[row], str(split.images.root / paths.iat[row])]
-        for part in ("train", "abnormal", "validation")
-        for row in split.rows(part).tolist()
-    ]
+    parts = {part: split.rows(part).tolist() for part in ("train", "abnormal", "validation")}
+    parts[LEFT_OUT] = range(len(digests))
+    files: dict[str, list[str]] = {}
+    for part, rows in parts.items():
+        for row in rows:
+            about = [part, kinds.iat[row], digests[row], str(split.images.root / paths.iat[row])]
+            files.setdefault(digests[row], about)
+    return [*files.values()]
 
 
 def _by_kind(kinds: np.ndarray, missed: np.ndarray) -> dict[str, dict[str, int]]:
@@ -174,10 +179,10 @@ def _by_kind(kinds: np.ndarray, missed: np.ndarray) -> dict[str, dict[str, int]]
     }
 
 
-def _contrast(images: FramedSet, framing: Framing) -> Contrast:
-    """Look at all pictures of a set."""
+def contrast(images: FramedSet, framing: Framing, index: Index = None) -> Contrast:
+    """Look at the pictures `index` of a set, by default at all."""
     seen = Contrast()
-    for some in images.pictures(None, framing):
+    for some in images.pictures(index, framing):
         for name, size, tiles in some:
             seen.add(name, tiles[:, :, *framing.window(size)])
     return seen

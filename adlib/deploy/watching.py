@@ -60,7 +60,8 @@ def watch(
             a log that another watch writes, masks of a detector without a pixel threshold.
 
     Warns:
-        UserWarning: the folder, one below it or a file cannot be looked at.
+        UserWarning: the folder, one below it or a file cannot be looked at, or the page cannot be
+            written.
     """
     if not (0 < interval < math.inf):
         raise ValueError(f"interval={interval}: a number of seconds above 0 is needed")
@@ -68,10 +69,12 @@ def watch(
     page_file = expanded(page_file) if page_file else None
     masks_dir = expanded(masks_dir).absolute() if masks_dir else None
     before = _look(folder)
+    if page_file and page_file.resolve() == log_file.resolve():
+        raise ValueError(f"{page_file}: the page would replace the log; name another file")
     if masks_dir:
         judging.check_pixels(detector)
         outputs.check_apart(masks_dir, folder)
-        outputs.check_masks(masks_dir)
+        outputs.check_masks(masks_dir, filter(None, (log_file, page_file)))
     stop = stop or threading.Event()
     with _alone(log_file):
         log = DecisionLog(log_file)
@@ -117,11 +120,18 @@ class _Watch:
             if stop.is_set():
                 break
             self._judge(by_name[name], pictures, errors)
-            if self.page and time.monotonic() - written > self.interval:
-                self.page.write()
+            if time.monotonic() - written > self.interval:
+                self._show()
                 written = time.monotonic()
-        if self.page:
-            self.page.write()
+        self._show()
+
+    def _show(self) -> None:
+        """Bring the page up to date; judging goes on where it cannot be written."""
+        try:
+            if self.page:
+                self.page.write()
+        except OSError as error:
+            warnings.warn(f"{self.page.path}: {error}; it is tried again", stacklevel=2)
 
     def _judge(self, file: File, pictures: list, errors: dict[str, str]) -> None:
         """Write the line of a file, unless it is no longer what was seen."""

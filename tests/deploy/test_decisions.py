@@ -101,6 +101,13 @@ def test_rounding_decides_nothing(text):
     assert (equal >= target.threshold(equal)).all() == (target.label == 1)
 
 
+def test_scores_that_set_no_threshold_are_numbers_too():
+    """Would catch abnormal images that count as found because their score is no number."""
+    detector = models.AutoEncoder(side=32, width=2)
+    with pytest.raises(ValueError, match="scores of abnormal images: 1 of 2 are NaN"):
+        decisions.calibrate(detector, "fpr 0.2", range(9), [1.0, np.nan])
+
+
 @pytest.mark.parametrize("text", ["fpr 0.2", "miss 0.2"])
 def test_promises_hold_on_average(text):
     """Would catch a rule that is off by one image or turned the wrong way round."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ def test_the_file_scores_as_torch_does(name, tmp_path):
 
     detector = made(name)
     calibrated = decisions.calibrate(detector, "fpr 0.1", np.arange(9.0))
+    calibrated = replace(calibrated, pixel_threshold=0.25)
     found = export.to_onnx(calibrated, tmp_path / "scorer.onnx", batch=2)
     assert found["score"] <= 1e-4 * found["score_scale"]
     assert found["map"] <= 1e-4 * found["map_scale"]
@@ -50,6 +52,7 @@ def test_the_file_scores_as_torch_does(name, tmp_path):
     np.testing.assert_allclose(maps, detector.anomaly_map(images), rtol=1e-2, atol=1e-4)
     about = session.get_modelmeta().custom_metadata_map
     assert float(about["threshold"]) == calibrated.threshold
+    assert float(about["pixel_threshold"]) == 0.25
     assert json.loads(about["decoding"])["side"] == s.side
 
 

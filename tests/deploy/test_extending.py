@@ -8,8 +8,8 @@ import pytest
 from data_trees import save
 from PIL import Image
 
-from adlib import deploy
-from adlib.deploy import extending
+from adlib import deploy, models
+from adlib.deploy import decisions, extending
 from adlib.deploy.extending import HELD, LEARNT, NEW
 
 
@@ -98,3 +98,55 @@ def test_held_out_images_must_be_there(known, tmp_path):
     with pytest.raises(ValueError, match=r"1 of the images that were held out are gone or changed"):
         deploy.extend(made, tmp_path / "more")
     json.dumps(made.facts)  # stays what a file can hold
+
+
+def test_what_was_left_out_stays_so(tmp_path):
+    """Would catch other images of a held-out group that are learnt by other groups."""
+    rng = np.random.default_rng(0)
+    for i, picture in enumerate(pictures(rng, 24)):
+        save(tmp_path / "normal" / f"day{i % 8}" / f"{i}.png", picture)
+    made = deploy.train(tmp_path / "normal", groups="folder", target="fpr 0.2", side=32)
+    assert made.facts["left_out"] == 8
+    for i, picture in enumerate(pictures(rng, 5)):
+        save(tmp_path / "normal" / f"new{i}.png", picture)
+    more = deploy.extend(made, tmp_path / "normal", groups="none")
+    assert more.facts["trained_on"]["normal"] == made.facts["trained_on"]["normal"] + 4
+    assert more.facts["left_out"] == 8 and more.facts["calibration"] == 5
+    parts = {path: part for part, *_, path in more.facts["files"]}
+    assert len(parts) == 29
+    assert all(parts[path] == part for part, *_, path in made.facts["files"])
+
+
+def test_known_files_may_have_moved_into_the_folder(known, tmp_path):
+    """Would catch a detector that no other machine can extend, where folders lie elsewhere."""
+    made, folder, rng = known
+    moved = folder.rename(tmp_path / "moved")
+    for i, picture in enumerate(pictures(rng, 5)):
+        save(moved / f"new{i}.png", picture)
+    more = deploy.extend(made, moved)
+    assert more.facts["calibration"] == made.facts["calibration"] + 1
+    held = [path for part, *_, path in more.facts["files"] if part == "validation"]
+    assert len(held) == 5 and all(path.startswith(str(moved)) for path in held)
+
+
+def test_what_is_odd_about_new_images_is_said(known, tmp_path):
+    """Would catch images read in a wrong range that are learnt in silence, and none held out."""
+    made, folder, rng = known
+    for i, picture in enumerate(pictures(rng, 2)):
+        save(tmp_path / "dark" / f"{i}.png", picture // 16)
+    with (
+        pytest.warns(UserWarning, match=r"dark: 2 new images are learnt from and none is held out"),
+        pytest.warns(UserWarning, match=r"The values of 2 image\(s\) lie between 0 and 15"),
+    ):
+        deploy.extend(made, tmp_path / "dark")
+
+
+def test_detectors_that_cannot_be_extended(known, tmp_path):
+    """Would catch a crash, and minutes of reading before it."""
+    made, folder, rng = known
+    other = decisions.calibrate(models.AutoEncoder(side=32, width=2), "fpr 0.2", range(9))
+    with pytest.raises(ValueError, match="AutoEncoder cannot learn further images, PatchCore can"):
+        deploy.extend(other, tmp_path / "nowhere")
+    by_hand = decisions.calibrate(made.detector, "fpr 0.2", range(9))
+    with pytest.raises(ValueError, match="PatchCore does not say which files it has learnt from"):
+        deploy.extend(by_hand, tmp_path / "nowhere")

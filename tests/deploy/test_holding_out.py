@@ -90,6 +90,17 @@ def test_folders_are_groups_where_there_are_enough(tmp_path):
         held(6, "folder")
 
 
+def test_two_folders_are_too_few_where_abnormal_images_set_the_threshold(tmp_path):
+    """Would catch a whole day left out for one held-out image that no promise needs."""
+    squares = np.random.default_rng(0).integers(0, 256, (33, 8, 8), np.uint8)
+    for i, picture in enumerate(squares.repeat(16, 1).repeat(16, 2)):
+        folder = f"normal/day{i % 2}" if i < 24 else "abnormal"
+        save(tmp_path / folder / f"{i}.png", picture)
+    images = image_folders.image_set(tmp_path / "normal", tmp_path / "abnormal")
+    split = holding_out.hold_out(images, Target("miss", 0.1), False, 0)
+    assert len(split.train) == 19 and (split.labels[split.validation] == 0).sum() == 5
+
+
 def test_groups_on_a_command_line(tmp_path):
     """Would catch a misspelt rule taken for a file, and a table without the columns."""
     file = tmp_path / "groups.csv"
@@ -101,3 +112,35 @@ def test_groups_on_a_command_line(tmp_path):
     file.write_text("file,part\na.png,1\n")
     with pytest.raises(ValueError, match=r"groups\.csv: columns file, part; needed are path and"):
         holding_out.named(str(file))
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    """Would catch shifted columns, one group of all empty cells and errors that name no file."""
+    file = tmp_path / "groups.csv"
+
+    def read(text, encoding="utf-8"):
+        file.write_bytes(text.encode(encoding))
+        return holding_out.named(str(file))
+
+    wanted = {"ä.png": "1", "b c.png": "2"}
+    rows = "path,group\r\nä.png,1\r\nb c.png,2\r\nd.png,\r\n"
+    assert read(rows, "utf-8-sig") == wanted
+    assert read(rows.replace("\r\n", ",\n")) == wanted
+    assert read(rows.replace(",", ", ")) == wanted
+    for encoding in ("utf-16", "latin-1"):
+        with pytest.raises(ValueError, match=r"groups\.csv: no CSV file in UTF-8"):
+            read(rows, encoding)
+    with pytest.raises(ValueError, match=r"groups\.csv: columns path;group; .* a comma between"):
+        read(rows.replace(",", ";"))
+    with pytest.raises(ValueError, match=r"groups\.csv: columns ; needed are path and group"):
+        read("")
+    with pytest.raises(ValueError, match=r"groups\.csv: ä\.png is in the groups 1 and 2"):
+        read(f"{rows}ä.png,2\n")
+
+
+def test_images_without_a_group_stand_alone(shots):
+    """Would catch NaN, a table's empty cell, as a group that no image is in."""
+    groups = dict.fromkeys(shots.table["path"], float("nan"))
+    with pytest.warns(UserWarning, match="near-copies"):
+        split = holding_out.hold_out(shots, EASY, False, 0, groups)
+    assert len(split.validation) == 6 and len(split.train) == 24

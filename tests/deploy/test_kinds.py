@@ -56,6 +56,15 @@ def test_a_line_stays_one(trained):
     assert str(made).endswith("more)") and SPOT not in str(made)
 
 
+def test_no_kind_is_good(tmp_path):
+    """Would catch normal images of a test folder that count as abnormal ones."""
+    grey = np.zeros((8, 8), np.uint8)
+    for name in ("normal/good/0.png", "test/good/1.png", "test/spot/2.png"):
+        save(tmp_path / name, grey)
+    with pytest.raises(ValueError, match=r"test holds good/, so .* folder of its abnormal images"):
+        image_folders.image_set(tmp_path / "normal", tmp_path / "test")
+
+
 def test_without_named_kinds_there_are_none(trained):
     """Would catch a kind "abnormal" that repeats the sum."""
     _, root = trained

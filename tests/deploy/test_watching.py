@@ -1,5 +1,6 @@
 """A folder that is watched: each file judged once, whatever happens to files and program."""
 
+import errno
 import json
 import os
 import threading
@@ -278,8 +279,10 @@ def test_one_watch_writes_a_log_at_a_time(detector, folder, log):
 
 
 def test_nothing_of_the_user_is_replaced(detector, folder, tmp_path):
-    """Would catch lines added to a user's file, and a web page replaced by ours."""
+    """Would catch a user's file or the log replaced, and a start that the next one refuses."""
     mine = {"notes.txt": b"my own", "data.jsonl": b'{"time": "now"}\n', "my.html": b"<html></html>"}
+    mine["mine/notes.txt"] = b"my own"
+    (tmp_path / "mine").mkdir()
     for name, content in mine.items():
         (tmp_path / name).write_bytes(content)
     log = tmp_path / "log.jsonl"
@@ -290,7 +293,9 @@ def test_nothing_of_the_user_is_replaced(detector, folder, tmp_path):
         ({"log_file": log, "page_file": tmp_path / "my.html"}, "is not a page of decisions"),
         ({"log_file": log, "page_file": tmp_path / "page.png"}, "its name ends in .html"),
         ({"log_file": log, "masks_dir": folder / "masks"}, "lies among the images"),
-        ({"log_file": log, "masks_dir": tmp_path}, "is not a mask of this program's"),
+        ({"log_file": log, "masks_dir": tmp_path / "mine"}, "is not a mask of this program's"),
+        ({"log_file": log, "masks_dir": tmp_path}, r"log\.jsonl lies in .*, which holds masks"),
+        ({"log_file": tmp_path / "l.html", "page_file": tmp_path / "l.html"}, "replace the log"),
         ({"log_file": log, "interval": 0}, "interval=0: a number of seconds above 0"),
     ]:
         with pytest.raises(ValueError, match=said):
@@ -310,3 +315,31 @@ def test_masks_stay_and_their_file_stands_in_the_line(detector, folder, log, tmp
     plain = replace(detector, pixel_threshold=None)
     with pytest.raises(ValueError, match="no pixel threshold"):
         watch(plain, folder, log, masks_dir=tmp_path / "m", stop=Looks(nothing))
+
+
+def test_a_page_that_cannot_be_written_stops_no_decision(detector, folder, log, tmp_path):
+    """Would catch a line that stands still because the drive of its page is away."""
+    page = tmp_path / "show" / "page.html"
+
+    def away():
+        page.unlink()
+        page.parent.rmdir()
+        page.parent.write_text("no folder")
+
+    def back():
+        page.parent.unlink()
+
+    with pytest.warns(UserWarning, match=r"page\.html: .*it is tried again"):
+        watch(detector, folder, log, page, stop=Looks(away, nothing, back))
+    assert len(paths(log)) == 3 and "a.png" in page.read_text()
+
+
+def test_a_full_disk_is_told_by_the_logs_name(detector, folder, log, monkeypatch):
+    """Would catch "No space left on device" without the file, and a decision that counts."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(decision_log.os, "fsync", full)
+    with pytest.raises(OSError, match=r"log\.jsonl: a line could not be written \(No space"):
+        watch(detector, folder, log, stop=Looks(nothing))
