@@ -141,12 +141,12 @@ def publish(root, *rows, note="", origin="own", paper="cbigan"):
     rows[papers.PUBLISHED].to_csv(sources(root) / paper / "published.csv", index=False)
 
 
-def publish_others(root, *rows, tables="table2_x", metric=METRIC, paper="cbigan"):
-    """Write values of another implementation (category, method, value)."""
+def publish_others(root, *rows, form=""):
+    """Write values of another implementation for Table II (category, method, value)."""
     rows = pd.DataFrame(rows, columns=["category", "method", "value"])
-    rows = rows.assign(tables=tables, dataset="mvtec_ad", metric=metric, protocol="one_class")
-    rows = rows.assign(implementation="Somebody", source="a README", note="")
-    rows[papers.OTHERS].to_csv(sources(root) / paper / "others.csv", index=False)
+    rows = rows.assign(tables="table2_x", dataset="mvtec_ad", metric=METRIC, protocol="one_class")
+    rows = rows.assign(form=form, implementation="Somebody", source="a README", note="")
+    rows[papers.OTHERS].to_csv(sources(root) / "cbigan" / "others.csv", index=False)
 
 
 def made_tree(root):

@@ -38,11 +38,11 @@ PUBLISHED = [
     *("table", "dataset", "category", "method", "metric", "value"),
     *("printed_as", "origin", "source", "note"),
 ]
-# Columns of `others.csv`: numbers of other people's implementations. `tables` are the notebooks
-# with ours, of another paper as `<paper>/<notebook>`; `protocol` is how the name of ours begins.
+# Columns of `others.csv`, numbers of other people's implementations: `tables` are notebooks with
+# ours (`<paper>/<notebook>` of another paper); the name of our protocol begins with `protocol`.
 OTHERS = [
     *("tables", "dataset", "category", "method", "metric", "value"),
-    *("protocol", "implementation", "source", "note"),
+    *("protocol", "form", "implementation", "source", "note"),
 ]
 T = TypeVar("T")
 CHECKS = ("leads", "labels", "contaminated")
@@ -151,7 +151,7 @@ class Paper:
         rows = rows.assign(table=rows["tables"].str.split()).explode("table", ignore_index=True)
         places = [name.rpartition("/") for name in rows["table"]]
         papers = [folder or self.name for folder, _, _ in places]
-        return rows.assign(paper=papers, table=[table for _, _, table in places])
+        return rows.assign(paper=papers, table=[table for _, _, table in places]).astype(str)
 
     def authors_of(self, detector: str, dataset: str) -> dict[str, list]:
         """Setting -> [value, source] that the authors have for a detector on a data set."""

@@ -121,7 +121,7 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
 def beside_others(study: Study, profile: str) -> pd.DataFrame:
     """Every value of another implementation with ours of one profile, by the rule of the verdict.
 
-    Ours is that of the last weights, also where the authors evaluate otherwise.
+    Ours is that of the last weights, but for a value that the authors' evaluation gave.
 
     Returns:
         Columns of `Paper.others` with numbers in `value`, printed, half_unit, ours, those of the
@@ -136,7 +136,7 @@ def beside_others(study: Study, profile: str) -> pd.DataFrame:
         **{"doubt": "", "evaluation": ""},
     )
     ours = _by_protocol(study, profile, rows)
-    rows = rows.drop(columns="protocol").join(ours)
+    rows = rows.drop(columns=["protocol", "form"]).join(ours)
     rows["difference"] = rows["ours"] - rows["value"]
     judged = [
         _of_value(row, len(study.groups(row.paper, row.dataset).get(row.category, [row.category])))
@@ -153,13 +153,17 @@ def beside_others(study: Study, profile: str) -> pd.DataFrame:
 def _by_protocol(study: Study, profile: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Ours for each of others' rows, under its index: of that method, whatever the variant."""
     ours = study.summary
-    ours = ours[(ours["profile"] == profile) & (ours["form"] != "authors") & ours["x"].isna()]
+    ours = ours[(ours["profile"] == profile) & ours["x"].isna()]
     plain = ours["method"] == ours["name"]  # these come before those with a variant
     ours = pd.concat([ours[plain], ours[~plain]]).assign(method=lambda rows: rows["name"])
     ours = ours.rename(columns={"value": "ours"})
-    wanted = rows[[*_JOIN, "protocol"]].rename(columns={"protocol": "wanted"}).reset_index()
-    pairs = wanted.merge(ours, on=_JOIN)
-    same = [a.startswith(b) for a, b in zip(pairs["protocol"], pairs["wanted"], strict=True)]
+    wanted = rows[[*_JOIN, "protocol", "form"]].reset_index()
+    pairs = wanted.merge(ours, on=_JOIN, suffixes=("_wanted", ""))
+    same = [
+        row.protocol.startswith(row.protocol_wanted)
+        and (row.form == "authors") == (row.form_wanted == "authors")
+        for row in pairs.itertuples()
+    ]
     pairs = pairs[np.array(same, dtype=bool)].drop_duplicates("index")
     return pairs.set_index("index")[["ours", *_OURS]]
 

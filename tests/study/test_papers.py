@@ -109,6 +109,7 @@ def test_every_value_of_another_implementation_meets_a_table(name):
     assert hashlib.sha256(" ".join(once).encode()).hexdigest()[:16] == OTHERS[name][1]
     assert not rows.duplicated(["paper", "table", *papers.OTHERS[1:5], "implementation"]).any()
     assert (rows[["protocol", "implementation", "source"]] != "").all(axis=None)
+    assert set(rows["form"]) <= {"", "authors"}
     for row in rows.itertuples():
         assert row.table in profiles.notebooks(row.paper)
         assert row.method.split(" (")[0] in papers.load(row.paper).methods or row.paper == "cbigan"
@@ -119,8 +120,21 @@ def test_every_value_of_another_implementation_meets_a_table(name):
 def test_a_value_stands_in_several_tables(tmp_path):
     """Would catch a table of another paper that is taken for one of the file's own."""
     folder = new_paper(tmp_path)
-    assert papers.read(tmp_path)["toy"].others.empty
-    row = ["table1_toy far/table", "digits", "0", "Toy", "auroc", "0.5", "one_class", "X", "y", ""]
+    none = papers.read(tmp_path)["toy"].others
+    assert none.empty and (none.dtypes == none["value"].dtype).all()  # it joins others as text
+    row = [
+        "table1_toy far/table",
+        "digits",
+        "0",
+        "Toy",
+        "auroc",
+        "0.5",
+        "one_class",
+        "",
+        "X",
+        "y",
+        "",
+    ]
     pd.DataFrame([row], columns=papers.OTHERS).to_csv(folder / "others.csv", index=False)
     found = papers.read(tmp_path)["toy"].others
     assert found[["paper", "table"]].to_numpy().tolist() == [

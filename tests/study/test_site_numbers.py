@@ -164,6 +164,8 @@ def test_other_implementations_are_flagged_beyond_the_margin_alone(tmp_path):
     others = verdicts.compare(read(tmp_path), "study").set_index("method")["others"]
     assert others["CBiGAN"] == "0.6 Somebody (ours differs); 0.73 Somebody"
     assert others["AE-SSIM"] == ""
+    publish_others(tmp_path, ("screw", "CBiGAN", "0.6"), form="authors")
+    assert verdicts.beside_others(read(tmp_path), "study")["ours"].round(3).tolist() == [0.2]
 
 
 def test_a_cell_without_record_is_unfinished(tree):
