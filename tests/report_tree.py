@@ -17,10 +17,11 @@ PRINTED = {"Table I": "table1_z", "Table II": "table2_x", "Table III": "table3_y
 
 
 def sources(root):
-    """Folder of the papers of a tree: the checkout's without their published numbers."""
+    """Folder of the papers of a tree: the checkout's without published and others' numbers."""
     folder = root / "notebooks"
     if not folder.exists():
-        shutil.copytree(home() / "notebooks", folder, ignore=lambda *_: ["published.csv"])
+        numbers = ["published.csv", "others.csv"]
+        shutil.copytree(home() / "notebooks", folder, ignore=lambda *_: numbers)
     return folder
 
 
@@ -138,6 +139,14 @@ def publish(root, *rows, note="", origin="own", paper="cbigan"):
     rows = rows.assign(table=rows["printed_as"].map(PRINTED), dataset="mvtec_ad", origin=origin)
     rows = rows.assign(source="paper text", note=note)
     rows[papers.PUBLISHED].to_csv(sources(root) / paper / "published.csv", index=False)
+
+
+def publish_others(root, *rows, form=""):
+    """Write values of another implementation for Table II (category, method, value)."""
+    rows = pd.DataFrame(rows, columns=["category", "method", "value"])
+    rows = rows.assign(tables="table2_x", dataset="mvtec_ad", metric=METRIC, protocol="one_class")
+    rows = rows.assign(form=form, implementation="Somebody", source="a README", note="")
+    rows[papers.OTHERS].to_csv(sources(root) / "cbigan" / "others.csv", index=False)
 
 
 def made_tree(root):

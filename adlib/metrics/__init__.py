@@ -28,11 +28,19 @@ from adlib.metrics.image import (
     zfn_accuracy,
 )
 from adlib.metrics.intervals import bootstrap_interval, interval, interval_over_seeds
-from adlib.metrics.pixel import aupro, pixel_auroc
+from adlib.metrics.pixel import (
+    aupimo,
+    aupimo_of_images,
+    aupro,
+    lowest_fpr,
+    pixel_auroc,
+    pixel_average_precision,
+)
 
 __all__ = [
-    "accuracy_at", "aupro", "auroc", "average_precision", "balanced_accuracy_at", "best_accuracy",
-    "best_f1", "bootstrap_interval", "check_bounds", "f1_at", "false_alarm_rate_at",
-    "interval", "interval_over_seeds", "max_balanced_accuracy", "miss_rate_at", "pixel_auroc",
+    "accuracy_at", "aupimo", "aupimo_of_images", "aupro", "auroc", "average_precision",
+    "balanced_accuracy_at", "best_accuracy", "best_f1", "bootstrap_interval", "check_bounds",
+    "f1_at", "false_alarm_rate_at", "interval", "interval_over_seeds", "lowest_fpr",
+    "max_balanced_accuracy", "miss_rate_at", "pixel_auroc", "pixel_average_precision",
     "threshold_at_fpr", "zfn_accuracy",
 ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""The papers: what `paper.toml` and `published.csv` in a folder under `notebooks/` say of one.
+"""The papers: what the files of a folder under `notebooks/` say of one.
+
+`paper.toml` describes it, `published.csv` has its numbers, `others.csv` those of other people.
 
 A paper is a folder: its name is the paper's name in results, profiles and links. Nothing here
 imports torch.
@@ -29,13 +31,18 @@ ORIGINS = {
     "own": "",
     "quoted": "the paper quotes its value from another work, not from an own run",
     "leaderboard": "a leaderboard does not say what gave its value",
-    "other code": "the value is another implementation's",
 }
 # Columns of `published.csv`, under our names. `printed_as` has what the paper prints instead: its
 # table, then "; " and the names, or the value, that are not ours.
 PUBLISHED = [
     *("table", "dataset", "category", "method", "metric", "value"),
     *("printed_as", "origin", "source", "note"),
+]
+# Columns of `others.csv`, numbers of other people's implementations: `tables` are notebooks with
+# ours (`<paper>/<notebook>` of another paper); the name of our protocol begins with `protocol`.
+OTHERS = [
+    *("tables", "dataset", "category", "method", "metric", "value"),
+    *("protocol", "form", "implementation", "source", "note"),
 ]
 T = TypeVar("T")
 CHECKS = ("leads", "labels", "contaminated")
@@ -130,20 +137,22 @@ class Paper:
         Raises:
             ValueError: a column is missing or unknown, a value is no number, an origin unknown.
         """
-        file = self.folder / "published.csv"
-        rows = pd.DataFrame(columns=PUBLISHED, dtype=str)
-        if file.is_file():
-            # As text: "0.60" keeps its last place, and a method named "NA" stays one.
-            rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
-        if list(rows.columns) != PUBLISHED:
-            raise ValueError(f"{file}: the columns must be {', '.join(PUBLISHED)}")
+        rows = _numbers(self.folder / "published.csv", PUBLISHED)
         for origin in rows["origin"].unique():
-            known(origin, ORIGINS, f"{file}: origin")
-        try:
-            pd.to_numeric(rows["value"])
-        except ValueError as error:
-            raise ValueError(f"{file}: column value: {error}") from error
+            known(origin, ORIGINS, f"{self.folder / 'published.csv'}: origin")
         return rows.assign(paper=self.name)
+
+    @property
+    def others(self) -> pd.DataFrame:
+        """Rows of `others.csv` as text, one a table: columns `paper`, `table` and `OTHERS`.
+
+        Raises a ValueError as `published` does.
+        """
+        rows = _numbers(self.folder / "others.csv", OTHERS)
+        rows = rows.assign(table=rows["tables"].str.split()).explode("table", ignore_index=True)
+        places = [name.rpartition("/") for name in rows["table"]]
+        papers = [folder or self.name for folder, _, _ in places]
+        return rows.assign(paper=papers, table=[table for _, _, table in places]).astype(str)
 
     def authors_of(self, detector: str, dataset: str) -> dict[str, list]:
         """Setting -> [value, source] that the authors have for a detector on a data set."""
@@ -157,6 +166,21 @@ class Paper:
         different = own.pop("by_dataset", {}).get(dataset, {})
         values = values | self.by_category.get(category, {}) | own | different
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _numbers(file: Path, columns: list[str]) -> pd.DataFrame:
+    """A table of numbers as text; without the file, one without rows."""
+    rows = pd.DataFrame(columns=columns, dtype=str)
+    if file.is_file():
+        # As text: "0.60" keeps its last place, and a method named "NA" stays one.
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    if list(rows.columns) != columns:
+        raise ValueError(f"{file}: the columns must be {', '.join(columns)}")
+    try:
+        pd.to_numeric(rows["value"])
+    except ValueError as error:
+        raise ValueError(f"{file}: column value: {error}") from error
+    return rows
 
 
 def known(name: str, names: Iterable[str], where: str) -> None:

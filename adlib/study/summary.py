@@ -104,6 +104,11 @@ class Study:
         """Published rows of all papers, see `adlib.study.papers.Paper.published`."""
         return pd.concat([p.published for p in self.papers.values()], ignore_index=True)
 
+    @cached_property
+    def others(self) -> pd.DataFrame:
+        """Values of other people's implementations, see `adlib.study.papers.Paper.others`."""
+        return pd.concat([p.others for p in self.papers.values()], ignore_index=True)
+
     def groups(self, paper: str, dataset: str) -> dict[str, list[str]]:
         """Means over the categories of a data set in a paper's tables: name -> categories."""
         return papers.groups(self.papers, paper, dataset)

@@ -1,4 +1,7 @@
-"""Published values beside ours: which rows belong together, and the rule of the verdict."""
+"""Published values beside ours: which rows belong together, and the rule of the verdict.
+
+By the same rule others' values stand beside ours: those of other people's implementations.
+"""
 
 from collections.abc import Callable
 
@@ -74,8 +77,8 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
         Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value of the
         last weights, also where `form` is "authors"), difference, doubt (why the published value is
         no target), evaluation (how the authors came by it,
-        where ours is not so), verdict and reason. The index tells published rows apart and is the
-        same in every profile.
+        where ours is not so), verdict and reason, and others (the values of other implementations,
+        in words). The index tells published rows apart and is the same in every profile.
     """
     ours = study.summary
     ours = ours[(ours["profile"] == profile) & ours["form"].isin(FORMS) & ours["x"].isna()]
@@ -103,11 +106,73 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     at_hand = _at_hand(study)
     decided = [_verdict(row, study, lost, methods, at_hand) for row in rows.itertuples()]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
+    said = _in_words(beside_others(study, profile))
+    rows["others"] = [said.get(key, "") for key in rows[_JOIN].itertuples(index=False, name=None)]
     # our methods first, in the order of our tables
     order = {method: place for place, method in enumerate(dict.fromkeys(study.rows["method"]))}
     place = rows["method"].map(lambda method: order.get(method, len(order)))
     by_table = rows.groupby(["paper", "table"], sort=False).ngroup()
     return rows.iloc[np.lexsort([np.arange(len(rows)), place, by_table])]
+
+
+def beside_others(study: Study, profile: str) -> pd.DataFrame:
+    """Every value of another implementation with ours of one profile, by the rule of the verdict.
+
+    Ours is that of the last weights, but for a value that the authors' evaluation gave.
+
+    Returns:
+        Columns of `Paper.others` with numbers in `value`, printed, half_unit, ours, those of the
+        summary (`_OURS`), difference, verdict and reason (both "" without a number of ours), and
+        flagged: ours, at full scale and in the same setting, lies further away than the margin.
+    """
+    rows = study.others
+    rows = rows.assign(
+        printed=rows["value"],
+        half_unit=[half_unit(text) for text in rows["value"]],
+        value=rows["value"].astype(float),
+        **{"doubt": "", "evaluation": ""},
+    )
+    ours = _by_protocol(study, profile, rows)
+    rows = rows.drop(columns=["protocol", "form"]).join(ours)
+    rows["difference"] = rows["ours"] - rows["value"]
+    judged = [
+        _of_value(row, len(study.groups(row.paper, row.dataset).get(row.category, [row.category])))
+        if np.isfinite(row.ours)
+        else ("", "")
+        for row in rows.itertuples()
+    ]
+    rows["verdict"], rows["reason"] = zip(*judged, strict=True) if judged else ([], [])
+    margin = rows["metric"].map(agreement.MARGINS) + rows["half_unit"] + agreement.ROUNDING
+    rows["flagged"] = rows["verdict"].isin(agreement.OUTCOMES) & (rows["difference"].abs() > margin)
+    return rows
+
+
+def _by_protocol(study: Study, profile: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Ours for each of others' rows, under its index: of that method, whatever the variant."""
+    ours = study.summary
+    ours = ours[(ours["profile"] == profile) & ours["x"].isna()]
+    plain = ours["method"] == ours["name"]  # these come before those with a variant
+    ours = pd.concat([ours[plain], ours[~plain]]).assign(method=lambda rows: rows["name"])
+    ours = ours.rename(columns={"value": "ours"})
+    wanted = rows[[*_JOIN, "protocol", "form"]].reset_index()
+    pairs = wanted.merge(ours, on=_JOIN, suffixes=("_wanted", ""))
+    same = [
+        row.protocol.startswith(row.protocol_wanted)
+        and (row.form == "authors") == (row.form_wanted == "authors")
+        for row in pairs.itertuples()
+    ]
+    pairs = pairs[np.array(same, dtype=bool)].drop_duplicates("index")
+    return pairs.set_index("index")[["ours", *_OURS]]
+
+
+def _in_words(others: pd.DataFrame) -> dict[tuple, str]:
+    """Other implementations' values by the keys of a published one: `0.251 anomalib; 0.813 ...`."""
+    found: dict[tuple, list[str]] = {}
+    for row in others.itertuples():
+        key = tuple(getattr(row, name) for name in _JOIN)
+        mark = " (ours differs)" if row.flagged else ""
+        found.setdefault(key, []).append(f"{row.printed} {row.implementation}{mark}")
+    return {key: "; ".join(said) for key, said in found.items()}
 
 
 def bounds_of_published(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -13,20 +13,21 @@ import pytest
 
 from adlib import metrics, plots
 from adlib.host import paths
-from adlib.study import audit, curve, traps
+from adlib.study import audit, curve, faults, traps
 from adlib.study import rows as schema
 
 CLASSES = np.arange(0, 60), np.arange(60, 100)
 LABELS = np.repeat([0, 1], [60, 40])
 AUDIT = paths.home() / "notebooks" / "beyond" / "audit.ipynb"
+FAULTS = AUDIT.with_name("implementation_errors.ipynb")
 
 
 def sources():
-    """Every source of the package and of the notebooks, the audit's own left out.
+    """Every source of the package and of the notebooks, those of the audit left out.
 
     `curve` makes the rows of form "authors", which a printed number is judged by.
     """
-    own = *(Path(module.__file__) for module in (audit, traps, curve)), AUDIT
+    own = *(Path(module.__file__) for module in (audit, traps, faults, curve)), AUDIT, FAULTS
     for path in sorted((paths.home() / "adlib").rglob("*.py")):
         if path not in own:
             yield path, path.read_text(encoding="utf-8")
@@ -38,8 +39,8 @@ def sources():
 
 
 def reaches_the_audit(code):
-    """Whether code imports `adlib.study.audit` or `traps`, or scores in training mode."""
-    own = {"adlib.study.audit", "adlib.study.traps"}
+    """Whether code imports `adlib.study.audit`, `traps` or `faults`, or scores in training mode."""
+    own = {f"adlib.study.{name}" for name in ("audit", "traps", "faults")}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import) and own & {n.name for n in node.names}:
             return True
@@ -72,7 +73,7 @@ def test_nothing_else_reaches_the_audit():
     """Would catch a trap that a result of the study could use by mistake."""
     found = {path.name: reaches_the_audit(code) for path, code in sources()}
     assert len(found) > 50 and not any(found.values()), found
-    assert "audit alone" in audit.__doc__ and "audit alone" in traps.__doc__
+    assert all("audit alone" in module.__doc__ for module in (audit, traps, faults))
     bad = (
         "import adlib.study.audit",
         "from adlib.study import audit, results",
@@ -80,6 +81,7 @@ def test_nothing_else_reaches_the_audit():
         "from adlib.study.audit import worth",
         "from .audit import worth",
         "from adlib.study import traps",
+        "from adlib.study import faults, profiles",
         "from adlib.study.traps import in_mode",
         "detector.score_in_training_mode(pixels)",
     )

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from report_tree import cell, notebook, publish, read, row, run, sources
+from report_tree import cell, notebook, publish, publish_others, read, row, run, sources
 
 from adlib.cli import main
 from adlib.host.paths import home
@@ -92,6 +92,21 @@ def test_a_failed_cell_shows_no_stale_number(site):
     page = (site / "cbigan/table2_x.html").read_text(encoding="utf-8")
     assert "0.123" not in page
     assert "mvtec_ad-pill-s0" in page
+
+
+def test_other_implementations_stand_beside_the_published_values(tree):
+    """Catches a table without the others' column, and a difference that is not marked."""
+    publish_others(tree, ("screw", "CBiGAN", "0.60"), ("screw", "PaDiM", "0.90"))
+    site = build(tree, sources(tree)).parent
+    assert "others</th>" not in (site / "cbigan/table3_y.html").read_text("utf-8")
+    page = BeautifulSoup((site / "cbigan/table2_x.html").read_text("utf-8"), "html.parser")
+    captions = ("Published and ours", "Other implementations and ours")
+    beside, own = (
+        page.find("caption", string=f"{caption}, profile study").parent for caption in captions
+    )
+    assert "0.60 Somebody (ours differs)" in beside.text
+    rows = [line.text for line in own.find("tbody").find_all("tr")]
+    assert "beyond the margin" in rows[0] and "no number of ours" in rows[1]
 
 
 def test_a_broken_picture_or_table_is_named_and_the_rest_is_built(tree, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from report_tree import METRIC, cell, publish, read, row, run, sources
+from report_tree import METRIC, cell, publish, publish_others, read, row, run, sources
 
 import adlib
 from adlib import data
@@ -127,7 +127,7 @@ def test_a_published_value_that_is_no_target_is_not_comparable(tmp_path):
         ("0.48", "own", "is below 0.5", {"auroc"}),  # the auROC alone can be
         ("0.50", "own", "no scores give the published values", set()),
         ("0.60", "quoted", "from another work", set()),
-        ("0.60", "other code", "another implementation's", set()),
+        ("0.60", "leaderboard", "does not say what gave", set()),
     ]:
         publish(tmp_path, ("screw", "EGBAD", printed), area, origin=origin)
         for metric in (METRIC, "auroc"):
@@ -136,6 +136,44 @@ def test_a_published_value_that_is_no_target_is_not_comparable(tmp_path):
                 assert verdict == "cannot tell"
             else:
                 assert verdict == "not comparable" and broken in reason
+
+
+def test_other_implementations_are_flagged_beyond_the_margin_alone(tmp_path):
+    """Catches a flag at toy scale, in another setting or protocol, within margin and rounding."""
+    pooled = row("PaDiM", 0.1, protocol="pooled and balanced")
+    for seed in range(3):
+        made = [row("CBiGAN", 0.70), row("EGBAD", 0.70), row("AE-L2", 0.7, comparable="JPEG")]
+        made += [
+            row("PaDiM", 0.70, variant="one class"),
+            pooled,
+            row("CBiGAN", 0.2, form="authors"),
+        ]
+        cell(tmp_path, made, seed=seed)
+        cell(tmp_path, [row("CBiGAN", 0.9, run="r2")], category="bottle", seed=seed)
+    run(tmp_path)
+    run(tmp_path, "r2", steps=10)
+    publish(tmp_path, ("screw", "CBiGAN", "0.75"), ("screw", "AE-SSIM", "0.7"))
+    publish_others(
+        tmp_path,
+        ("screw", "CBiGAN", "0.60"), ("screw", "EGBAD", "0.733"), ("pill", "EGBAD", "0.5"),
+        ("screw", "AE-L2", "0.60"), ("screw", "PaDiM", "0.60"), ("bottle", "CBiGAN", "0.60"),
+        ("screw", "CBiGAN", "0.74"), ("mean_overall", "CBiGAN", "0.60"),
+    )  # fmt: skip
+    found = verdicts.beside_others(read(tmp_path), "study")
+    assert found["ours"].round(3).tolist()[:2] == [0.7, 0.7]  # not the authors' 0.2
+    assert found["flagged"].tolist() == [True, True, False, False, True, False, True, False]
+    assert found["verdict"].tolist() == [
+        "differs", "differs", "", "not comparable", "differs", "toy scale", "differs",
+        "not comparable",
+    ]  # fmt: skip
+    assert found["ours"].isna().tolist() == [False, False, True, *[False] * 5]
+    assert found["ours"][4] == pytest.approx(0.7)  # of the protocol that theirs has
+    publish_others(tmp_path, ("screw", "CBiGAN", "0.6"), ("screw", "CBiGAN", "0.73"))
+    others = verdicts.compare(read(tmp_path), "study").set_index("method")["others"]
+    assert others["CBiGAN"] == "0.6 Somebody (ours differs); 0.73 Somebody"
+    assert others["AE-SSIM"] == ""
+    publish_others(tmp_path, ("screw", "CBiGAN", "0.6"), form="authors")
+    assert verdicts.beside_others(read(tmp_path), "study")["ours"].round(3).tolist() == [0.2]
 
 
 def test_a_cell_without_record_is_unfinished(tree):

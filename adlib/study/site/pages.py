@@ -60,6 +60,7 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
 def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
     compared = {name: verdicts.compare(study, name) for name in order}
+    others = {name: verdicts.beside_others(study, name) for name in order}
     by_page: dict[tuple[str, str], list[Execution]] = {}
     for one in study.executions:
         by_page.setdefault((one.cell.paper, one.cell.notebook), []).append(one)
@@ -75,7 +76,9 @@ def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
             if (study.results / name / file).is_file():
                 _copy_file(study.results / name / file, site / "files" / name / file)
     for page in pages:
-        sections = [_section(study, name, page, compared[name], site) for name in order]
+        sections = [
+            _section(study, name, page, compared[name], others[name], site) for name in order
+        ]
         sections = [section for section in sections if section["cells"]]
         context = {"page": page, "sections": sections, "known": study.papers}
         _render(site / page["path"], "table.html.j2", **context)
@@ -92,7 +95,9 @@ def _lead(source: Path, executions: list[Execution]) -> tuple[str, Markup]:
     return title, Markup(lead)
 
 
-def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: Path) -> dict:
+def _section(
+    study: Study, name: str, page: dict, compared: pd.DataFrame, others: pd.DataFrame, site: Path
+) -> dict:
     """What one profile has to say on one page."""
     chosen = {"profile": name, "paper": page["paper"], "table": page["notebook"]}
     summary = study.summary[_where(study.summary, chosen)]
@@ -101,7 +106,8 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
     csv = f"files/{name}/{page['paper']}/{page['notebook']}.csv"
     if len(rows):
         files.write_text(site / csv, rows.to_csv(index=False))
-    here = compared[(compared["paper"] == page["paper"]) & (compared["table"] == page["notebook"])]
+    place = {"paper": page["paper"], "table": page["notebook"]}
+    here, theirs = compared[_where(compared, place)], others[_where(others, place)]
     return {
         "profile": _profile(name),
         "cells": [_links(one) for one in executions],
@@ -111,6 +117,7 @@ def _section(study: Study, name: str, page: dict, compared: pd.DataFrame, site: 
         **_intervals(summary),
         "beside": beside(here[here["ours"].notna()]),
         "alone": beside(here[here["ours"].isna()]),
+        "others": scoreboard.others(theirs),
         "counts": Counter(here["verdict"]),
         "pictures": [
             {

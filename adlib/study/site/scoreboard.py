@@ -82,10 +82,32 @@ def beside(rows: pd.DataFrame) -> list[dict]:
             "delta": row.difference,
             "verdict": row.verdict,
             "reason": row.reason,
+            "others": row.others,
             "source": "; ".join(filter(None, (row.source, row.note))),
             "below": tables.below_chance(row.metric, row.ours),
             "setting": _setting(row),
             "profile": getattr(row, "profile", ""),
+        }
+        for row in rows.itertuples()
+    ]
+
+
+def others(rows: pd.DataFrame) -> list[dict]:
+    """Rows "others | ours | difference | verdict" as they are written, see `verdicts`."""
+    return [
+        {
+            "dataset": row.dataset,
+            "category": MEANS.get(row.category, row.category),
+            "method": row.method,
+            "metric": tables.in_words(row.metric),
+            "printed": row.printed,
+            "implementation": row.implementation,
+            "ours": tables.number(row.ours),
+            "difference": tables.signed(row.difference, row.printed),
+            "flagged": row.flagged,
+            "verdict": row.verdict,
+            "reason": row.reason,
+            "source": "; ".join(filter(None, (row.source, row.note))),
         }
         for row in rows.itertuples()
     ]

@@ -122,7 +122,8 @@ def below_chance(metric: str, value: float) -> bool:
 
 def in_words(metric: str) -> str:
     """Write `max_balanced_accuracy` without underscores, and short names as the field does."""
-    for plain, written in {"auroc": "auROC", "aupro": "AUPRO", "zfn": "ZFN", "f1": "F1"}.items():
+    short = {"auroc": "auROC", "aupro": "AUPRO", "aupimo": "AUPIMO", "zfn": "ZFN", "f1": "F1"}
+    for plain, written in short.items():
         metric = metric.replace(plain, written)
     metric = re.sub(r"(?<!_per)_(s|ms|mb|j|points)(?=_|$)", _unit, metric)
     return metric.replace("_", " ")
