@@ -164,6 +164,11 @@ def stated(record: dict) -> dict[str, object]:
         "squeezed_features": "none",
         "smoothing_border": "mirrored, its outermost pixel once",
         "held_out_normals": _held_out(description, counts),
+        "noise_at_test": "none",
+        "pretrained": "nothing",
+        "stopping": "the last step",
+        "transformations": "drawn for each image",
+        "images_that_scale": "every tenth",
     }
 
 
