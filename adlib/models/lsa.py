@@ -8,8 +8,8 @@ optimiser, step size, weight of the density and length of the training are not i
 
 Either part of the score is scaled to 0 to 1 by its least and largest value over held-out normal
 images. The authors draw a tenth of the training part of CIFAR-10 for that; here every tenth
-training image is kept from the training. No test image and no label enters. Their sum of the two is
-negated and raised by 2, so that it is higher for the abnormal and positive.
+training image, at least two, is kept from the training. No test image and no label enters. Their
+sum of the two is negated and raised by 2, so that it is higher for the abnormal and positive.
 """
 
 import math
@@ -114,13 +114,16 @@ class LSA(Calibrated):
         return self._parts(x.double(), nets)
 
     def divide(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep every tenth image from the training. Raises ValueError for fewer than 20."""
-        if len(pixels) < 2 * HELD_OUT:
+        """Keep every tenth image from the training, of fewer than 20 the two that lie half apart.
+
+        Raises a ValueError for fewer than 4.
+        """
+        if len(pixels) < 4:
             raise ValueError(
-                f"LSA keeps every {HELD_OUT}th training image to scale its score by and needs at "
-                f"least {2 * HELD_OUT}, not {len(pixels)}"
+                "LSA keeps two training images or more to scale its score by and needs at least 4 "
+                f"in all, not {len(pixels)}"
             )
-        kept = torch.arange(len(pixels)) % HELD_OUT == 0
+        kept = torch.arange(len(pixels)) % min(HELD_OUT, -(-len(pixels) // 2)) == 0
         return pixels[~kept], pixels[kept]
 
     def calibrate(self, pixels: Tensor) -> None:

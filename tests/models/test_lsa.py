@@ -215,8 +215,11 @@ def test_images_that_scale_the_score_are_not_learnt(monkeypatch):
     learnt, kept = detector.divide(pixels)
     assert torch.equal(seen[0], learnt) and torch.equal(kept, pixels[::10])
     assert len(learnt) + len(kept) == len(pixels)
-    with pytest.raises(ValueError, match="needs at least 20, not 19"):
-        detector.divide(pixels[:19])
+    for few in range(4, 21):
+        learnt, kept = detector.divide(pixels[:few])
+        assert len(kept) == 2 and len(learnt) == few - 2
+    with pytest.raises(ValueError, match="needs at least 4 in all, not 3"):
+        detector.divide(pixels[:3])
 
 
 def test_equal_images_leave_the_score_finite():

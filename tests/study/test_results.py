@@ -119,8 +119,8 @@ def test_a_copy_no_smaller_than_the_input_is_comparable(
     mvtec_tree(tmp_path / "mvtec_ad" / category, "texture", (2, 1, 1), side, suffix=suffix)
     images = data.load("mvtec_ad", category)
     cell = Cell("paper", "cbigan", "table3_auroc", "mvtec_ad", category, 0)
-    assert results.comparable(cell, images) == why
-    noted = "made smaller from" in results.note_on(cell, images)
+    assert results.comparable(cell, images, "CBiGAN") == why
+    noted = "made smaller from" in results.note_on(cell, images, "CBiGAN")
     assert noted == ("instead" not in why)
     assert "px instead of" in "; ".join(data.differences(images))  # `adlib data check` tells
 
