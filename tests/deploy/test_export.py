@@ -57,6 +57,25 @@ def test_the_file_scores_as_torch_does(name, tmp_path):
 
 
 @packages
+@pytest.mark.parametrize("name", ["PatchCore", "VAE"])
+def test_decisions_do_not_depend_on_batch_or_runtime(name, tmp_path):
+    """Would catch an image at the threshold that a batch of one or an export calls otherwise."""
+    import onnxruntime
+
+    detector = made(name)
+    images = data.load("synthetic", "object").pixels(None, 32, detector.settings.channels)
+    calibrated = decisions.calibrate(detector, "fpr 0.05", detector.score(images[64:]))
+    decided = calibrated.decide(images)
+    assert 0 < decided.sum() < len(images)
+    assert (calibrated.decide(images, batch=1) == decided).all()
+    export.to_onnx(calibrated, tmp_path / "scorer.onnx", batch=8)
+    session = onnxruntime.InferenceSession(tmp_path / "scorer.onnx")
+    threshold = float(session.get_modelmeta().custom_metadata_map["threshold"])
+    parts = [session.run(["score"], {"images": part.numpy()})[0] for part in images.split(8)]
+    assert ((np.concatenate(parts) >= threshold) == decided).all()
+
+
+@packages
 def test_an_export_takes_the_place_of_an_export_alone(tmp_path):
     """Would catch another program's network replaced by a scorer."""
     import onnx

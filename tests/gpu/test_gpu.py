@@ -15,7 +15,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from detectors import SMALL, TRAINED, noise, trained_on_noise
 
-from adlib import models
+from adlib import data, models
+from adlib.deploy import decisions
 from adlib.models import graphs, training
 from adlib.models.training import Budget
 
@@ -82,3 +83,16 @@ def test_scores_by_graph_are_the_scores(name, settings, monkeypatch):
     monkeypatch.setattr(graphs, "usable", lambda device: False)
     tolerance = 0.05 if name in ("AnoGAN", "NoisyAnoGAN") else 1e-4
     np.testing.assert_allclose(found, detector.score(images, batch=4), rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["PatchCore", "PaDiM", "AutoEncoder"])
+def test_a_detector_of_a_gpu_decides_alike_on_a_cpu(name, tmp_path):
+    """Would catch a threshold on a score, which the other device moves across."""
+    split = data.one_class(data.load("synthetic", "object"))
+    detector = models.build(name, **SMALL[name])
+    detector.fit(split, Budget(20, 8), device="cuda")
+    images = split.pixels("test", detector.settings.side, detector.settings.channels)
+    held = images[split.labels_of("test") == 0]
+    calibrated = decisions.calibrate(detector, "fpr 0.05", detector.score(held))
+    again = decisions.load(calibrated.save(tmp_path / "m.safetensors"), "cpu")
+    assert (again.decide(images) == calibrated.decide(images)).all()
