@@ -83,7 +83,7 @@ def hold_out(
         order = rng.permutation(count)
         held = np.array([rng.choice(own[group == g]) for g in order[:n]], np.int64)
         learnt = own[np.isin(group, order[n:])]
-        _warn_of_near_copies(images, own, near, learnt, held)
+        _warn_of_near_copies(images, own, near, learnt, held, together=groups == "auto")
         parts.append((learnt, held))
     (train, normal), (learnt, abnormal) = parts
     held, nothing = np.sort(np.concatenate([normal, abnormal])), np.empty(0, np.int64)
@@ -174,9 +174,14 @@ def _numbered(names: list[object]) -> np.ndarray:
 
 
 def _warn_of_near_copies(
-    images: ImageSet, rows: np.ndarray, near: np.ndarray, learnt: np.ndarray, held: np.ndarray
+    images: ImageSet,
+    rows: np.ndarray,
+    near: np.ndarray,
+    learnt: np.ndarray,
+    held: np.ndarray,
+    together: bool,
 ) -> None:
-    """Warn of near-copies, and first of all of held-out ones of learnt images."""
+    """Warn of held-out near-copies of learnt images; of all, if the rule holds them `together`."""
     if len(np.unique(near)) == len(rows):
         return
     paths, group = images.table["path"], dict(zip(rows.tolist(), near.tolist(), strict=True))
@@ -191,6 +196,8 @@ def _warn_of_near_copies(
             "together.",
             stacklevel=3,
         )
+        return
+    if not together:
         return
     of = np.flatnonzero(near == np.bincount(near).argmax())[:2]
     one, two = paths[rows[of]]

@@ -101,6 +101,15 @@ def test_two_folders_are_too_few_where_abnormal_images_set_the_threshold(tmp_pat
     assert len(split.train) == 19 and (split.labels[split.validation] == 0).sum() == 5
 
 
+def test_a_warning_says_what_was_done(shots):
+    """Would catch near-copies said to be held out together where a user's groups decide."""
+    names = shots.table["path"].tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        holding_out.hold_out(shots, EASY, False, 0, {name: name[:5] for name in names})
+        holding_out.hold_out(shots, EASY, False, 0, "folder")
+
+
 def test_groups_on_a_command_line(tmp_path):
     """Would catch a misspelt rule taken for a file, and a table without the columns."""
     file = tmp_path / "groups.csv"
