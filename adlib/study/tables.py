@@ -3,6 +3,7 @@
 Notebooks show them in JupyterLab, and the site takes them from there; both bring their own colours.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,11 +27,15 @@ class Table:
 
     @property
     def styler(self) -> Styler:
-        """Texts to the left, numbers to the right; nothing sets a colour."""
-        style = self.frame.style.hide(axis="index").format(escape="html", precision=3, na_rep="–")
-        texts = [name for name in self.frame if not _numeric(self.frame[name])]
-        style.set_properties(subset=texts, **{"text-align": "left"})
-        return style.set_table_styles([{"selector": "th", "props": "text-align: left"}])
+        """Texts to the left, numbers to the right, and no colours; equal tables give equal HTML."""
+        name = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        style = Styler(self.frame, uuid=name, cell_ids=False, escape="html", precision=3)
+        style = style.hide(axis="index").format_index(escape="html", axis="columns")
+        texts = [i for i, name in enumerate(self.frame) if not _numeric(self.frame[name])]
+        left = ["th", *(f"td.col{i}" for i in texts)]
+        return style.set_table_styles(
+            [{"selector": one, "props": "text-align: left"} for one in left]
+        )
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in self.notes)

@@ -1,0 +1,86 @@
+"""The sentences of a notebook's last cell: what they say of which rows."""
+
+import pytest
+
+from adlib import study
+from adlib.study import results
+from adlib.study.profiles import Cell
+
+AUROC = {"metric": "auroc"}
+
+
+def seen(*rows, paper="cbigan", notebook="table3_auroc", dataset="elpv", category="mono", **more):
+    """What is seen in a cell with the given rows."""
+    cell = Cell("smoke", paper, notebook, dataset, category, 0)
+    results.write_rows(cell, rows)
+    return study.seen(cell, **more).data
+
+
+def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
+    """Would catch a ranking of noise, and one that hides where the paper's own method stands."""
+    rows = [
+        AUROC | {"method": "A", "value": 0.9, "low": 0.85, "high": 0.95},
+        AUROC | {"method": "B", "value": 0.7, "low": 0.6, "high": 0.84},
+        AUROC | {"method": "CBiGAN", "value": 0.4, "low": 0.3, "high": 0.45},
+    ]
+    text = seen(*rows)
+    assert "By auROC A comes first of 3 with 0.900 (0.850 to 0.950), before B with 0.700" in text
+    assert "CBiGAN takes place 3" in text and "do not" not in text.split("place 3")[0]
+    assert "intervals meet" not in text
+    assert "intervals meet" in seen(rows[0] | {"low": 0.8}, *rows[1:])
+    assert "1 of 3 values lie below chance with their whole interval, the lowest CBiGAN" in text
+    tied = seen(rows[0], rows[0] | {"method": "B"})
+    assert "A and B share the first place" in tied
+
+
+def test_a_cost_is_not_won():
+    """Would catch the slowest detector praised as the first."""
+    rows = [
+        {"method": m, "metric": "inference_time_ms", "value": v}
+        for m, v in zip("AB", (2, 9), strict=True)
+    ]
+    text = seen(*rows, notebook="figure3_architecture")
+    assert "The least inference time (ms) has A with 2, the most B with 9." in text
+
+
+def test_what_was_swept_is_named():
+    """Would catch a trend without its unit, or one read in the order of the rows."""
+    rows = [AUROC | {"method": "A", "variant": f"step {x}", "x": x, "value": v}
+            for x, v in ((40, 0.7), (10, 0.5), (20, 0.8))]  # fmt: skip
+    text = seen(*rows, notebook="training_curves", swept="training steps")
+    assert "From 10 to 40 training steps the auROC of A goes from 0.500 to 0.700" in text
+    assert "best at 20 with 0.800" in text
+
+
+def test_differences_count_those_told_from_zero():
+    """Would catch a choice that is said to raise a number although its interval holds zero."""
+    points = {"metric": "difference_points", "method": "A"}
+    rows = [
+        points | {"variant": "one", "value": 5.0, "low": 1.0, "high": 9.0},
+        points | {"variant": "two", "value": -2.0, "low": -5.0, "high": 1.0},
+    ]
+    text = seen(*rows, paper="beyond", notebook="contamination")
+    assert "Of 2 differences 1 lie above zero and 0 below it" in text
+    assert "A, one, +5.0 points (+1.0 to +9.0); A, two, −2.0 points" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"dataset": "elpv", "category": "mono"}, "which are about MVTec AD"),
+        ({"dataset": "mvtec_ad", "category": "bottle"}, "Published numbers: 1 "),
+        ({"notebook": "figure3_architecture"}, "The paper prints no number here"),
+        ({"paper": "beyond", "notebook": "cost"}, "1 of the 3 seeds"),
+    ],
+)
+def test_every_notebook_ends_on_a_verdict(place, said):
+    """Would catch a notebook that computes and decides nothing, or more than its rows can."""
+    text = seen(AUROC | {"method": "CBiGAN", "value": 0.5}, **place)
+    assert said in text.partition("**Verdict.**")[2]
+
+
+def test_odd_metrics_are_read_in_the_notebook_s_words():
+    """Would catch a figure whose numbers go unsaid."""
+    rows = [{"method": m, "metric": "grey", "value": v} for m, v in (("A", 0.2), ("B", 0.7))]
+    text = seen(*rows, notebook="figure4_examples", grey="Distance to the input, in grey levels")
+    assert "Distance to the input, in grey levels: from 0.200 (A) to 0.700 (B)." in text
