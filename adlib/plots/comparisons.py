@@ -15,7 +15,9 @@ from adlib.plots.scores import ABNORMAL, NORMAL
 FRAMES = (ABNORMAL, "#cc78bc", "#56b4e9")  # of chosen cells in heat maps
 
 
-def forest(table: pd.DataFrame, label: str, chance: float | None = None) -> Figure:
+def forest(
+    table: pd.DataFrame, label: str, line: float | None = None, meaning: str = "chance"
+) -> Figure:
     """Forest plot: a dot with its interval for every row, a diamond for the published value.
 
     Args:
@@ -24,7 +26,8 @@ def forest(table: pd.DataFrame, label: str, chance: float | None = None) -> Figu
             draws the diamond hollow; where they are known `fixed`, the values at a threshold that
             was fixed beforehand.
         label: what the horizontal axis shows.
-        chance: value without any information, drawn as a line.
+        line: value drawn as a dotted line.
+        meaning: of the line; mostly the value without any information.
     """
     forms = table.form.fillna("")
     names = [f"{m} ({f})" if f else m for m, f in zip(table.method, forms, strict=True)]
@@ -43,8 +46,8 @@ def forest(table: pd.DataFrame, label: str, chance: float | None = None) -> Figu
                 face = "none" if hollow else ABNORMAL
                 style = {"marker": "D", "s": 46, "facecolors": face, "edgecolors": ABNORMAL}
                 ax.scatter(table.published[some], y[some], label=words, zorder=3, **style)
-    if chance is not None:
-        ax.axvline(chance, color="black", ls=":", lw=1.2, label="chance")
+    if line is not None:
+        ax.axvline(line, color="black", ls=":", lw=1.2, label=meaning)
     ax.set(yticks=y, yticklabels=names, xlabel=label, xlim=(0, 1.02), ylim=(-0.7, len(table) - 0.3))
     figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     return figure

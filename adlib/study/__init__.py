@@ -10,6 +10,7 @@ from importlib import import_module
 NOTEBOOKS = {  # name -> module
     "open": "opening",
     "trained": "opening",
+    "labelled": "opening",
     "budgets": "opening",
     "beside": "published",
     "dots": "published",

@@ -82,6 +82,17 @@ def trained(cell: Opened) -> Trained:
     }
 
 
+def labelled(found: Trained) -> Trained:
+    """The same runs under their methods' whole labels, see `adlib.study.results.label`."""
+    names = ((key, "") if isinstance(key, str) else key for key in found)
+    labels = [
+        (results.label(method, run), variant)
+        for (method, variant), run in zip(names, found.values(), strict=True)
+    ]
+    keys = [(label, variant) if variant else label for label, variant in labels]
+    return dict(zip(keys, found.values(), strict=True))
+
+
 def budgets(cell: Cell, found: Trained) -> Table:
     """What was run, read off the run records: detector, data, budget, and how it is smaller."""
     paper, lines = papers.load(cell.paper), []
