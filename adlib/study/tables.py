@@ -12,7 +12,6 @@ from html import escape
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-
 NUMERIC = r"[-−+]?[\d.,]+(( to | × )[-−+]?[\d.,]+)?"
 
 
