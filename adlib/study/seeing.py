@@ -255,17 +255,14 @@ def _values(found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
     """Lowest and highest of metrics that are no usual ones, in the words that the notebook has."""
     for metric, words in reads.items():
         rows = found[found["metric"] == metric].dropna(subset=["value"])
-        if rows.empty or _better(metric) is not None:
-            continue
         if len(rows) == 1:
-            row = rows.iloc[0]
-            yield f"{words}: {row['method']} {number(row['value'])}."
-            continue
-        low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
-        yield (
-            f"{words}: from {number(low['value'])} ({low['method']}) to {number(high['value'])} "
-            f"({high['method']})."
-        )
+            yield f"{words}: {number(rows['value'].iloc[0])}."
+        elif len(rows) and _better(metric) is None:
+            low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
+            yield (
+                f"{words}: from {number(low['value'])} ({low['method']}) to "
+                f"{number(high['value'])} ({high['method']})."
+            )
 
 
 def _verdict(cell: Cell, found: pd.DataFrame) -> str:
