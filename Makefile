@@ -35,7 +35,7 @@ lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check .
 
 lab: $(INSTALLED)
-	@$(BIN)/python -m jupyter lab notebooks
+	@$(BIN)/python -m jupyterlab notebooks
 
 bench: export TQDM_DISABLE := 1
 # As in the notebooks' kernels, see adlib/study/execute.py.
