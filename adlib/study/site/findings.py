@@ -48,6 +48,7 @@ def findings(study: Study, compared: dict[str, pd.DataFrame]) -> dict[str, list[
             (partial(claims.check, paper, claim), ours)
             for paper in study.papers.values()
             for claim in paper.claims
+            if claim.check in claims.CHECKS
         ),
         *((partial(finder, papers=study.papers), rows) for finder in beyond.IN_PAPERS),
         *((partial(finder, papers=study.papers), ours[~printing]) for finder in beyond.BEYOND),

@@ -7,22 +7,9 @@ import pandas as pd
 from adlib.study.papers import MEANS
 from adlib.study.site import tables
 from adlib.study.summary import COUNT
+from adlib.study.verdicts import nearest
 
 FACT = "fact about the data"  # what stands for a detector where a value describes images
-
-
-def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every published value once: in the first profile that has a number of ours.
-
-    Args:
-        compared: what `verdicts.compare` gives, by profile, the one that comes first in front.
-
-    Returns:
-        Its columns and `profile`; values without a number of ours are those of the first profile.
-    """
-    named = [rows.assign(profile=name) for name, rows in compared.items()]
-    rows = pd.concat([*(rows[rows["ours"].notna()] for rows in named), named[0]])
-    return rows[~rows.index.duplicated()].sort_index()
 
 
 def board(compared: dict[str, pd.DataFrame]) -> dict[str, list[dict]]:
