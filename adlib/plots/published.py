@@ -120,6 +120,6 @@ def _legend(figure: Figure, verdicts: pd.Series) -> None:
     ]  # fmt: skip
     handles.append(Patch(color="0.88", label="margin"))
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=2 if len(handles) == 4 else 3, frameon=False,
-        handlelength=1.2, handletextpad=0.4, columnspacing=1.2,
+        handles=handles, loc="outside lower center", frameon=False,
+        ncols=2 if len(handles) == 4 else 3, handlelength=1.2, handletextpad=0.4, columnspacing=1.2,
     )  # fmt: skip

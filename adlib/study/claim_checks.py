@@ -21,7 +21,7 @@ from adlib.study.claims import (
     stands,
 )
 from adlib.study.papers import ALL_SETS, MEANS
-from adlib.study.site.tables import in_words, number
+from adlib.study.tables import in_words, number
 
 
 def check(rows: Rows) -> Evidence | None:
