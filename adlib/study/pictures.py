@@ -1,8 +1,18 @@
 """Pictures of the study: what a saved one says of itself."""
 
+import io
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from PIL import Image
+
+
+def png(figure: Figure, caption: str) -> bytes:
+    """A figure as PNG, the caption in its text chunk "Description"."""
+    content = io.BytesIO()
+    more = {"bbox_inches": "tight", "metadata": {"Description": caption}}
+    figure.savefig(content, format="png", dpi=110, **more)
+    return content.getvalue()
 
 
 def look(path: Path) -> tuple[str, bool]:
