@@ -1,20 +1,42 @@
 """The page on the rule of the verdict: margins, what the rule can decide, and how counts move."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from adlib.host.files import atomic
 from adlib.study import agreement, verdicts
+from adlib.study.site import tables
+from adlib.study.site.pictures import Pictures
 from adlib.study.site.scoreboard import nearest
 from adlib.study.summary import COUNT, Study
+from adlib.study.words import in_words
 
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
 SEEDS = (1, 3, 5, 10)
 CURVE = np.round(np.arange(0.005, 0.1001, 0.005), 3)
+
+
+def page(study: Study, compared: dict[str, pd.DataFrame], pictures: Pictures) -> dict:
+    """What the page says; its picture is drawn where there is anything to count."""
+    spread, numbers = spread_of_trainings(study)
+    table = by_margin(compared)
+    counted = int(table.loc[table["margin"] == table["margin"].min(), "numbers"].sum())
+    alt = "Published numbers that agree, differ and stay open, for margins from 0 to 0.10"
+    margins: dict[float, list[str]] = {}
+    for metric, margin in agreement.MARGINS.items():
+        margins.setdefault(margin, []).append(in_words(metric))
+    return {
+        "rule": verdicts.RULE,
+        "margins": margins,
+        "spread": spread,
+        "numbers": numbers,
+        "chances": chances(spread) if numbers else None,
+        "counted": counted,
+        "curve": pictures.add(_drawn(table), alt) if counted else None,
+    }
 
 
 def spread_of_trainings(study: Study) -> tuple[float, int]:
@@ -29,15 +51,15 @@ def spread_of_trainings(study: Study) -> tuple[float, int]:
     return (float(np.median(spreads)), len(spreads)) if spreads else (np.nan, 0)
 
 
-def chances(spread: float) -> list[dict]:
+def chances(spread: float) -> tables.Table:
     """Probability of each outcome by true difference and number of seeds, at a given spread."""
-    margin = agreement.MARGINS["auroc"]
-    return [
-        {"difference": difference, "seeds": seeds}
-        | agreement.probabilities(difference, spread, seeds, margin)
-        for difference in DIFFERENCES
-        for seeds in SEEDS
-    ]
+    margin, rows = agreement.MARGINS["auroc"], []
+    for difference in DIFFERENCES:
+        for seeds in SEEDS:
+            likely = agreement.probabilities(difference, spread, seeds, margin)
+            first = {"true difference": f"{difference:.2f}", "seeds": seeds}
+            rows.append(first | {name: f"{likely[name]:.2f}" for name in agreement.OUTCOMES})
+    return tables.plain("Probability of each outcome", rows, rows[0])
 
 
 def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -59,8 +81,8 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=["margin", "outcome", "numbers"])
 
 
-def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw `by_margin` as a picture, the margin in use marked."""
+def _drawn(table: pd.DataFrame) -> bytes:
+    """`by_margin` as a PNG, the margin in use marked."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
     colors = dict(zip(agreement.OUTCOMES, ("#2a7f3f", "#b3261e", "#7a7a7a"), strict=True))
@@ -70,6 +92,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axes.axvline(agreement.MARGINS["auroc"], color="black", lw=0.8, ls=":")
     axes.set(xlabel="margin (dotted: the one in use)", ylabel="published numbers")
     axes.set_ylim(bottom=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=130, format="png")
+    return content.getvalue()

@@ -1,12 +1,14 @@
-"""The scoreboard: every published value, ours beside it where there is one, and counts."""
+"""Published values beside ours as tables, and counts of their verdicts."""
 
 from collections import Counter
 
 import pandas as pd
 
+from adlib.study import verdicts
 from adlib.study.papers import MEANS
-from adlib.study.site import tables
+from adlib.study.site.tables import Cell, Table, marked, plain
 from adlib.study.summary import COUNT
+from adlib.study.words import below_chance, in_words, interval, number, signed
 
 FACT = "fact about the data"  # what stands for a detector where a value describes images
 
@@ -25,15 +27,87 @@ def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return rows[~rows.index.duplicated()].sort_index()
 
 
-def board(compared: dict[str, pd.DataFrame]) -> dict[str, list[dict]]:
-    """Rows of the scoreboard: `with` a number of ours, one a profile; `without`, in no profile."""
+def board(compared: dict[str, pd.DataFrame]) -> list[Table]:
+    """The scoreboard: values with a number of ours, one a profile, and those without any."""
     ours = {name: rows[rows["ours"].notna()] for name, rows in compared.items()}
-    shown = [rows.assign(profile=name) for name, rows in ours.items()]
+    shown = pd.concat(rows.assign(profile=name) for name, rows in ours.items())
     once = nearest(compared)
-    return {
-        "with": beside(_facts_last(pd.concat(shown))),
-        "without": beside(_facts_last(once[once["ours"].isna()].assign(profile=""))),
-    }
+    without = once[once["ours"].isna()].assign(profile="")
+    return [
+        published(_facts_last(shown), "With a number of ours", "with-ours"),
+        published(_facts_last(without), "Without a number of ours", "without-ours"),
+    ]
+
+
+def published(rows: pd.DataFrame, caption: str, board: str = "") -> Table:
+    """Rows "published | ours | difference | verdict"; reasons and sources as footnotes.
+
+    Args:
+        rows: of `verdicts.compare`, and `profile` for a table of the scoreboard.
+        caption: of the table.
+        board: id of a table of the scoreboard, which says where each value stands.
+    """
+    ours, others = rows["ours"].notna().any(), rows["others"].any() and not board
+    footnotes: list[str] = []
+    lines = [_line(row, footnotes, ours, others, bool(board)) for row in rows.itertuples()]
+    columns = [("method", ""), ("published", "n")]
+    columns += [("others", "text")] if others else []
+    columns += [("ours", "n"), ("difference", "n")] if ours else []
+    columns += [("verdict", "line"), *([("table", "line")] if board else [])]
+    data = [
+        {"paper": row.paper_title, "verdict": row.verdict, "profile": row.profile}
+        for row in (rows.itertuples() if board else ())
+    ]
+    return Table(caption, columns, lines, footnotes=footnotes, data=data, id=board)
+
+
+def _line(row, footnotes: list[str], ours: bool, others: bool, board: bool) -> list[Cell]:
+    method = FACT if row.method == COUNT else row.method
+    metric = in_words(row.metric.removeprefix("n_"))
+    place = f"{row.dataset} {MEANS.get(row.category, row.category)}".strip()
+    source = "; ".join(filter(None, (row.source, row.note)))
+    cells = [
+        Cell(method, f"{method} {place} {metric}", (place, metric)),
+        Cell(row.printed, row.value, marks=marked([source], footnotes)),
+    ]
+    cells += [Cell(row.others)] if others else []
+    if ours:
+        seeds = "" if pd.isna(row.seeds) else f"{row.seeds:.0f} seed{'s' * (row.seeds > 1)}"
+        seeds += f", {row.profile}" if board and seeds else ""
+        below = tuple(filter(None, (interval(row.low, row.high), seeds)))
+        flag = "below chance" if below_chance(row.metric, row.ours) else ""
+        cells += [
+            Cell(number(row.ours), "" if pd.isna(row.ours) else row.ours, below, flag),
+            Cell(signed(row.difference, row.printed), row.difference),
+        ]
+    marks = marked([row.reason], footnotes)
+    cells.append(Cell(row.verdict, row.verdict, verdict=row.verdict, marks=marks))
+    if board:
+        named = f"{row.paper_title}, {row.table_title}"
+        cells.append(Cell(named, named, link=f"{row.paper}/{row.table}.html"))
+    return cells
+
+
+def others(rows: pd.DataFrame, caption: str) -> Table:
+    """Rows "others | ours | difference | verdict", see `verdicts.beside_others`."""
+    footnotes: list[str] = []
+    lines = []
+    for row in rows.itertuples():
+        place = f"{row.dataset} {MEANS.get(row.category, row.category)}".strip()
+        source = "; ".join(filter(None, (row.source, row.note)))
+        flag = "beyond the margin" if row.flagged else ""
+        lines.append([
+            Cell(row.method, f"{row.method} {place}", (place, in_words(row.metric))),
+            Cell(row.implementation, row.implementation, marks=marked([source], footnotes)),
+            Cell(row.printed, row.value),
+            Cell(number(row.ours), "" if pd.isna(row.ours) else row.ours),
+            Cell(signed(row.difference, row.printed), row.difference, flag=flag),
+            Cell(row.verdict or "no number of ours", row.verdict, verdict=row.verdict,
+                 marks=marked([row.reason], footnotes)),
+        ])  # fmt: skip
+    heads = [("method", ""), ("implementation", "text"), ("theirs", "n"), ("ours", "n")]
+    return Table(caption, [*heads, ("difference", "n"), ("verdict", "line")], lines,
+                 footnotes=footnotes)  # fmt: skip
 
 
 def tally(rows: pd.DataFrame) -> dict[str, Counter]:
@@ -45,81 +119,18 @@ def tally(rows: pd.DataFrame) -> dict[str, Counter]:
     }
 
 
-def counts(compared: dict[str, pd.DataFrame], *by: str) -> list[dict]:
-    """Counts by verdict and groups of rows, of the profiles that have a number of ours.
-
-    Returns:
-        For each profile and group: `profile`, the columns `by`, and `counts`.
-    """
-    made = []
-    for name, rows in compared.items():
-        if rows["ours"].isna().all():
+def counts(compared: dict[str, pd.DataFrame], caption: str) -> Table:
+    """Counts by published table, profile and verdict, of profiles that have a number of ours."""
+    rows = []
+    for name, some in compared.items():
+        if some["ours"].isna().all():
             continue
-        for key, group in rows.groupby(list(by), sort=False):
-            named = {"profile": name} | dict(zip(by, key, strict=True))
-            made.append(named | {"counts": Counter(group["verdict"])})
-    return made
-
-
-def beside(rows: pd.DataFrame) -> list[dict]:
-    """Rows "published | ours | difference | verdict" as they are written."""
-    return [
-        {
-            "page": f"{row.paper}/{row.table}.html",
-            "paper": row.paper_title,
-            "table": row.table_title,
-            "dataset": row.dataset,
-            "category": MEANS.get(row.category, row.category),
-            "method": FACT if row.method == COUNT else row.method,
-            "metric": tables.in_words(row.metric.removeprefix("n_")),
-            "printed": row.printed,
-            "published": row.value,
-            "ours": tables.number(row.ours),
-            "value": row.ours,
-            "interval": tables.interval(row.low, row.high),
-            "seeds": "" if pd.isna(row.seeds) else int(row.seeds),
-            "difference": tables.signed(row.difference, row.printed),
-            "delta": row.difference,
-            "verdict": row.verdict,
-            "reason": row.reason,
-            "others": row.others,
-            "source": "; ".join(filter(None, (row.source, row.note))),
-            "below": tables.below_chance(row.metric, row.ours),
-            "setting": _setting(row),
-            "profile": getattr(row, "profile", ""),
-        }
-        for row in rows.itertuples()
-    ]
-
-
-def others(rows: pd.DataFrame) -> list[dict]:
-    """Rows "others | ours | difference | verdict" as they are written, see `verdicts`."""
-    return [
-        {
-            "dataset": row.dataset,
-            "category": MEANS.get(row.category, row.category),
-            "method": row.method,
-            "metric": tables.in_words(row.metric),
-            "printed": row.printed,
-            "implementation": row.implementation,
-            "ours": tables.number(row.ours),
-            "difference": tables.signed(row.difference, row.printed),
-            "flagged": row.flagged,
-            "verdict": row.verdict,
-            "reason": row.reason,
-            "source": "; ".join(filter(None, (row.source, row.note))),
-        }
-        for row in rows.itertuples()
-    ]
+        for (paper, table), group in some.groupby(["paper_title", "table_title"], sort=False):
+            found = Counter(group["verdict"])
+            first = {"paper": Cell(paper, paper, (table,)), "profile": name}
+            rows.append(first | {verdict: found[verdict] for verdict in verdicts.VERDICTS})
+    return plain(caption, rows, verdicts.VERDICTS)
 
 
 def _facts_last(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(last=rows["method"] == COUNT).sort_values("last", kind="stable")
-
-
-def _setting(row) -> list[str]:
-    """Protocol and test images behind a number of ours."""
-    lines = [row.protocol.replace("_", " ")] if isinstance(row.protocol, str) else []
-    if pd.notna(row.n_normal):
-        lines.append(f"{row.n_normal:.0f} + {row.n_abnormal:.0f} test images")
-    return [line for line in lines if line]

@@ -1,243 +1,198 @@
-"""From summary rows to the tables of a page: what stands in which cell, and how it is written."""
+"""Tables of the site: what stands in which cell. The macro `parts.table` writes them all."""
 
-import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from adlib.study.papers import ALL_SETS, MEANS, Paper, groups
 from adlib.study.summary import COUNT
+from adlib.study.words import below_chance, in_words, interval, number, sentence
 
 FORMS = {
     "oracle": "oracle: picked on the test labels",
     "deployable": "deployable: nothing picked on test data",
     "authors": "as the paper's authors evaluate: the best snapshot on the test",
-    "": "",
 }
-# notes that tables of one page share, by their first words
-ALIKE = {"Not comp": "comparability", "Protocol": "protocol", "Test images": "test images"}
 
 
 @dataclass(frozen=True)
-class Value:
-    """One table cell: text, number to sort by, interval, and a flag in words."""
+class Cell:
+    """One cell: text, what it is sorted by, lines below it, a flag, a verdict, marks, a link."""
 
     text: str = "–"
     sort: float | str = ""
-    interval: str = ""
+    below: tuple[str, ...] = ()
     flag: str = ""
+    verdict: str = ""
+    marks: tuple[int, ...] = ()  # numbers of footnotes
+    link: str = ""
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """One table: a line of values per head."""
+class Table:
+    """One table; the first cell of a line is its head.
 
-    title: str
-    form: str
-    corner: str
-    columns: list[str]
-    lines: list[tuple[str, list[Value]]]
-    notes: list[str] = field(default_factory=list)
-    means_from: int = 99  # number of the first column that is a mean
+    Attributes:
+        caption: what it shows.
+        columns: (head, kind), the kinds being those of the style sheet: n, mean, line, text.
+        lines: as many cells each.
+        form: how its numbers came about; "" where that needs no word.
+        footnotes: texts that marks refer to, the first being number 1.
+        data: what filters read of each line.
+        id: of the element, for scripts.
+    """
+
+    caption: str
+    columns: list[tuple[str, str]]
+    lines: list[list[Cell]]
+    form: str = ""
+    footnotes: list[str] = field(default_factory=list)
+    data: list[dict[str, str]] = field(default_factory=list)
+    id: str = ""
 
 
-def matrices(summary: pd.DataFrame, papers: dict[str, Paper]) -> list[Matrix]:
-    """Tables of one page and profile: methods by categories, and categories by counts."""
+def plain(caption: str, rows: Iterable[dict], numbers: Iterable[str] = ()) -> Table:
+    """A table of texts, its heads being the keys of the first of `rows`."""
+    rows, numbers = list(rows), set(numbers)
+    kinds = {name: "n" if name in numbers else "" for name in (rows[0] if rows else ())}
+    return Table(
+        caption,
+        list(kinds.items()),
+        [[value if isinstance(value, Cell) else Cell(str(value)) for value in row.values()]
+         for row in rows],
+    )  # fmt: skip
+
+
+def marked(texts: Iterable[str], footnotes: list[str]) -> tuple[int, ...]:
+    """Numbers of `texts` among the footnotes, where new ones are added; "" has none."""
+    said = [sentence(text) for text in texts if text]
+    footnotes += [text for text in dict.fromkeys(said) if text not in footnotes]
+    return tuple(footnotes.index(text) + 1 for text in said)
+
+
+def of_section(summary: pd.DataFrame, papers: dict[str, Paper]) -> list[Table]:
+    """Tables of one page and profile: methods by categories or by metrics, and counts."""
     if summary.empty:
         return []
     paper, table = summary["paper"].iloc[0], summary["table"].iloc[0]
-    prints = paper not in papers or papers[paper].prints
-    counts = summary[summary["method"] == COUNT]
-    made = [
-        _counts(dataset, rows, prints) for dataset, rows in counts.groupby("dataset", sort=False)
-    ]
-    keys = ["dataset", "metric", "form"]
-    methods = summary[summary["method"] != COUNT]
-    if paper in papers and table in papers[paper].by_metric:
-        places = methods.groupby(["dataset", "category"], sort=False)
-        return made + [_by_metric(*place, rows, prints) for place, rows in places]
-    if ALL_SETS in set(methods["dataset"]):
-        methods = _side_by_side(methods)
-    for key, rows in methods.groupby(keys, sort=False):
-        averaged = groups(papers, paper, key[0]) if prints else {}
-        wanted = papers[paper].datasets_of(table) if paper in papers and prints else [key[0]]
-        stands_for = "" if key[0] in [*wanted, ALL_SETS] else " or ".join(wanted)
-        made.append(_methods(*key, rows, averaged, prints, stands_for))
+    known = papers.get(paper)
+    where = summary["dataset"] + " " + summary["category"].replace(MEANS)
+    summary = summary.assign(where=where.str.strip())
+    counts, methods = (summary[summary["method"] == COUNT], summary[summary["method"] != COUNT])
+    made = []
+    if len(counts):
+        named = counts.assign(metric=counts["metric"].str.removeprefix("n_"))
+        made.append(_by_metric("Images", named, "where", "category"))
+    if known and table in known.by_metric:
+        several = methods["where"].nunique() > 1
+        below = "where" if several else ""
+        caption = "Methods by metrics" if several else "".join(methods["where"].unique())
+        corner = "choice" if (methods["reading"] != "").any() else "method"
+        return [*made, _by_metric(caption, methods, "method", corner, below)]
+    if ALL_SETS in set(methods["dataset"]):  # one table of several data sets
+        single = methods["dataset"] != ALL_SETS
+        named = methods.assign(category=methods["where"].where(single, methods["category"]))
+        kept = ~(single & methods["category"].isin(MEANS))
+        methods = named.assign(dataset=ALL_SETS)[kept]
+    wanted = known.datasets_of(table) if known and known.prints else []
+    for (dataset, metric, form), rows in methods.groupby(["dataset", "metric", "form"], sort=False):
+        caption = f"{in_words(metric)}, {dataset}"
+        if wanted and dataset not in [*wanted, ALL_SETS]:
+            caption += f", standing in for {' or '.join(wanted)}"
+        averaged = groups(papers, paper, dataset) if known and known.prints else {}
+        made.append(_by_category(caption, FORMS.get(form, form), rows, averaged))
     return made
 
 
-def said_once(made: list[Matrix]) -> list[Matrix]:
-    """Replace notes that the table just above has too, of the kinds in `ALIKE`, by "as above"."""
-    shorter = []
-    for above, table in zip([None, *made], made, strict=False):
-        again = [note for note in table.notes if above and note in above.notes]
-        alike = [word for start, word in ALIKE.items() if any(n.startswith(start) for n in again)]
-        notes = [note for note in table.notes if note not in again or not _alike(note)]
-        if alike:
-            notes.append(sentence(f"{', '.join(alike)}: as above"))
-        shorter.append(replace(table, notes=notes))
-    return shorter
+def _by_category(caption: str, form: str, rows: pd.DataFrame, averaged: dict) -> Table:
+    """Methods by categories, in the printed order, then means."""
+    categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
+    printed = list(averaged.get("mean_overall", categories))
+    categories.sort(key=lambda name: printed.index(name) if name in printed else len(printed))
+    columns = [(name, name or rows["dataset"].iloc[0], "n") for name in categories]
+    for mean in MEANS:
+        here = rows.loc[rows["category"] == mean, "categories"]
+        if len(here):
+            of = len(averaged.get(mean, ()))
+            few = f"{here.max()} of {of}" if here.max() < of else f"{here.max()}"
+            columns.append((mean, f"{MEANS[mean]} ({few})", "n mean"))
+    lines = []
+    for method, group in rows.groupby("method", sort=False):
+        cells = {row.category: _value(row) for row in group.itertuples()}
+        seeds = sorted({int(group["seeds"].min()), int(group["seeds"].max())})
+        text = f"{'–'.join(map(str, seeds))} seed{'s' * (seeds[-1] > 1)}"
+        head = Cell(method, method, (text,) if seeds[-1] else ())
+        lines.append([head, *(cells.get(name, Cell()) for name, _, _ in columns)])
+    return Table(caption, [("method", ""), *((head, kind) for _, head, kind in columns)], lines, form)
 
 
-def _alike(note: str) -> bool:
-    return note.startswith(tuple(ALIKE))
+def _by_metric(
+    caption: str, rows: pd.DataFrame, line: str, corner: str, below: str = ""
+) -> Table:
+    """Lines by metrics, with the reading of their notes if there is one."""
+    metrics = list(dict.fromkeys(rows["metric"]))
+    readings = (rows["reading"] != "").any()
+    lines = []
+    for key, group in rows.groupby([line, *([below] if below else [])], sort=False):
+        cells = {row.metric: _value(row) for row in group.itertuples()}
+        reading = group["reading"].max().rstrip(".")
+        lines.append([
+            Cell(key[0], " ".join(key), key[1:]),
+            *(cells.get(metric, Cell()) for metric in metrics),
+            *([Cell(reading, reading)] if readings else []),
+        ])  # fmt: skip
+    heads = [(in_words(metric), "n") for metric in metrics]
+    return Table(caption, [(corner, ""), *heads, *([("reads", "text")] if readings else [])], lines)
 
 
-def _side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
-    """Make one table of several data sets: each category becomes a column, named with its set."""
-    single = rows["dataset"] != ALL_SETS
-    named = (rows["dataset"] + " " + rows["category"]).where(single, rows["category"])
-    kept = ~(single & rows["category"].isin(MEANS))
-    return rows.assign(category=named, dataset=ALL_SETS)[kept]
-
-
-def number(value: float) -> str:
-    """Three decimals, or none for a whole number above 1; a true minus sign."""
-    if pd.isna(value):
-        return "–"
-    text = f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
-    return text.replace("-", "−")
-
-
-def signed(value: float, printed: str) -> str:
-    """A difference with its sign: whole where the published value is, else three decimals."""
-    if pd.isna(value):
-        return ""
-    if value == 0:
-        return "0"
-    whole = "." not in printed and float(value).is_integer()
-    return (f"{value:+.0f}" if whole else f"{value:+.3f}").replace("-", "−")
-
-
-def interval(low: float, high: float) -> str:
-    """Write `0.612 to 0.740`, or nothing where no interval is known."""
-    return "" if pd.isna(low) else f"{low:.3f} to {high:.3f}".replace("-", "−")
-
-
-def below_chance(metric: str, value: float) -> bool:
-    """Whether a metric whose chance level is 0.5 lies below it."""
-    halves = metric.endswith("auroc") or "balanced_accuracy" in metric
-    return halves and bool(value < 0.5)
-
-
-def in_words(metric: str) -> str:
-    """Write `max_balanced_accuracy` without underscores, and short names as the field does."""
-    short = {"auroc": "auROC", "aupro": "AUPRO", "aupimo": "AUPIMO", "zfn": "ZFN", "f1": "F1"}
-    for plain, written in short.items():
-        metric = metric.replace(plain, written)
-    metric = re.sub(r"(?<!_per)_(s|ms|mb|j|points)(?=_|$)", _unit, metric)
-    return metric.replace("_", " ")
-
-
-def _unit(found: re.Match) -> str:
-    """A unit at a name's end or before more words, in brackets."""
-    return f" ({found[1].upper() if found[1] in ('mb', 'j') else found[1]})"
-
-
-def sentence(text: str) -> str:
-    """A note with a capital and a full stop; a first word that is no plain word stays as it is."""
-    first = text.partition(" ")[0].rstrip(",;:.")
-    if first.isalpha() and first.islower():
-        text = text[0].upper() + text[1:]
-    return text and text.rstrip(".") + "."
-
-
-def _value(row) -> Value:
+def _value(row) -> Cell:
     if pd.isna(row.value):
-        return Value(flag=row.note or "no value")
+        return Cell(flag=row.note or "no value")
     flag = "below chance" if below_chance(row.metric, row.value) else ""
     counted = row.method == COUNT and float(row.value).is_integer()
     text = f"{row.value:.0f}" if counted else number(row.value)  # no copies are 0, not 0.000
-    return Value(text, row.value, interval(row.low, row.high), flag)
+    ends = interval(row.low, row.high)
+    return Cell(text, row.value, (ends,) if ends else (), flag)
 
 
-def _methods(
-    dataset: str,
-    metric: str,
-    form: str,
-    rows: pd.DataFrame,
-    known: dict,
-    prints: bool,
-    stands_for: str,
-) -> Matrix:
-    categories = [name for name in dict.fromkeys(rows["category"]) if name not in MEANS]
-    printed = list(known.get("mean_overall", categories))
-    categories.sort(key=lambda name: printed.index(name) if name in printed else len(printed))
-    means = [name for name in MEANS if name in set(rows["category"])]
-    cells = {(row.method, row.category): _value(row) for row in rows.itertuples()}
-    lines = []
-    for method in dict.fromkeys(rows["method"]):
-        seeds = rows.loc[rows["method"] == method, "seeds"]
-        text = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}–{seeds.max()}"
-        values = [cells.get((method, name), Value()) for name in categories + means]
-        lines.append((method, [*values, Value(text, float(seeds.min()))]))
-    averaged = rows.groupby("category")["categories"].max()
-    headings = [_mean_heading(name, averaged[name], known.get(name, ())) for name in means]
-    return Matrix(
-        f"{in_words(metric)}, {dataset}" + f", standing in for {stands_for}" * bool(stands_for),
-        FORMS.get(form, form),
-        "method",
-        [*(name or dataset for name in categories), *headings, "seeds"],
-        lines,
-        _notes(rows, prints),
-        means_from=len(categories),
-    )
+def notes(rows: pd.DataFrame, prints: bool) -> list[str]:
+    """Sentences on the numbers of a section, each once: comparability, protocol, images, notes.
 
-
-def _by_metric(dataset: str, category: str, rows: pd.DataFrame, prints: bool) -> Matrix:
-    """Methods (or choices) by metrics, with the reading of their notes if there is one."""
-    metrics = list(dict.fromkeys(rows["metric"]))
-    cells = {(row.method, row.metric): _value(row) for row in rows.itertuples()}
-    readings = rows.groupby("method")["reading"].max()
-    lines = []
-    for method in dict.fromkeys(rows["method"]):
-        values = [cells.get((method, metric), Value()) for metric in metrics]
-        reading = readings[method].rstrip(".")
-        lines.append((method, [*values, *([Value(reading, reading)] if readings.any() else [])]))
-    # A note of the audit is about a trap, whatever the method and the metric.
-    traps = rows["measure"] != ""
-    by_subject = rows.assign(method=rows["variant"].where(traps, rows["method"]))
-    columns = [in_words(metric) for metric in metrics] + ["reads"] * bool(readings.any())
-    notes = _notes(by_subject.assign(note=""), prints)
-    for note, names in by_subject[by_subject["note"] != ""].groupby("note", sort=False)["method"]:
-        notes.append(sentence(f"{', '.join(names.unique())}: {note}"))
-    where = f"{dataset} {MEANS.get(category, category)}"
-    return Matrix(where, "", "choice" if readings.any() else "method", columns, lines, notes)
-
-
-def _mean_heading(mean: str, averaged: int, printed: tuple[str, ...]) -> str:
-    few = f" ({averaged} of {len(printed)})" if averaged < len(printed) else f" ({averaged})"
-    return MEANS[mean] + few
-
-
-def _counts(dataset: str, rows: pd.DataFrame, prints: bool) -> Matrix:
-    metrics = list(dict.fromkeys(rows["metric"]))
-    cells = {(row.category, row.metric): _value(row) for row in rows.itertuples()}
-    lines = [
-        (category or dataset, [cells.get((category, metric), Value()) for metric in metrics])
-        for category in dict.fromkeys(rows["category"])
-    ]
-    columns = [in_words(metric.removeprefix("n_")) for metric in metrics]
-    return Matrix(f"images, {dataset}", "", "category", columns, lines, _notes(rows, prints))
-
-
-def _notes(rows: pd.DataFrame, prints: bool) -> list[str]:
-    """Sentences under a table: why not comparable, test images, notes of the rows."""
-    # A mean repeats the reasons of all that it averages.
-    single = rows[~rows["category"].isin(MEANS)]
-    reasons = dict.fromkeys(filter(None, single["comparable"]))
+    Args:
+        rows: of the summary.
+        prints: whether there is a paper to be compared with.
+    """
+    rows = rows[~rows["category"].isin(MEANS)]  # a mean repeats what is said of all it averages
     paper = "not comparable with the paper: " if prints else ""
-    notes = [sentence(f"{paper}{reason}") for reason in reasons]
-    notes += _protocols(single[single["protocol"] != ""])
-    notes += _tested(rows)
+    reasons = dict.fromkeys(filter(None, rows["comparable"]))
+    said = [f"{paper}{reason}" for reason in reasons] + _protocols(rows) + _tested(rows)
+    # A note of the audit is about a trap, whatever the method and the metric.
+    rows = rows.assign(subject=rows["variant"].where(rows["measure"] != "", rows["method"]))
+    subjects, single = set(rows["subject"]), []
     noted = rows[rows["note"] != ""].groupby("note", sort=False)
-    single_notes = []
     for note, group in noted:
+        names = list(dict.fromkeys(group["subject"]))
         if len(group) == 1 < len(noted):  # then it tells this value from the others
-            single_notes.append(f"{group['method'].iloc[0]} on {group['category'].iloc[0]}: {note}")
+            single.append(f"{names[0]} on {group['category'].iloc[0]}: {note}")
+        elif len(names) < len(subjects) and len(names) <= 3 and names != [COUNT]:
+            said.append(f"{', '.join(names)}: {note}")
         else:
-            notes.append(sentence(note))
-    return notes + ([sentence("; ".join(single_notes))] if single_notes else [])
+            said.append(note)
+    return [sentence(text) for text in [*said, "; ".join(single)] if text]
+
+
+def _protocols(rows: pd.DataFrame) -> list[str]:
+    """A sentence for each protocol; several are distinguished by method, or else by category."""
+    rows = rows[rows["protocol"] != ""]
+    by_method = rows.groupby("method")["protocol"].agg(frozenset).nunique() > 1
+    column = "method" if by_method else "category"
+    found = rows.groupby("protocol", sort=False)[column].unique()
+    return [
+        ("Protocol" if len(found) == 1 else f"Protocol of {', '.join(names)}")
+        + f": {protocol.replace('_', ' ')}"
+        for protocol, names in found.items()
+    ]
 
 
 def _tested(rows: pd.DataFrame) -> list[str]:
@@ -255,18 +210,4 @@ def _tested(rows: pd.DataFrame) -> list[str]:
         f"{row.n_normal:.0f} + {row.n_abnormal:.0f}"
         for row, by_protocol in zip(named.itertuples(), several, strict=True)
     ]
-    return [f"Test images, normal + abnormal: {', '.join(images)}.".replace("_", " ")]
-
-
-def _protocols(rows: pd.DataFrame) -> list[str]:
-    """A sentence for each protocol; several are distinguished by method, or else by category."""
-    by_method = rows.groupby("method")["protocol"].agg(frozenset).nunique() > 1
-    column = "method" if by_method else "category"
-    groups = rows.groupby("protocol", sort=False)[column].unique()
-    return [
-        sentence(
-            ("Protocol" if len(groups) == 1 else f"Protocol of {', '.join(names)}")
-            + f": {protocol.replace('_', ' ')}"
-        )
-        for protocol, names in groups.items()
-    ]
+    return [f"Test images, normal + abnormal: {', '.join(images)}".replace("_", " ")]
