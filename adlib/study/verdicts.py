@@ -115,6 +115,20 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     return rows.iloc[np.lexsort([np.arange(len(rows)), place, by_table])]
 
 
+def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every published value once: in the first profile that has a number of ours.
+
+    Args:
+        compared: what `compare` gives, by profile, the one nearest to the paper first.
+
+    Returns:
+        Its columns and `profile`; values without a number of ours are those of the first profile.
+    """
+    named = [rows.assign(profile=name) for name, rows in compared.items()]
+    rows = pd.concat([*(rows[rows["ours"].notna()] for rows in named), named[0]])
+    return rows[~rows.index.duplicated()].sort_index()
+
+
 def beside_others(study: Study, profile: str) -> pd.DataFrame:
     """Every value of another implementation with ours of one profile, by the rule of the verdict.
 

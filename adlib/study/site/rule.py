@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from adlib.study import agreement, verdicts
 from adlib.study.site import tables
 from adlib.study.site.pictures import Pictures
-from adlib.study.site.scoreboard import nearest
 from adlib.study.summary import COUNT, Study
 from adlib.study.words import in_words
 
@@ -69,7 +68,7 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
         compared: what `verdicts.compare` gives, by profile. Counted are the numbers that the rule
             decides on: those of detectors, made in the paper's own setting.
     """
-    rows = nearest(compared)
+    rows = verdicts.nearest(compared)
     rows = rows[rows["verdict"].isin(agreement.OUTCOMES) & (rows["method"] != COUNT)]
     rows = rows[rows["evaluation"] == ""]
     counts = []

@@ -13,25 +13,11 @@ from adlib.study.words import below_chance, in_words, interval, number, signed
 FACT = "fact about the data"  # what stands for a detector where a value describes images
 
 
-def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every published value once: in the first profile that has a number of ours.
-
-    Args:
-        compared: what `verdicts.compare` gives, by profile, the one that comes first in front.
-
-    Returns:
-        Its columns and `profile`; values without a number of ours are those of the first profile.
-    """
-    named = [rows.assign(profile=name) for name, rows in compared.items()]
-    rows = pd.concat([*(rows[rows["ours"].notna()] for rows in named), named[0]])
-    return rows[~rows.index.duplicated()].sort_index()
-
-
 def board(compared: dict[str, pd.DataFrame]) -> list[Table]:
     """The scoreboard: values with a number of ours, one a profile, and those without any."""
     ours = {name: rows[rows["ours"].notna()] for name, rows in compared.items()}
     shown = pd.concat(rows.assign(profile=name) for name, rows in ours.items())
-    once = nearest(compared)
+    once = verdicts.nearest(compared)
     without = once[once["ours"].isna()].assign(profile="")
     return [
         published(_facts_last(shown), "With a number of ours", "with-ours"),

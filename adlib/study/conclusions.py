@@ -1,0 +1,141 @@
+"""What the study concludes of a paper: verdicts, the claims, the scale, what is open, the cost."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+from adlib.study import agreement, hours, ledger, verdicts
+from adlib.study.claims import listed
+from adlib.study.ledger import SEEDS, SILENT, Entry
+from adlib.study.papers import Paper
+from adlib.study.summary import COUNT, Study
+
+MOST_WORDS = 20  # of a scale
+DECIDED = (agreement.AGREES, agreement.DIFFERS)
+BESIDE = {  # what stands beside a published number that is not judged
+    agreement.CANNOT_TELL: "too few seeds",
+    verdicts.TOY_SCALE: "toy scale",
+    verdicts.NOT_COMPARABLE: "another setting",
+}
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What the study says of one paper.
+
+    Attributes:
+        paper: which.
+        rows: each published number once, with verdict, in the profile nearest to the paper.
+        counts: verdict -> published numbers of methods.
+        facts: verdict -> published facts about the data, counted apart.
+        entries: the claims, see `adlib.study.ledger`.
+        sentence: the verdict, at most 30 words.
+        scale: at what scale that was tested, at most 20 words.
+        unknown: what is not known and what would decide it, at most 30 words.
+        cost: spent, and estimated for the paper's full scale, see `adlib.study.hours.cost`.
+    """
+
+    paper: Paper
+    rows: pd.DataFrame
+    counts: Counter
+    facts: Counter
+    entries: list[Entry]
+    sentence: str
+    scale: str
+    unknown: str
+    cost: pd.DataFrame
+
+
+def conclude(study: Study, name: str, order: list[str] | None = None) -> Conclusion:
+    """What the study says of the paper `name`.
+
+    Args:
+        study: the results.
+        name: folder of the paper.
+        order: profiles, preferred first; by default those nearest to the papers.
+
+    Raises:
+        ValueError: no results.
+    """
+    order = [one for one in (order or study.profiles) if one not in SILENT]
+    if not order:
+        raise ValueError(f"{study.results} holds no results yet. Run the study first.")
+    paper = study.papers[name]
+    rows = verdicts.nearest({one: verdicts.compare(study, one) for one in order})
+    rows = rows[rows["paper"] == name]
+    of_data = rows["method"] == COUNT
+    methods = rows[~of_data]
+    counts, facts = Counter(methods["verdict"]), Counter(rows.loc[of_data, "verdict"])
+    entries = ledger.ledger(study, paper, order)
+    cost = hours.cost(study, paper, order)
+    return Conclusion(
+        paper=paper,
+        rows=rows,
+        counts=counts,
+        facts=facts,
+        entries=entries,
+        sentence=_sentence(counts),
+        scale=_scale(study, paper, methods),
+        unknown=_unknown(paper, methods, counts, cost),
+        cost=cost,
+    )
+
+
+def _sentence(counts: Counter) -> str:
+    total, judged = counts.total(), sum(counts[name] for name in DECIDED)
+    beside = [f"{counts[name]} beside {said}" for name, said in BESIDE.items() if counts[name]]
+    alone = total - judged - sum(counts[name] for name in BESIDE)
+    beside += [f"{alone} beside no run"] if alone else []
+    if not total:
+        return "The paper prints no number of a method that we know."
+    if alone == total:
+        return f"No published number could yet be judged: none of {total} has a run beside it."
+    if not judged:
+        return f"No published number could yet be judged: of {total}, {listed(beside)}."
+    decided = [
+        f"{counts[name]} {word}{'s' * (counts[name] == 1)}"
+        for name, word in zip(DECIDED, ("agree", "differ"), strict=True)
+        if counts[name]
+    ]
+    rest = f"; not judged: {listed(beside)}" if beside else ""
+    return f"Of {total} published numbers {listed(decided)} with our runs{rest}."
+
+
+def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
+    """At what scale the numbers of ours that stand beside published ones were made."""
+    ours = methods[methods["ours"].notna()]
+    if ours.empty:
+        runs = study.rows[(study.rows["paper"] == paper.name) & (study.rows["run"] != "")]
+        sets = list(runs["dataset"].unique())
+        return f"Runs on {listed(sets)}, none of them in the paper's tables." if sets else "No run."
+    proposed = {claim.method for claim in paper.claims}
+    records = {}
+    for row in ours.itertuples():
+        known = study.packs.get(row.profile, {})
+        for key in filter(known.get, row.runs):
+            records[row.profile, key] = known[key].record, row.method in proposed
+    smaller = ledger.in_short(study, paper, list(records.values()))
+    fewest, most = int(ours["seeds"].min()), int(ours["seeds"].max())
+    seeds = f"{fewest} to {most} seeds" if most > fewest else f"{most} seed{'s' * (most > 1)}"
+    while len(" ".join(smaller).split()) + len(seeds.split()) > MOST_WORDS:
+        smaller = smaller[:-1]
+    text = ", ".join([*(smaller or ["the paper's own scale"]), seeds])
+    return text[0].upper() + text[1:] + "."
+
+
+def _unknown(paper: Paper, methods: pd.DataFrame, counts: Counter, cost: pd.DataFrame) -> str:
+    """What is not known and what would decide it: seeds, data, hours on a GPU."""
+    parts = []
+    if few := counts[agreement.CANNOT_TELL]:
+        seeds = int(methods.loc[methods["verdict"] == agreement.CANNOT_TELL, "seeds"].min())
+        parts.append(f"{few} want {max(SEEDS, seeds + 1)} seeds instead of {seeds}")
+    if absent := counts[verdicts.NO_DATA]:
+        sets = methods.loc[methods["verdict"] == verdicts.NO_DATA, "dataset"].unique()
+        more = " and others" if len(sets) > 1 else ""
+        named = paper.names.get(sets[0], sets[0])
+        parts.append(f"{absent} want data not at hand ({named}{more})")
+    if small := sum(counts[name] for name in (*list(BESIDE)[1:], verdicts.NOT_RUN)):
+        least = hours.in_words(cost)
+        parts.append(f"{small} want runs at full scale{f' ({least})' if least else ''}")
+    return f"Of the open numbers {listed(parts)}." if parts else "Every published number is judged."
