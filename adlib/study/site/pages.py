@@ -161,7 +161,8 @@ def _executed(site: Site) -> dict[Cell, str]:
         if body:
             found[cell] = path
             title = f"{site.leads[cell.paper, cell.notebook][0]}, {cell.id}"
-            context = {"title": title, "body": Markup(body), "one": one}
+            error = notebooks.without_folders(one.error)
+            context = {"title": title, "body": Markup(body), "one": one, "error": error}
             site.render(path, "executed.html.j2", **context)
     return found
 
