@@ -1,18 +1,27 @@
 """Every notebook under notebooks/ is stripped, short and parameterised the same way."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from adlib.study import papers
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 FOUND = [p for p in sorted(NOTEBOOKS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
 
 
 @pytest.fixture(params=FOUND, ids=lambda p: p.relative_to(NOTEBOOKS).as_posix())
-def cells(request):
-    """Cells of one notebook."""
-    return json.loads(request.param.read_text(encoding="utf-8"))["cells"]
+def notebook(request):
+    """Path of one notebook."""
+    return request.param
+
+
+@pytest.fixture
+def cells(notebook):
+    """Its cells."""
+    return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
 
 
 def code(cells):
@@ -49,3 +58,38 @@ def test_title_first(cells):
     """Catches a notebook that does not say what it is; the report takes its title from there."""
     assert cells[0]["cell_type"] == "markdown"
     assert "".join(cells[0]["source"]).startswith("# ")
+
+
+def words(cells, kind):
+    """All text of the cells of a kind, with single spaces."""
+    return " ".join(" ".join("".join(c["source"]) for c in cells if c["cell_type"] == kind).split())
+
+
+def test_asks_and_concludes(cells):
+    """Catches a notebook that computes and neither asks anything nor says what was seen."""
+    first = "".join(cells[0]["source"])
+    assert "**Question.**" in first and "**Method.**" in first
+    assert cells[-1]["cell_type"] == "code" and "study.seen(" in "".join(cells[-1]["source"])
+
+
+def test_opens_under_its_own_name(notebook, cells):
+    """Catches a copied notebook that writes its rows over those of another."""
+    name = f"{notebook.parent.name}/{notebook.stem}"
+    assert f'study.open("{name}", globals())' in words(cells, "code")
+
+
+def test_quotes_the_claims_that_it_checks(notebook, cells):
+    """Catches a claim in paper.toml whose notebook asks about something else."""
+    claims = [c for c in papers.load(notebook.parent.name).claims if c.table == notebook.stem]
+    for claim in claims:
+        assert not claim.quoted or " ".join(claim.text.split()) in words(cells[:1], "markdown")
+
+
+def test_links_to_code_that_is_there(notebook, cells):
+    """Catches a dead link, and a name that the linked file does not define (any more)."""
+    text = words(cells, "markdown")
+    for path in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (notebook.parent / path).exists(), path
+    for name, path in re.findall(r"`(\w+)` in \[[^]]*\]\(([^)]+\.py)\)", text):
+        source = (notebook.parent / path).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(def|class) {name}\b|^{name}\b", source, re.MULTILINE), name

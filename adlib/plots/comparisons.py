@@ -15,23 +15,38 @@ from adlib.plots.scores import ABNORMAL, NORMAL
 FRAMES = (ABNORMAL, "#cc78bc", "#56b4e9")  # of chosen cells in heat maps
 
 
-def metric_bars(table: pd.DataFrame, label: str, chance: float) -> Figure:
-    """Draw a dot with its interval for every row (`method`, `form`, `value`, `low`, `high`).
+def forest(table: pd.DataFrame, label: str, chance: float | None = None) -> Figure:
+    """Forest plot: a dot with its interval for every row, a diamond for the published value.
 
     Args:
-        table: rows in the order they are drawn.
+        table: rows in the order they are drawn: `method`, `form`, `value`, `low`, `high`; where the
+            values were published `published`, and `elsewhere`: whether on other images, which
+            draws the diamond hollow; where they are known `fixed`, the values at a threshold that
+            was fixed beforehand.
         label: what the horizontal axis shows.
         chance: value without any information, drawn as a line.
     """
     forms = table.form.fillna("")
     names = [f"{m} ({f})" if f else m for m, f in zip(table.method, forms, strict=True)]
-    size = 4.5 + 0.09 * max(map(len, names)), 0.42 * len(table) + 1.1
+    size = 5 + 0.09 * max(map(len, names)), 0.42 * len(table) + 1.5
     figure, ax = plt.subplots(figsize=size)
     y = np.arange(len(table))[::-1]
     error = np.abs([table.value - table.low, table.high - table.value])
-    ax.errorbar(table.value, y, xerr=error, fmt="o", color=NORMAL, capsize=3)
-    ax.axvline(chance, color="black", ls=":", lw=1.2)
+    ax.errorbar(table.value, y, xerr=error, fmt="o", color=NORMAL, capsize=3, label="ours")
+    if "fixed" in table and table.fixed.notna().any():
+        style = {"marker": "|", "s": 110, "linewidths": 2.2, "color": NORMAL}
+        ax.scatter(table.fixed, y, label="ours, threshold fixed beforehand", **style)
+    if "published" in table:
+        for hollow, words in {False: "published", True: "published, on other images"}.items():
+            some = table.published.notna() & (table.elsewhere == hollow)
+            if some.any():
+                face = "none" if hollow else ABNORMAL
+                style = {"marker": "D", "s": 46, "facecolors": face, "edgecolors": ABNORMAL}
+                ax.scatter(table.published[some], y[some], label=words, zorder=3, **style)
+    if chance is not None:
+        ax.axvline(chance, color="black", ls=":", lw=1.2, label="chance")
     ax.set(yticks=y, yticklabels=names, xlabel=label, xlim=(0, 1.02), ylim=(-0.7, len(table) - 0.3))
+    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     return figure
 
 

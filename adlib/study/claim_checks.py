@@ -21,7 +21,7 @@ from adlib.study.claims import (
     stands,
 )
 from adlib.study.papers import ALL_SETS, MEANS
-from adlib.study.site.tables import in_words, number
+from adlib.study.tables import in_words, number
 
 
 def check(rows: Rows) -> Evidence | None:
@@ -187,8 +187,8 @@ def _falls_less(rows: Rows) -> Evidence | None:
     )
     text = (
         f"From {category_in_words(claim.categories[0])} to "
-        f"{category_in_words(claim.categories[-1])} the {in_words(claim.metric)} changes by {changes}, a difference of "
-        f"{_difference(differences.mean(), *ends)}."
+        f"{category_in_words(claim.categories[-1])} the {in_words(claim.metric)} changes by "
+        f"{changes}, a difference of {_difference(differences.mean(), *ends)}."
     )
     named = rows.single["name"].isin([claim.method, other])
     behind = rows.single[named & rows.single["category"].isin(claim.categories)]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adlib.study.papers import ALL_SETS, MEANS, Claim, Paper
-from adlib.study.site.tables import in_words, interval, number
 from adlib.study.summary import Study
+from adlib.study.tables import in_words, interval, number
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 SUPERVISED = "Classifier"  # trained on the same labels as a method that a paper proposes

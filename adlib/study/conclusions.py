@@ -107,15 +107,17 @@ def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
     ours = methods[methods["ours"].notna()]
     if ours.empty:
         runs = study.rows[(study.rows["paper"] == paper.name) & (study.rows["run"] != "")]
-        sets = list(runs["dataset"].unique())
-        return f"Runs on {listed(sets)}, none of them in the paper's tables." if sets else "No run."
-    proposed = {claim.method for claim in paper.claims}
-    records = {}
-    for row in ours.itertuples():
-        known = study.packs.get(row.profile, {})
-        for key in filter(known.get, row.runs):
-            records[row.profile, key] = known[key].record, row.method in proposed
-    smaller = ledger.in_short(study, paper, list(records.values()))
+        n = runs["dataset"].nunique()
+        return f"{n} data sets were run, but no number stands beside a published one."
+    proposed = ours["method"].isin({claim.method for claim in paper.claims})
+    ours = ours[proposed] if proposed.any() else ours  # rather than what the paper sets beside it
+    records = {
+        (row.profile, key): study.packs[row.profile][key].record
+        for row in ours.itertuples()
+        for key in row.runs
+        if key in study.packs.get(row.profile, {})
+    }
+    smaller = ledger.in_short(study, paper, [(one, True) for one in records.values()])
     fewest, most = int(ours["seeds"].min()), int(ours["seeds"].max())
     seeds = f"{fewest} to {most} seeds" if most > fewest else f"{most} seed{'s' * (most > 1)}"
     while len(" ".join(smaller).split()) + len(seeds.split()) > MOST_WORDS:
@@ -132,10 +134,13 @@ def _unknown(paper: Paper, methods: pd.DataFrame, counts: Counter, cost: pd.Data
         parts.append(f"{few} want {max(SEEDS, seeds + 1)} seeds instead of {seeds}")
     if absent := counts[verdicts.NO_DATA]:
         sets = methods.loc[methods["verdict"] == verdicts.NO_DATA, "dataset"].unique()
-        more = " and others" if len(sets) > 1 else ""
+        more = ", …" if len(sets) > 1 else ""
         named = paper.names.get(sets[0], sets[0])
         parts.append(f"{absent} want data not at hand ({named}{more})")
     if small := sum(counts[name] for name in (*list(BESIDE)[1:], verdicts.NOT_RUN)):
         least = hours.in_words(cost)
         parts.append(f"{small} want runs at full scale{f' ({least})' if least else ''}")
-    return f"Of the open numbers {listed(parts)}." if parts else "Every published number is judged."
+    if not parts:
+        return "Every published number is judged."
+    first, *others = parts
+    return f"{listed([first.replace(' want', ' open numbers want', 1), *others])}."

@@ -143,6 +143,11 @@ class Paper:
         """Names of the data sets whose numbers the paper prints, or one of its notebooks."""
         return self.datasets.get(notebook, self.datasets.get("*", []))
 
+    def title_of(self, dataset: str) -> str:
+        """Name of a data set as the paper prints it, else as the catalogue has it."""
+        known_here = dataset in data.names()
+        return self.names.get(dataset, data.info(dataset).title if known_here else dataset)
+
     @property
     def published(self) -> pd.DataFrame:
         """Rows of `published.csv` as text, columns `paper` and `PUBLISHED`; none without the file.

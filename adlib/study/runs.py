@@ -88,6 +88,11 @@ class Run:
         """The detector with the scored weights, on CUDA where there is one by default."""
         return models.load(self.checked("weights.safetensors"), device or default_device())
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights lie in the store, so that `detector` trains nothing again."""
+        return self._is_whole("weights.safetensors")
+
     def snapshots(self) -> dict[int, Path]:
         """Weights on the way, those that the budget asked for: step to file."""
         return {s: self.checked(f"snapshots/step{s:07d}.safetensors") for s in self.steps}

@@ -1,0 +1,152 @@
+"""A notebook's rows beside what the paper prints: as a table, as a picture, as verdicts."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adlib import plots
+from adlib.study import packs, papers, rows, verdicts
+from adlib.study.execute import DONE
+from adlib.study.papers import MEANS
+from adlib.study.profiles import Cell
+from adlib.study.summary import COUNT, Execution, Study
+from adlib.study.tables import Table, halves, in_words, interval, number, signed
+
+# Metric that is picked on test labels -> the same at a threshold that was fixed beforehand.
+FIXED = {
+    "max_balanced_accuracy": "balanced_accuracy",
+    "best_accuracy": "accuracy",
+    "zfn_accuracy": "accuracy",
+    "best_f1": "f1",
+}
+_PLACE = ["dataset", "category", "method", "metric"]
+
+
+class OfCell(Study):
+    """The rows of one cell and the runs that they name, judged as those of a whole study are."""
+
+    @cached_property
+    def packs(self) -> dict[str, dict[str, packs.Packed]]:
+        """The runs whose records and scores the cell has kept."""
+        cell = self.executions[0].cell
+        folder = cell.folder.parents[1] / "runs"
+        keys = sorted(set(self.rows["run"]) - {""})
+        return {cell.profile: {key: packs.Packed(packs.contents(folder / key)) for key in keys}}
+
+
+def of_cell(cell: Cell) -> OfCell:
+    """What a cell has written.
+
+    Raises:
+        FileNotFoundError: nothing yet.
+    """
+    path = cell.file(".csv")
+    table = rows.typed(rows.texts(path), path)
+    table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
+    table = table.assign(name=table["method"], method=rows.labels(table), profile=cell.profile)
+    made = Execution(cell.folder.parents[3], cell, DONE, "", "", None, "", False)
+    return OfCell(made.results, [made], table, papers.read())
+
+
+def compared(cell: Cell) -> pd.DataFrame:
+    """Numbers of a cell that stand for themselves, each with the paper's.
+
+    Returns:
+        One row a data set, category, method and metric, in the order of the cell's rows: `form`,
+        `value`, `low` and `high`, `fixed` (the same at a threshold that was fixed beforehand),
+        `published` and `printed`, `on` (what the published value is about; "" where it is about
+        the same images), `difference`, `verdict` and `reason`.
+    """
+    study = of_cell(cell)
+    ours = study.summary
+    ours = ours[ours["x"].isna() & (ours["categories"] == 1) & (ours["method"] != COUNT)]
+    fixed = ours[ours["form"] == "deployable"].set_index(_PLACE)["value"]
+    ours = ours[ours["form"].isin(verdicts.FORMS)]
+    by_form = ours.sort_values("form", key=lambda forms: forms.map(verdicts.FORMS.index))
+    ours = by_form.drop_duplicates(_PLACE).sort_index()
+    judged = verdicts.compare(study, cell.profile)
+    judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
+    judged = judged.assign(title=judged["dataset"].map(study.papers[cell.paper].title_of))
+    lines = [_line(row, fixed, judged) for row in ours.itertuples()]
+    columns = [*_PLACE, "form", "value", "low", "high", "seeds", "name", "scale", "comparable"]
+    more = ["fixed", "published", "printed", "on", "difference", "verdict", "reason"]
+    return pd.DataFrame(lines, columns=[*columns, *more])
+
+
+def _line(row, fixed: pd.Series, judged: pd.DataFrame) -> dict:
+    names = ("form", "value", "low", "high", "seeds", "name", "scale", "comparable")
+    line = {name: getattr(row, name) for name in (*_PLACE, *names)}
+    place = row.dataset, row.category, row.method, FIXED.get(row.metric)
+    line["fixed"] = fixed.get(place, np.nan)
+    same = judged[(judged["method"] == row.method) & (judged["metric"] == row.metric)]
+    here = same[(same["dataset"] == row.dataset) & (same["category"] == row.category)]
+    if len(here):
+        theirs = here.iloc[0]
+        line |= {name: theirs[name] for name in ("printed", "difference", "verdict", "reason")}
+        return line | {"published": theirs["value"], "on": ""}
+    nothing = {"printed": "", "difference": np.nan, "verdict": "", "reason": ""}
+    return line | nothing | _elsewhere(same, row.category)
+
+
+def _elsewhere(same: pd.DataFrame, category: str) -> dict:
+    """The paper's value on its own images: of the same category, or else over all of them."""
+    if same.empty:
+        return {"published": np.nan, "on": ""}
+    title = same["title"].iloc[0]
+    for wanted in (category, "mean_overall"):
+        if len(found := same[same["category"] == wanted]):
+            about = MEANS.get(wanted, wanted)
+            value = found.iloc[0]
+            return {"published": value["value"], "printed": value["printed"],
+                    "on": f"{title}, {about}"}  # fmt: skip
+    single = same[~same["category"].isin(MEANS)]
+    mean = single["value"].mean()
+    about = f"{title}, mean of {len(single)}" if len(single) > 1 else title
+    return {"published": mean, "printed": number(mean), "on": about}
+
+
+def beside(cell: Cell) -> Table:
+    """The published values beside ours, with the verdict; reasons stand once, below."""
+    found, lines = compared(cell), []
+    for row in found.itertuples():
+        line = {("", "method"): row.method, ("", "metric"): in_words(row.metric)}
+        if found["dataset"].nunique() > 1 or found["category"].nunique() > 1:
+            line[("", "data")] = f"{row.dataset} {row.category}"
+        line[("published", "value")] = row.printed
+        line[("published", "on")] = row.on or ("these images" if row.printed else "")
+        line[("ours", "value")] = number(row.value)
+        line[("ours", "95 % interval")] = interval(row.low, row.high)
+        line[("ours", "threshold fixed before")] = number(row.fixed)
+        line[("", "difference")] = signed(row.difference, row.printed)
+        line[("", "verdict")] = row.verdict
+        lines.append({key: value or "–" for key, value in line.items()})
+    notes = [f"{row.method}: {row.reason}." for row in found.itertuples() if row.reason]
+    notes += [f"Not comparable: {text}." for text in dict.fromkeys(found["comparable"]) if text]
+    table = Table.of(lines, notes)
+    if lines:
+        frame = table.frame.set_axis(pd.MultiIndex.from_tuples(table.frame.columns), axis=1)
+        empty = [name for name in frame if (frame[name] == "–").all()]
+        table = Table(frame.drop(columns=empty), table.notes)
+    return table
+
+
+def dots(cell: Cell, *metrics: str) -> Figure:
+    """Every number of a cell with its interval; a diamond is what the paper prints.
+
+    Args:
+        cell: whose rows, see `compared`.
+        *metrics: which to draw, of one scale; by default the first.
+    """
+    found = compared(cell)
+    metrics = metrics or tuple(found["metric"].head(1))
+    found = found[found["metric"].isin(metrics)]
+    names = found["method"]
+    if len(metrics) > 1:
+        names = names + ", " + found["metric"].map(in_words)
+    chance = 0.5 if all(map(halves, metrics)) else None
+    label = " and ".join(map(in_words, metrics))
+    label += ", 95 % interval over test images" * bool(found["low"].notna().any())
+    table = found.assign(method=names, elsewhere=found["on"] != "")
+    return plots.forest(table, label, chance)

@@ -1,0 +1,315 @@
+"""What a notebook's rows show, in sentences: the last cell of every notebook.
+
+Each function looks at the rows of one kind and gives nothing where there are none, so the same call
+is true for any notebook, profile and data set. Nothing is typed but the words between the numbers.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from adlib.study import agreement, papers, published, verdicts
+from adlib.study.departures import UNKNOWN
+from adlib.study.profiles import Cell
+from adlib.study.summary import COUNT
+from adlib.study.tables import halves, in_words, interval, number, signed
+
+SEEDS = 3  # what a statement on a method needs
+FEWER_IS_BETTER = (
+    *("miss_rate", "false_alarm_rate", "divided_false_alarm_rate", "loss_", "parameters"),
+    *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
+)
+SHOWN = 3  # of a kind, in one sentence
+
+
+def seen(cell: Cell, swept: str = "", **reads: str) -> Markdown:
+    """What the rows of a cell show, with the verdict and what would decide it.
+
+    Args:
+        cell: whose rows, as they were written.
+        swept: what `x` is in rows that have one, for instance `training steps`.
+        **reads: metric -> what it says in words, for metrics that are no usual ones.
+    """
+    found, study = published.compared(cell), published.of_cell(cell)
+    rows = study.summary[study.summary["categories"] == 1]
+    sentences = [
+        *_ranking(cell, found, reads),
+        *_published(cell, found),
+        *_fixed(found),
+        *_below_chance(found),
+        *_swept(rows, swept),
+        *_points(rows),
+        *_rates(rows),
+        *_facts(study, cell, rows),
+        *_values(found, reads),
+    ]
+    decided = _verdict(cell, found)
+    lines = ["## What we see", *(f"- {text}" for text in sentences)]
+    return Markdown("\n".join([lines[0], "", *lines[1:], "", f"**Verdict.** {decided}"]))
+
+
+def _stands(row) -> str:
+    ends = interval(row.low, row.high)
+    return number(row.value) + (f" ({ends})" if ends else "")
+
+
+def _names(names: Iterable[str]) -> str:
+    """Write `A`, `A and B`, `A, B and C`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _better(metric: str) -> bool | None:
+    """Whether more (True) or less (False) of a metric is better; None where nobody can say."""
+    if metric in agreement.MARGINS or halves(metric) or metric.startswith(("aupro", "pixel_a")):
+        return True
+    fewer = metric.startswith(FEWER_IS_BETTER) or metric.endswith(FEWER_IS_BETTER)
+    return False if fewer else None
+
+
+def _places(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Metric, where, and the rows of two or more methods there, best first."""
+    several = found[["dataset", "category"]].drop_duplicates().shape[0] > 1
+    for (metric, dataset, category), rows in found.groupby(
+        ["metric", "dataset", "category"], sort=False
+    ):
+        more = _better(metric)
+        if more is not None and len(rows) > 1:
+            ranked = rows.sort_values("value", ascending=not more, kind="stable")
+            yield metric, f" on {dataset} {category}" if several else "", ranked
+
+
+def _ranking(cell: Cell, found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
+    """Who comes first, and whether the second, and the papers' own method, can be told from it."""
+    own = {claim.method for claim in papers.load(cell.paper).claims}
+    for metric, where, ranked in list(_places(found))[:SHOWN]:
+        words, rows = reads.get(metric, in_words(metric)), list(ranked.itertuples())
+        first, second, last = rows[0], rows[1], rows[-1]
+        if not _better(metric):  # a cost: how far apart they lie says more than who is second
+            yield (
+                f"The least {words}{where} has {first.method} with {number(first.value)}, the most "
+                f"{last.method} with {number(last.value)}."
+            )
+            continue
+        tied = [row.method for row in rows if row.value == first.value]
+        if len(tied) > 1:
+            yield f"By {words}{where} {_names(tied)} share the first place with {_stands(first)}."
+            continue
+        text = f"By {words}{where} {first.method} comes first of {len(rows)} with "
+        text += f"{_stands(first)}, before {second.method} with {_stands(second)}"
+        text += f"{_apart(first, second)}."
+        for place, row in enumerate(rows, 1):
+            if row.name in own and place > 2:
+                text += f" {row.method} takes place {place} with {_stands(row)}"
+                text += f"{_apart(first, row)}."
+        yield text
+
+
+def _apart(first, other) -> str:
+    if pd.isna(first.low) or pd.isna(other.low):
+        return ""
+    low, high = sorted([(first.low, first.high), (other.low, other.high)])
+    meet = high[0] <= low[1]
+    return "; their intervals meet, so this test does not tell them apart" if meet else ""
+
+
+def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
+    """Ours beside the paper's: the largest differences here, or where the paper's images differ."""
+    here = found[found["published"].notna() & (found["on"] == "")]
+    if len(here):
+        order = here["difference"].abs().sort_values(ascending=False, kind="stable").index
+        shown = [
+            f"{row.method} {number(row.value)} against {row.printed}"
+            for row in here.loc[order].head(SHOWN).itertuples()
+        ]
+        mean = signed(here["difference"].mean(), "0.0")
+        yield (
+            f"Of {len(here)} values that the paper prints for these images ours differ by {mean} "
+            f"on average, most for {_names(shown)}."
+        )
+    other = found[found["published"].notna() & (found["on"] != "")]
+    for (metric, place), rows in list(other.groupby(["metric", "on"], sort=False))[:1]:
+        shown = [
+            f"{row.method} {row.printed} (ours here {number(row.value)})"
+            for row in rows.head(SHOWN).itertuples()
+        ]
+        yield (
+            f"For these images the paper prints no number; on {place} it prints as "
+            f"{in_words(metric)}: {_names(shown)}."
+        )
+    for row in found.itertuples():
+        alone = found["method"].nunique() == 1 and _better(row.metric)
+        if alone and pd.isna(row.published):
+            yield f"{row.method} reaches {in_words(row.metric)} {_stands(row)}."
+
+
+def _fixed(found: pd.DataFrame) -> Iterator[str]:
+    """What the test labels add where they pick the threshold."""
+    for metric, rows in found.dropna(subset=["fixed"]).groupby("metric", sort=False):
+        gain = 100 * (rows["value"] - rows["fixed"])
+        most = rows.loc[gain.idxmax(), "method"]
+        over = f" on average over {len(rows)} rows, at most {gain.max():.1f} ({most})"
+        yield (
+            f"A threshold that is picked on the test labels is worth {gain.mean():.1f} points of "
+            f"{in_words(metric)}{over if len(rows) > 1 else ''}, against one that was fixed "
+            "beforehand."
+        )
+
+
+def _below_chance(found: pd.DataFrame) -> Iterator[str]:
+    rows = found[found["metric"].map(halves).astype(bool) & (found["high"] < 0.5)]
+    if len(rows):
+        lowest = rows.loc[rows["value"].idxmin()]
+        yield (
+            f"{len(rows)} of {len(found)} values lie below chance with their whole interval, the "
+            f"lowest {lowest['method']} with {_stands(lowest)} ({in_words(lowest['metric'])}): "
+            "abnormal images are taken for the more normal ones."
+        )
+
+
+def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
+    """How numbers change along the values that were swept."""
+    rows = rows[rows["x"].notna() & rows["value"].notna() & ~_is_difference(rows)]
+    keys = ["metric", "form", "name", "measure"]
+    kept = [(key, one) for key, one in rows.groupby(keys, sort=False) if one["x"].nunique() > 1]
+    for (metric, form, name, _), one in kept[: 2 * SHOWN]:
+        one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
+        first, last = one.iloc[0], one.iloc[-1]
+        best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
+        yield (
+            f"From {first['x']:g} to {last['x']:g} {what or 'of the swept value'} the "
+            f"{in_words(metric)}{f' ({form})' if form else ''} of {name} goes from "
+            f"{number(first['value'])} to {number(last['value'])}; it is best at {best['x']:g} "
+            f"with {number(best['value'])}."
+        )
+
+
+def _is_difference(rows: pd.DataFrame) -> pd.Series:
+    return rows["metric"].str.startswith("difference_points")
+
+
+def _points(rows: pd.DataFrame) -> Iterator[str]:
+    """Differences in points with their interval: how many are told from zero, the largest."""
+    rows = rows[_is_difference(rows)].dropna(subset=["value"])
+    if rows.empty:
+        return
+    raised, lowered = (rows["low"] > 0).sum(), (rows["high"] < 0).sum()
+    order = rows["value"].abs().sort_values(ascending=False, kind="stable").index
+    shown = [
+        f"{row.method}, {_signed(row.value)} points ({_signed(row.low)} to {_signed(row.high)})"
+        for row in rows.loc[order].head(SHOWN).itertuples()
+    ]
+    yield (
+        f"Of {len(rows)} differences {raised} lie above zero and {lowered} below it with their "
+        f"whole interval. The largest: {'; '.join(shown)}."
+    )
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.1f}".replace("-", "−")
+
+
+def _rates(rows: pd.DataFrame) -> Iterator[str]:
+    """Misses and false alarms at thresholds that held-out images set, beside what was promised."""
+    rows = rows[(rows["form"] == "deployable") & rows["metric"].isin(["miss_rate"])]
+    rows = rows.dropna(subset=["value"])
+    if rows.empty:
+        return
+    some = rows[rows["value"] > 0]
+    yield (
+        f"At thresholds that held-out images set {len(some)} of {len(rows)} miss abnormal test "
+        f"images, {100 * rows['value'].mean():.1f} % of them on average, at most "
+        f"{100 * rows['value'].max():.1f} % ({rows.loc[rows['value'].idxmax(), 'method']})."
+    )
+
+
+def _facts(study: published.OfCell, cell: Cell, rows: pd.DataFrame) -> Iterator[str]:
+    """Facts about the data beside the printed ones."""
+    facts = rows[(rows["method"] == COUNT) & rows["value"].notna()]
+    if facts.empty:
+        return
+    judged = verdicts.compare(study, cell.profile)
+    judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
+    judged = judged[(judged["method"] == COUNT) & judged["ours"].notna()]
+    if judged.empty:
+        named = [f"{_fact(row.metric)} {row.value:g}" for row in facts.itertuples()]
+        yield f"The data have {_names(named[: 2 * SHOWN])}. The paper prints none of these here."
+        return
+    met = judged["difference"].abs() <= judged["half_unit"] + agreement.ROUNDING
+    text = f"{met.sum()} of {len(judged)} facts about the data are what the paper prints"
+    off = [
+        f"{_fact(row.metric)} {row.ours:g} against {row.printed}"
+        for row in judged[~met].itertuples()
+    ]
+    yield text + (f"; not so {_names(off[:SHOWN])}." if off else ".")
+
+
+def _fact(metric: str) -> str:
+    return in_words(metric.removeprefix("n_"))
+
+
+def _values(found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
+    """Lowest and highest of metrics that are no usual ones, in the words that the notebook has."""
+    for metric, words in reads.items():
+        rows = found[found["metric"] == metric].dropna(subset=["value"])
+        if rows.empty or _better(metric) is not None:
+            continue
+        if len(rows) == 1:
+            row = rows.iloc[0]
+            yield f"{words}: {row['method']} {number(row['value'])}."
+            continue
+        low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
+        yield (
+            f"{words}: from {number(low['value'])} ({low['method']}) to {number(high['value'])} "
+            f"({high['method']})."
+        )
+
+
+def _verdict(cell: Cell, found: pd.DataFrame) -> str:
+    """What these rows decide, and what it would take to decide the rest."""
+    paper = papers.load(cell.paper)
+    if not paper.prints:
+        return _own(found)
+    judged = found[found["verdict"] != ""]
+    if len(judged):
+        counts = Counter(judged["verdict"])
+        said = _names(f"{n} {verdict}" for verdict, n in counts.items())
+        return " ".join(filter(None, [f"Published numbers: {said}.", _needed(judged)]))
+    wanted = paper.datasets_of(cell.notebook)
+    if cell.notebook not in set(paper.published["table"]):
+        return f"The paper prints no number here to be held against. {_own(found)}"
+    if cell.dataset in wanted:
+        return "The paper prints no number for these images."
+    titles = _names(map(paper.title_of, wanted))
+    return (
+        f"Nothing is decided about the paper's numbers, which are about {titles}. Runs on these "
+        f"data at the paper's scale, with {SEEDS} seeds, would decide them."
+    )
+
+
+def _needed(judged: pd.DataFrame) -> str:
+    """What would decide the numbers that are still open."""
+    needs = []
+    toy = judged[judged["verdict"] == verdicts.TOY_SCALE]
+    if len(toy):
+        example = toy["scale"].iloc[0]
+        needs.append(f"runs at the paper's scale (here {example}) with {SEEDS} seeds")
+    open_ones = judged[judged["verdict"] == agreement.CANNOT_TELL]
+    needs += list(dict.fromkeys(filter(None, open_ones["reason"])))[:1]
+    if (judged["reason"] == UNKNOWN).any():
+        needs.append("the records of the runs")
+    return f"What would decide the rest: {_names(needs)}." if needs else ""
+
+
+def _own(found: pd.DataFrame) -> str:
+    """For numbers that no paper has: what they rest on."""
+    seeds = int(np.nanmin(found["seeds"])) if found["seeds"].notna().any() else 1
+    if seeds >= SEEDS:
+        return f"Ours come from {seeds} seeds."
+    return (
+        f"Ours come from {seeds} of the {SEEDS} seeds that a statement on a method needs: they are "
+        "an indication, which more seeds would decide."
+    )
