@@ -12,13 +12,12 @@ from latex2mathml.converter import convert as to_mathml
 from nbconvert.filters import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from adlib.host.paths import without_folders
 from adlib.study.site.pictures import Pictures
 from adlib.study.site.sanitise import sanitise
 
 # The first that an output has is shown; no widgets and no JavaScript, which fetch their libraries.
 IMAGES = ("image/png", "image/jpeg")
-# Folders of the machine in an absolute path, but not in a link's.
-FOLDERS = re.compile(r"(?<![\w./<:])/(?:[\w.+@~-]+/)+")
 
 
 def page(path: Path, pictures: Pictures, root: str) -> str:
@@ -33,24 +32,35 @@ def page(path: Path, pictures: Pictures, root: str) -> str:
 
 
 def _parts(notebook: nbformat.NotebookNode, pictures: Pictures, root: str) -> Iterator[str]:
-    heading = "the notebook"
+    heading, code = "the notebook", []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            yield from _folded(code)
             heading = ([heading, *re.findall(r"^#+\s+(.+)", cell.source, re.MULTILINE)])[-1]
             yield markdown(cell.source, cell.get("attachments"))
-        elif cell.cell_type == "code" and cell.source.strip():
-            source = escape(without_folders(cell.source))
-            lines = source.count("\n") + 1
-            yield f"<details><summary>Code, {lines} line{'s' * (lines > 1)}</summary>"
-            yield f"<pre><code>{source}</code></pre></details>"
+        elif cell.cell_type == "code":
+            code += [cell.source] if cell.source.strip() else []
+            if cell.outputs:
+                yield from _folded(code)
             for output in cell.outputs:
                 yield _output(output, partial(_image, pictures, root, heading))
+    yield from _folded(code)
+
+
+def _folded(code: list[str]) -> Iterator[str]:
+    """Code up to here as one block that opens on demand; empties the list."""
+    if code:
+        source = without_folders("\n\n".join(code))
+        lines = source.count("\n") + 1
+        code.clear()
+        yield f"<details><summary>Code, {lines} line{'s' * (lines > 1)}</summary>"
+        yield f"<pre><code>{escape(source)}</code></pre></details>"
 
 
 def _output(output: nbformat.NotebookNode, image) -> str:
     """One output; of several forms the first of HTML, picture, Markdown, LaTeX and text."""
     if output.output_type == "stream":
-        return f"<pre>{ansi2html(without_folders(output.text))}</pre>"
+        return f'<pre class="said">{ansi2html(without_folders(output.text))}</pre>'
     if output.output_type == "error":
         return f"<pre>{ansi2html(without_folders(chr(10).join(output.traceback)))}</pre>"
     for kind, content in output.get("data", {}).items():
@@ -90,11 +100,6 @@ def lead(path: Path | None) -> tuple[str, str]:
     if not found:
         return "", sanitise(markdown(first))
     return found[1].strip(), sanitise(markdown(first[found.end() :]))
-
-
-def without_folders(text: str) -> str:
-    """Leave of absolute paths the file's name: no page names folders of the machine."""
-    return FOLDERS.sub("…/", text)
 
 
 def markdown(source: str, attachments: dict | None = None) -> str:

@@ -14,24 +14,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adlib.host import files
-from adlib.study import beyond, conclusions, verdict_notebooks, verdicts
+from adlib.host.paths import without_folders
+from adlib.study import agreement, beyond, deciding, ran, verdict_notebooks, verdicts
+from adlib.study.conclusions import Conclusion, conclude
 from adlib.study.execute import TOUR
 from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
-from adlib.study.site import front, notebooks, ran, rule, scoreboard, sections, tables
+from adlib.study.site import front, notebooks, scoreboard, sections, tables
 from adlib.study.site.pictures import Pictures
 from adlib.study.summary import Execution, Study, read
-from adlib.study.words import sentence
+from adlib.study.tables import in_words, sentence
 
 TEMPLATES = Path(__file__).with_name("templates")
-LINKS = {
-    "scoreboard": "Scoreboard",
-    "notebooks": "Notebooks",
-    "departures": "Departures",
-    "runs": "Runs",
-    "rule": "Rule",
-}
+NAME = "GAN anomaly detection, reproduced"
+LISTS = ("scoreboard", "notebooks", "departures", "runs", "rule")
 BODY = re.compile(r"<!--notebook-->\n(.*)\n<!--/notebook-->", re.DOTALL)
+Place = tuple[str, str]  # paper and notebook
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,17 @@ class Site:
         return {name: verdicts.compare(self.study, name) for name in self.study.profiles}
 
     @cached_property
-    def by_page(self) -> dict[tuple[str, str], list[Execution]]:
-        """Executions by paper and notebook, in reading order: the tour first."""
-        found: dict[tuple[str, str], list[Execution]] = {}
+    def by_page(self) -> dict[Place, list[Execution]]:
+        """Executions by paper and notebook, in reading order."""
         papers = [*self.study.papers, *(one.cell.paper for one in self.study.executions)]
+        places = {(one.cell.paper, one.cell.notebook) for one in self.study.executions}
+        found = {p: [] for p in sorted(places, key=lambda p: (papers.index(p[0]), p[1]))}
         for one in self.study.executions:
-            found.setdefault((one.cell.paper, one.cell.notebook), []).append(one)
-        return dict(
-            sorted(
-                found.items(),
-                key=lambda item: (item[0][1] != TOUR, papers.index(item[0][0]), item[0][1]),
-            )
-        )
+            found[one.cell.paper, one.cell.notebook].append(one)
+        return found
 
     @cached_property
-    def leads(self) -> dict[tuple[str, str], tuple[str, str]]:
+    def leads(self) -> dict[Place, tuple[str, str]]:
         """Title and lead text of every page; of an executed notebook where the source has gone."""
         found = {}
         for (paper, notebook), executions in self.by_page.items():
@@ -74,10 +68,10 @@ class Site:
             found[paper, notebook] = title or notebook, lead
         return found
 
-    def render(self, path: str, template: str, **context) -> None:
+    def render(self, path: str, template: str, title: str, **context) -> None:
         """Write a page of the site."""
         context |= {"root": "../" * path.count("/"), "newest": ran.newest(self.study)}
-        page = _environment().get_template(template).render(links=LINKS.items(), **context)
+        page = _environment().get_template(template).render(title=title, **context)
         files.write_text(self.folder / path, page)
 
 
@@ -111,12 +105,11 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
     target = results / "report"
     with tempfile.TemporaryDirectory(dir=results, prefix=".report-") as folder:
-        site = Path(folder) / "report"
-        _write(Site(study, order, sources, site, Pictures(site, target)), Path(folder) / "verdicts")
-        hero = Path(folder) / "verdicts" / front.HERO
-        if hero.is_file():
+        made, site = Path(folder) / "made", Path(folder) / "report"
+        _write(Site(study, order, sources, site, Pictures(site, target)), made)
+        if (made / "hero.png").is_file():
             with files.atomic(results / "report.png") as temporary:
-                shutil.copyfile(hero, temporary)
+                shutil.copyfile(made / "hero.png", temporary)
         if target.exists():
             shutil.rmtree(target)
         shutil.move(site, target)
@@ -124,28 +117,42 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
 
 def _write(site: Site, made: Path) -> None:
+    """Write all pages; verdict notebooks and their pictures go to the folder `made`."""
     study, compared = site.study, site.compared
-    verdict_pages = verdict_notebooks.run(study.results, site.sources, made)
-    for paper, path in verdict_pages.items():
+    executed = _executed(site)
+    judged = verdict_notebooks.run(study.results, site.sources, made)
+    for paper, path in judged.items():
         body = Markup(notebooks.page(path, site.pictures, "../"))
         title = f"{study.papers[paper].title}: the verdict"
-        site.render(f"{paper}/verdict.html", "executed.html.j2", title=title, body=body, one=None)
-    executed = _executed(site)
+        site.render(f"{paper}/verdict.html", "executed.html.j2", title, body=body, one=None)
+    others = {name: verdicts.beside_others(study, name) for name in site.order}
     for (paper, notebook), executions in site.by_page.items():
         title, lead = site.leads[paper, notebook]
-        by_profile = {name: [o for o in executions if o.cell.profile == name] for name in site.order}
-        parts = [
-            sections.of_notebook(study, some, compared[name], site.pictures, executed)
-            for name, some in by_profile.items()
-            if some
-        ]
-        context = {"title": title, "lead": Markup(lead), "sections": parts}
-        site.render(f"{paper}/{notebook}.html", "sections.html.j2", **context)
-    _lists(site, executed, verdict_pages)
-    concluded = [conclusions.conclude(study, paper, study.profiles) for paper in verdict_pages]
-    cards = beyond.cards(study, study.profiles)
-    context = front.page(site.study, compared, concluded, cards, made, site.pictures)
-    site.render("index.html", "index.html.j2", title="GAN anomaly detection, reproduced", **context)
+        parts = []
+        for name in site.order:
+            some = [one for one in executions if one.cell.profile == name]
+            beside = compared[name], others[name]
+            if some:
+                given = (study, some, beside, site.pictures, executed)
+                parts.append(sections.of_notebook(*given))
+        _sections(site, f"{paper}/{notebook}", title, Markup(lead), parts)
+    concluded = [conclude(study, paper, study.profiles) for paper in judged]
+    _lists(site, executed, concluded)
+    _front(site, concluded, made / "hero.png")
+
+
+def _front(site: Site, concluded: list[Conclusion], hero: Path) -> None:
+    alt = "Published numbers against ours, a panel a paper; the scoreboard has them as a table."
+    cards = beyond.cards(site.study, site.study.profiles)
+    pictured = [(site.pictures.add(one.picture.read_bytes(), one.caption), one) for one in cards]
+    site.render(
+        "index.html", "index.html.j2", NAME,
+        hero=site.pictures.add(hero.read_bytes(), alt) if hero.is_file() else None,
+        papers=[front.card(one) for one in concluded],
+        cards=pictured,
+        limits=front.limits(site.study, site.compared),
+        failed=sum(one.failed for one in site.study.executions),
+    )  # fmt: skip
 
 
 def _executed(site: Site) -> dict[Cell, str]:
@@ -161,9 +168,8 @@ def _executed(site: Site) -> dict[Cell, str]:
         if body:
             found[cell] = path
             title = f"{site.leads[cell.paper, cell.notebook][0]}, {cell.id}"
-            error = notebooks.without_folders(one.error)
-            context = {"title": title, "body": Markup(body), "one": one, "error": error}
-            site.render(path, "executed.html.j2", **context)
+            context = {"body": Markup(body), "one": one, "error": without_folders(one.error)}
+            site.render(path, "executed.html.j2", title, **context)
     return found
 
 
@@ -179,81 +185,102 @@ def _earlier(pictures: Pictures, path: str, started: str) -> str:
     return found[1]
 
 
-def _lists(site: Site, executed: dict[Cell, str], verdict_pages: dict[str, Path]) -> None:
-    """Scoreboard, notebooks, departures, runs and rule."""
-    study, compared = site.study, site.compared
-    board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
+def _sections(site: Site, name: str, title: str, lead: str, parts: list[sections.Section]) -> None:
+    site.render(f"{name}.html", "sections.html.j2", title, lead=lead, sections=parts)
+
+
+def _lists(site: Site, executed: dict[Cell, str], concluded: list[Conclusion]) -> None:
+    """Scoreboard, rule, notebooks, departures and runs."""
+    study, order = site.study, site.order
+    board = pd.concat(rows.assign(profile=name) for name, rows in site.compared.items())
     csv = board.drop(columns=["runs", "values", "others"]).to_csv(index=False, lineterminator="\n")
     files.write_text(site.folder / "files/scoreboard.csv", csv)
-    site.render("scoreboard.html", "scoreboard.html.j2", title=LINKS["scoreboard"], **_board(site))
-    context = rule.page(study, compared, site.pictures)
-    site.render("rule.html", "rule.html.j2", title="The rule of the verdict", **context)
+    site.render("scoreboard.html", "scoreboard.html.j2", "Scoreboard", **_board(site))
+    site.render("rule.html", "rule.html.j2", "The rule of the verdict", **_rule(site))
+    listed = [
+        _of_paper(site, paper, executed) for paper in dict.fromkeys(p for p, _ in site.by_page)
+    ]
+    lead = Markup(
+        "One page a notebook: tables, pictures and runs of all profiles."
+    ) + Markup().join(
+        Markup(' Start with <a href="{}/{}.html">{}</a>.').format(*place, site.leads[place][0])
+        for place in site.by_page
+        if place[1] == TOUR
+    )
+    _sections(site, "notebooks", "Notebooks", lead, listed)
     lead = "What runs do otherwise than the paper says or its authors' public code does, read off "
-    for name, title, lead, parts in (
-        ("notebooks", "Notebooks", "One page a notebook: tables, pictures, runs of all profiles.",
-         _by_paper(site, executed, verdict_pages)),
-        ("departures", "Departures from the papers and their code",
-         f"{lead}the run records. What is alike is not listed.",
-         [sections.of_departures(study, name) for name in site.order]),
-        ("runs", "What was run", "A profile is a budget and a choice of data.",
-         [sections.of_profile(study, name) for name in site.order]),
-    ):  # fmt: skip
-        context = {"title": title, "lead": lead, "sections": parts}
-        site.render(f"{name}.html", "sections.html.j2", **context)
+    lead += "the run records. What is alike is not listed."
+    departed = [sections.of_departures(study, name) for name in order]
+    _sections(site, "departures", "Departures from the papers and their code", lead, departed)
+    ran_by = [sections.of_profile(study, name) for name in order]
+    lead = "A profile is a budget and a choice of data."
+    _sections(site, "runs", "What was run", lead, [*ran_by, sections.of_cost(concluded)])
 
 
-def _by_paper(
-    site: Site, executed: dict[Cell, str], verdict_pages: dict[str, Path]
-) -> list[sections.Section]:
-    """A section a paper: its notebooks in reading order, its verdict last."""
-    made = []
-    for paper in dict.fromkeys(paper for paper, _ in site.by_page):
-        known, rows = site.study.papers.get(paper), []
-        for (folder, notebook), executions in site.by_page.items():
-            if folder == paper:
-                title = site.leads[paper, notebook][0]
-                ran_as = [executed[one.cell] for one in executions if one.cell in executed]
-                profiles = dict.fromkeys(one.cell.profile for one in executions)
-                rows.append({
-                    "notebook": tables.Cell(title, title, link=f"{paper}/{notebook}.html"),
-                    "profiles": ", ".join(profiles),
-                    "executions": len(executions),
-                    "as it ran": tables.Cell(*(["open"] if ran_as else []), link="".join(ran_as[:1])),
-                })  # fmt: skip
-        if paper in verdict_pages:
-            link = tables.Cell("Verdict", "Verdict", link=f"{paper}/verdict.html")
-            rows.append({"notebook": link} | dict.fromkeys(list(rows[0])[1:], ""))
-        title = known.title if known else paper
-        texts = [sentence(known.citation)] if known and known.citation else []
-        listed = tables.plain(f"Notebooks of {title}", rows, ["executions"])
-        made.append(sections.Section(title, paper, texts, tables=[listed]))
-    return made
+def _of_paper(site: Site, paper: str, executed: dict[Cell, str]) -> sections.Section:
+    """A paper's notebooks in reading order, its verdict last."""
+    known, rows = site.study.papers.get(paper), []
+    for (folder, notebook), executions in site.by_page.items():
+        if folder == paper:
+            title = site.leads[paper, notebook][0]
+            pages = [executed[one.cell] for one in executions if one.cell in executed]
+            rows.append({
+                "notebook": tables.Cell(title, title, link=f"{paper}/{notebook}.html"),
+                "profiles": ", ".join(dict.fromkeys(one.cell.profile for one in executions)),
+                "executions": len(executions),
+                "as it ran": tables.Cell("open", link=pages[0]) if pages else "–",
+            })  # fmt: skip
+    if (site.folder / paper / "verdict.html").is_file():
+        link = tables.Cell("Verdict", "Verdict", link=f"{paper}/verdict.html")
+        rows.append(dict.fromkeys(rows[0], "") | {"notebook": link})
+    texts = [sentence(known.citation)] if known and known.citation else []
+    listed = tables.plain("Notebooks", rows, ["executions"])
+    return sections.Section(known.title if known else paper, paper, texts, tables=[listed])
 
 
 def _board(site: Site) -> dict:
     """What the scoreboard says, and which published or own numbers no scores can give."""
     broken, checked = verdicts.bounds_of_published(site.study)
-    ours_broken, ours_checked = verdicts.bounds_of_ours(site.study)
     once = verdicts.nearest(site.compared)
     heads = {"method": "method", "paper_title": "paper", "category": "category",
              "printed": "balanced accuracy", "printed_auroc": "auROC", "broken": "what is broken",
              "note": "origin"}  # fmt: skip
     rows = broken.replace({"category": MEANS})[list(heads)].rename(columns=heads)
+    papers = list(dict.fromkeys(once["paper_title"]))
+    names = (papers, verdicts.VERDICTS, site.study.profiles)
     return {
-        "verdicts": verdicts.VERDICTS,
         "tally": scoreboard.tally(once),
         "counts": scoreboard.counts(site.compared, "By published table and profile"),
         "board": scoreboard.board(site.compared),
-        "filters": {
-            "paper": list(dict.fromkeys(once["paper_title"])),
-            "verdict": verdicts.VERDICTS,
-            "profile": site.study.profiles,
-        },
+        "filters": dict(zip(("paper", "verdict", "profile"), names, strict=True)),
         "silent": [name for name, rows in site.compared.items() if rows["ours"].isna().all()],
         "broken": tables.plain("Published rows that break a bound", rows.to_dict("records")),
         "checked": {"rows": len(checked), **checked[["both", "pair"]].sum().to_dict()},
-        "ours_broken": ours_broken,
-        "ours_checked": ours_checked,
+        "ours": verdicts.bounds_of_ours(site.study),
+    }
+
+
+def _rule(site: Site) -> dict:
+    """What the page on the rule says; its picture is drawn where there is anything to count."""
+    spread, numbers = deciding.spread_of_trainings(site.study)
+    moved = deciding.by_margin(site.compared)
+    counted = int(moved.loc[moved["margin"] == moved["margin"].min(), "numbers"].sum())
+    alt = "Published numbers that agree, differ and stay open, for margins from 0 to 0.10"
+    rows = [
+        {name: value if name == "seeds" else f"{value:.2f}" for name, value in row.items()}
+        for row in (deciding.chances(spread) if numbers else [])
+    ]
+    margins: dict[float, list[str]] = {}
+    for metric, margin in agreement.MARGINS.items():
+        margins.setdefault(margin, []).append(in_words(metric))
+    return {
+        "rule": verdicts.RULE,
+        "margins": margins,
+        "spread": spread,
+        "numbers": numbers,
+        "chances": tables.plain("Probability of each outcome", rows, rows[0] if rows else ()),
+        "counted": counted,
+        "curve": site.pictures.add(deciding.drawn(moved), alt) if counted else None,
     }
 
 
@@ -271,6 +298,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.globals |= {"lists": LISTS, "verdicts": verdicts.VERDICTS, "site": NAME}
     environment.filters["sentence"] = sentence
     environment.filters["sha256_source"] = _sha256_source
     return environment

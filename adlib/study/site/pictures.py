@@ -52,7 +52,7 @@ class Pictures:
 
     def keep(self, path: str) -> bool:
         """Take a picture of the earlier site over; whether that has it."""
-        if (here := (self.earlier / path).is_file()):
+        if here := (self.earlier / path).is_file():
             (self.site / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.earlier / path, self.site / path)
         return here

@@ -12,14 +12,19 @@ from urllib.parse import unquote
 import nh3
 from bs4 import BeautifulSoup, Tag
 
-TEXT = set(
+
+def _set(names: str) -> set[str]:
+    return set(names.split())
+
+
+TEXT = _set(
     "a blockquote br code dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i b "
-    "kbd li ol p pre s small span strong sub summary sup ul".split()
+    "kbd li ol p pre s small span strong sub summary sup ul"
 )
-TABLES = set("caption col colgroup table tbody td tfoot th thead tr".split())
-EQUATIONS = set(
+TABLES = _set("caption col colgroup table tbody td tfoot th thead tr")
+EQUATIONS = _set(
     "math mfrac mi mmultiscripts mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle "
-    "msub msubsup msup mtable mtd mtext mtr munder munderover".split()
+    "msub msubsup msup mtable mtd mtext mtr munder munderover"
 )
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 ATTRIBUTES = {
@@ -42,9 +47,9 @@ ATTRIBUTES = {
 PICTURE = re.compile(
     r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+|(\.\./)*files/[0-9a-f]{16}\.webp"
 )
-STYLES = set(
+STYLES = _set(
     "border border-bottom border-left border-right border-top font-style font-weight opacity "
-    "padding-left text-align text-decoration vertical-align white-space".split()
+    "padding-left text-align text-decoration vertical-align white-space"
 )
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 AT_RULE = re.compile(r"@[^{};]*(;|\{([^{}]*\{[^{}]*\})*[^{}]*\})")

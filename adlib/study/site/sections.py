@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from adlib.study import departures, profiles, verdicts
-from adlib.study.site import ran, scoreboard, tables
-from adlib.study.site.notebooks import without_folders
+from adlib.host.paths import without_folders
+from adlib.study import departures, notes, profiles, ran, verdicts
+from adlib.study.conclusions import Conclusion
+from adlib.study.site import scoreboard, tables
 from adlib.study.site.pictures import Picture, Pictures
 from adlib.study.site.tables import Cell, Table
-from adlib.study.summary import COUNT, Execution, Study
-from adlib.study.words import in_words
+from adlib.study.summary import Execution, Study
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Section:
 def of_notebook(
     study: Study,
     executions: list[Execution],
-    compared: pd.DataFrame,
+    beside: tuple[pd.DataFrame, pd.DataFrame],
     pictures: Pictures,
     executed: dict,
 ) -> Section:
@@ -42,50 +42,51 @@ def of_notebook(
     Args:
         study: all results.
         executions: of the notebook under the profile, at least one.
-        compared: what `verdicts.compare` gives for the profile.
+        beside: what `verdicts.compare` and `beside_others` give for the profile.
         pictures: takes those of the executions.
         executed: pages of executed notebooks by their cells.
     """
     cell = executions[0].cell
     name, place = cell.profile, {"paper": cell.paper, "table": cell.notebook}
     summary = _where(study.summary, place | {"profile": name})
-    here = _where(compared, place)
-    others = _where(verdicts.beside_others(study, name), place)
-    known = study.papers.get(cell.paper)
-    shown = tables.of_section(summary, study.papers)
-    beside, alone = here[here["ours"].notna()], here[here["ours"].isna()]
-    if len(beside):
-        shown.insert(0, scoreboard.published(beside, f"Published and ours, profile {name}"))
-    folded = []
-    if len(others):
-        folded.append(scoreboard.others(others, "Values of other people's implementations"))
-    if len(alone):
-        folded.append(scoreboard.published(alone, "Published values without one of ours"))
-    counts = Counter(here["verdict"])
+    here, others = (_where(rows, place) for rows in beside)
+    both, alone = here[here["ours"].notna()], here[here["ours"].isna()]
+    known, counts = study.papers.get(cell.paper), Counter(here["verdict"])
     said = ", ".join(f"{counts[name]} {name}" for name in verdicts.VERDICTS if counts[name])
-    about = profiles.load(name)["about"] if name in profiles.names() else ""
-    csv = f"{name}/{cell.paper}/{cell.notebook}.csv"
     return Section(
         f"Profile {name}",
         name,
-        [text for text in (about, f"Published numbers: {said}." if said else "") if text],
+        [*_about(name), *([f"Published numbers: {said}."] if said else [])],
         [without_folders(f"{one.cell.id} failed: {one.error}") for one in executions if one.failed],
-        tables=shown,
-        notes=_about_values(study, summary) + tables.notes(summary, bool(known and known.prints)),
+        tables=[
+            *_published(both, f"Published and ours, profile {name}"),
+            *tables.of_section(summary, study.papers),
+        ],
+        notes=notes.about_values(summary) + notes.notes(summary, bool(known and known.prints)),
         pictures=[
             pictures.add(path.read_bytes(), f"{caption or one.cell.notebook} [{one.cell.id}]")
             for one in executions
             for path, caption, _ in one.pictures
         ],
-        folded=[*folded, _cells(executions, executed)],
-        files=[(csv, "rows"), *_runs(study, name)] if len(summary) else [],
+        folded=[
+            *_published(others, f"Other implementations and ours, profile {name}"),
+            *_published(alone, "Published values without one of ours"),
+            _cells(executions, executed),
+        ],
+        files=[(f"{name}/{cell.paper}/{cell.notebook}.csv", "rows"), *_runs(study, name)]
+        if len(summary)
+        else [],
     )
+
+
+def _published(rows: pd.DataFrame, caption: str) -> list[Table]:
+    return [scoreboard.published(rows, caption)] if len(rows) else []
 
 
 def _cells(executions: list[Execution], executed: dict) -> Table:
     rows = [
         {
-            "cell": Cell(one.cell.id, one.cell.id),
+            "cell": one.cell.id,
             "notebook": Cell("as it ran" if one.cell in executed else "not kept",
                              link=executed.get(one.cell, "")),
             "status": one.status,
@@ -104,20 +105,9 @@ def _runs(study: Study, name: str) -> list[tuple[str, str]]:
     return [(file, words) for file, words in here if (study.results / file).is_file()]
 
 
-def _about_values(study: Study, summary: pd.DataFrame) -> list[str]:
-    """Over how many seeds values are means, what intervals are about, and which have none."""
-    methods = summary[summary["method"] != COUNT].dropna(subset=["value"])
-    if methods.empty:
-        return []
-    said = [f"Means over up to {n} seeds." if (n := methods["seeds"].max()) > 1 else "One seed."]
-    for about, some in methods[methods["about"] != ""].groupby("about"):
-        names = ", ".join(map(in_words, some["metric"].unique()))
-        said.append(f"Below a value its 95 % interval: over {about} for {names}.")
-    without = methods[(methods["form"] == "oracle") & (methods["about"] == "")]["metric"].unique()
-    if len(without):
-        names = ", ".join(map(in_words, without))
-        said.append(f"No interval covers where test labels pick the threshold: {names}.")
-    return said
+def _about(name: str) -> list[str]:
+    about = profiles.load(name).get("about", "") if name in profiles.names() else ""
+    return [about] if about else []
 
 
 def of_departures(study: Study, name: str) -> Section:
@@ -129,22 +119,39 @@ def of_departures(study: Study, name: str) -> Section:
         heads = ("setting", "here", "published", "source")
         lines = [{head: row[head] for head in heads} for row in part["rows"]]
         lines = [line | {"setting": line["setting"].replace("_", " ")} for line in lines]
-        made.append(tables.plain(title, lines))
+        made += [tables.plain(title, lines)] if lines else []
         if part["unknown"]:
             names = ", ".join(part["unknown"])
-            unknown.append(f"{title} gives no settings of {names}: it quotes the numbers of others.")
+            unknown.append(
+                f"{title} gives no settings of {names}: it quotes the numbers of others."
+            )
     nothing = ["No run record of this profile can be held against a paper's settings."]
-    kept = [one for one in made if one.lines]
-    return Section(f"Profile {name}", name, [] if made else nothing, tables=kept, notes=unknown)
+    return Section(
+        f"Profile {name}", name, [] if made or unknown else nothing, tables=made, notes=unknown
+    )
 
 
 def of_profile(study: Study, name: str) -> Section:
     """What was run under a profile."""
-    about = profiles.load(name)["about"] if name in profiles.names() else ""
-    return Section(
-        f"Profile {name}", name, [about] if about else [], ran.failures(study, name),
-        ran.facts(study, name), files=_runs(study, name),
-    )  # fmt: skip
+    failed, facts = ran.failures(study, name), ran.facts(study, name)
+    return Section(f"Profile {name}", name, _about(name), failed, facts, files=_runs(study, name))
+
+
+def of_cost(concluded: list[Conclusion]) -> Section:
+    """What the papers' tables have cost, and would cost at full scale."""
+    made = []
+    for one in concluded:
+        hours = one.cost.select_dtypes("float").columns
+        rows = one.cost.astype({name: object for name in hours})
+        for name in hours:
+            rows[name] = [f"{value:,.2f}" if value == value else "–" for value in one.cost[name]]
+        rows = rows.rename(columns=lambda name: name.replace("_", " "))
+        made += [tables.plain(one.paper.title, rows.to_dict("records"), rows.columns[1:])]
+    text = (
+        "Spent on the runs behind each paper's tables, runs that its full scale needs, and hours "
+        "estimated for these. Records hold no power, so there are no kWh."
+    )
+    return Section("Cost", "cost", [text], tables=[one for one in made if one.lines])
 
 
 def _where(rows: pd.DataFrame, chosen: dict[str, str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The page on the rule of the verdict: margins, what the rule can decide, and how counts move."""
+"""What the rule of the verdict can decide, and how its counts move with the margin."""
 
 import io
 
@@ -8,34 +8,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from adlib.study import agreement, verdicts
-from adlib.study.site import tables
-from adlib.study.site.pictures import Pictures
 from adlib.study.summary import COUNT, Study
-from adlib.study.words import in_words
 
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
 SEEDS = (1, 3, 5, 10)
 CURVE = np.round(np.arange(0.005, 0.1001, 0.005), 3)
-
-
-def page(study: Study, compared: dict[str, pd.DataFrame], pictures: Pictures) -> dict:
-    """What the page says; its picture is drawn where there is anything to count."""
-    spread, numbers = spread_of_trainings(study)
-    table = by_margin(compared)
-    counted = int(table.loc[table["margin"] == table["margin"].min(), "numbers"].sum())
-    alt = "Published numbers that agree, differ and stay open, for margins from 0 to 0.10"
-    margins: dict[float, list[str]] = {}
-    for metric, margin in agreement.MARGINS.items():
-        margins.setdefault(margin, []).append(in_words(metric))
-    return {
-        "rule": verdicts.RULE,
-        "margins": margins,
-        "spread": spread,
-        "numbers": numbers,
-        "chances": chances(spread) if numbers else None,
-        "counted": counted,
-        "curve": pictures.add(_drawn(table), alt) if counted else None,
-    }
 
 
 def spread_of_trainings(study: Study) -> tuple[float, int]:
@@ -50,15 +27,15 @@ def spread_of_trainings(study: Study) -> tuple[float, int]:
     return (float(np.median(spreads)), len(spreads)) if spreads else (np.nan, 0)
 
 
-def chances(spread: float) -> tables.Table:
+def chances(spread: float) -> list[dict]:
     """Probability of each outcome by true difference and number of seeds, at a given spread."""
-    margin, rows = agreement.MARGINS["auroc"], []
-    for difference in DIFFERENCES:
-        for seeds in SEEDS:
-            likely = agreement.probabilities(difference, spread, seeds, margin)
-            first = {"true difference": f"{difference:.2f}", "seeds": seeds}
-            rows.append(first | {name: f"{likely[name]:.2f}" for name in agreement.OUTCOMES})
-    return tables.plain("Probability of each outcome", rows, rows[0])
+    margin = agreement.MARGINS["auroc"]
+    return [
+        {"true difference": difference, "seeds": seeds}
+        | agreement.probabilities(difference, spread, seeds, margin)
+        for difference in DIFFERENCES
+        for seeds in SEEDS
+    ]
 
 
 def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -80,8 +57,8 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=["margin", "outcome", "numbers"])
 
 
-def _drawn(table: pd.DataFrame) -> bytes:
-    """`by_margin` as a PNG, the margin in use marked."""
+def drawn(table: pd.DataFrame) -> bytes:
+    """Draw what `by_margin` gives as a PNG, the margin in use marked."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
     colors = dict(zip(agreement.OUTCOMES, ("#2a7f3f", "#b3261e", "#7a7a7a"), strict=True))

@@ -1,8 +1,8 @@
 """What was run under each profile: how much, on what, when, by which code, on which machines."""
 
+from adlib.host.paths import without_folders
 from adlib.study import profiles
 from adlib.study.execute import DONE, FAILED, UNFINISHED
-from adlib.study.site.notebooks import without_folders
 from adlib.study.summary import Execution, Study
 
 
