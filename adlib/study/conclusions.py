@@ -15,8 +15,8 @@ MOST_WORDS = 20  # of a scale
 DECIDED = (agreement.AGREES, agreement.DIFFERS)
 BESIDE = {  # what stands beside a published number that is not judged
     agreement.CANNOT_TELL: "too few seeds",
-    verdicts.TOY_SCALE: "toy scale",
-    verdicts.NOT_COMPARABLE: "another setting",
+    verdicts.TOY_SCALE: "runs at toy scale",
+    verdicts.NOT_COMPARABLE: "runs that are not comparable",
 }
 
 
@@ -86,20 +86,25 @@ def _sentence(counts: Counter) -> str:
     total, judged = counts.total(), sum(counts[name] for name in DECIDED)
     beside = [f"{counts[name]} beside {said}" for name, said in BESIDE.items() if counts[name]]
     alone = total - judged - sum(counts[name] for name in BESIDE)
-    beside += [f"{alone} beside no run"] if alone else []
+    beside += [f"{alone} beside none"] if alone else []
     if not total:
         return "The paper prints no number of a method that we know."
     if alone == total:
         return f"No published number could yet be judged: none of {total} has a run beside it."
     if not judged:
-        return f"No published number could yet be judged: of {total}, {listed(beside)}."
+        return f"No published number could yet be judged: of {total}, {_stand(beside)}."
     decided = [
         f"{counts[name]} {word}{'s' * (counts[name] == 1)}"
         for name, word in zip(DECIDED, ("agree", "differ"), strict=True)
         if counts[name]
     ]
-    rest = f"; not judged: {listed(beside)}" if beside else ""
+    rest = f"; {_stand(beside)}" if beside else ""
     return f"Of {total} published numbers {listed(decided)} with our runs{rest}."
+
+
+def _stand(beside: list[str]) -> str:
+    """Write `12 stand beside runs at toy scale and 245 beside none`."""
+    return listed(beside).replace(" beside", " stand beside", 1)
 
 
 def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:

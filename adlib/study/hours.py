@@ -1,11 +1,4 @@
-"""What runs cost, spent and estimated for a paper's full scale.
-
-Estimated is a run of ours, scaled: its training by the images shown and by the area of an image,
-its scoring by the area and the steps of a search. Wider networks and more test images are not
-scaled, so the estimate is a lower bound. Hours on a GPU come from such runs on one, else from the
-training steps that `results/bench/` timed there at the paper's image size, without scoring. Where
-neither gives a number, none is given. No record holds a power, so there are no kWh.
-"""
+"""What runs cost: the hours that were spent, and those that a paper's full scale would take."""
 
 import json
 from pathlib import Path
@@ -18,6 +11,13 @@ from adlib.study.ledger import SEEDS, SILENT, seconds
 from adlib.study.papers import ALL_SETS, MEANS, Paper
 from adlib.study.summary import COUNT, Study
 
+METHOD = """\
+Estimated is a run of ours, scaled: its training by the images shown and by the area of an image,
+its scoring by the area and the steps of a search. Wider networks and more test images are not
+scaled, so the estimate is a lower bound. Hours on a GPU come from such runs on one, else from the
+training steps that `results/bench/` timed there at the paper's image size, without scoring. Where
+neither gives a number, none is given. CPU-hours are those of one thread. No record holds a power,
+so there are no kWh."""
 COLUMNS = [
     *("method", "runs", "cpu_hours", "gpu_hours", "needed"),
     *("full_cpu_hours", "full_gpu_hours"),
@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 def cost(study: Study, paper: Paper, order: list[str]) -> pd.DataFrame:
-    """One row a method of the paper's tables, with hours of one processor thread or one GPU.
+    """One row a method of the paper's tables; how hours are estimated, `METHOD` says.
 
     Returns:
         Columns method, runs (how many of ours), cpu_hours and gpu_hours (spent on these), needed

@@ -179,4 +179,5 @@ def _departures(paper: Paper, claim: Claim, rows: pd.DataFrame) -> list[str]:
     if claim.check == "faster" or claim.table not in set(paper.published["table"]):
         return []  # a time is another machine's anyway; no paper prints the table
     reasons = "; ".join(filter(None, rows["comparable"])).split("; ")
-    return [one for one in dict.fromkeys(reasons) if one]
+    others = tuple(f"{name} {word} " for name in rows["dataset"] for word in ("instead", "is not"))
+    return [one for one in dict.fromkeys(reasons) if one and not one.startswith(others)]

@@ -160,7 +160,7 @@ def _split(row: dict[str, object]) -> dict[str, object]:
 def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
     """Save a figure as `<cell>__<name>.png`; the caption travels in PNG and notebook."""
     with atomic(cell.file(f"__{name}.png")) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
+        temporary.write_bytes(pictures.png(figure, caption))
     pictures.caption(figure, caption)
 
 

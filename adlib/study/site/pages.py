@@ -19,6 +19,7 @@ from adlib.study import agreement, beyond, deciding, ran, verdict_notebooks, ver
 from adlib.study.conclusions import Conclusion, conclude
 from adlib.study.execute import TOUR
 from adlib.study.papers import MEANS
+from adlib.study.pictures import look
 from adlib.study.profiles import Cell
 from adlib.study.site import front, notebooks, scoreboard, sections, tables
 from adlib.study.site.pictures import Pictures
@@ -107,9 +108,9 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
     with tempfile.TemporaryDirectory(dir=results, prefix=".report-") as folder:
         made, site = Path(folder) / "made", Path(folder) / "report"
         _write(Site(study, order, sources, site, Pictures(site, target)), made)
-        if (made / "hero.png").is_file():
+        if (made / verdict_notebooks.HERO).is_file():
             with files.atomic(results / "report.png") as temporary:
-                shutil.copyfile(made / "hero.png", temporary)
+                shutil.copyfile(made / verdict_notebooks.HERO, temporary)
         if target.exists():
             shutil.rmtree(target)
         shutil.move(site, target)
@@ -138,16 +139,16 @@ def _write(site: Site, made: Path) -> None:
         _sections(site, f"{paper}/{notebook}", title, Markup(lead), parts)
     concluded = [conclude(study, paper, study.profiles) for paper in judged]
     _lists(site, executed, concluded)
-    _front(site, concluded, made / "hero.png")
+    _front(site, concluded, made / verdict_notebooks.HERO)
 
 
 def _front(site: Site, concluded: list[Conclusion], hero: Path) -> None:
-    alt = "Published numbers against ours, a panel a paper; the scoreboard has them as a table."
+    drawn = [site.pictures.add(hero.read_bytes(), look(hero)[0])] if hero.is_file() else []
     cards = beyond.cards(site.study, site.study.profiles)
     pictured = [(site.pictures.add(one.picture.read_bytes(), one.caption), one) for one in cards]
     site.render(
         "index.html", "index.html.j2", NAME,
-        hero=site.pictures.add(hero.read_bytes(), alt) if hero.is_file() else None,
+        hero=drawn[0] if drawn else None,
         papers=[front.card(one) for one in concluded],
         cards=pictured,
         limits=front.limits(site.study, site.compared),
@@ -197,16 +198,13 @@ def _lists(site: Site, executed: dict[Cell, str], concluded: list[Conclusion]) -
     files.write_text(site.folder / "files/scoreboard.csv", csv)
     site.render("scoreboard.html", "scoreboard.html.j2", "Scoreboard", **_board(site))
     site.render("rule.html", "rule.html.j2", "The rule of the verdict", **_rule(site))
-    listed = [
-        _of_paper(site, paper, executed) for paper in dict.fromkeys(p for p, _ in site.by_page)
-    ]
-    lead = Markup(
-        "One page a notebook: tables, pictures and runs of all profiles."
-    ) + Markup().join(
-        Markup(' Start with <a href="{}/{}.html">{}</a>.').format(*place, site.leads[place][0])
-        for place in site.by_page
-        if place[1] == TOUR
-    )
+    papers = dict.fromkeys(paper for paper, _ in site.by_page)
+    listed = [_of_paper(site, paper, executed) for paper in papers]
+    lead = Markup("One page a notebook: tables, pictures and runs of all profiles.")
+    for paper, notebook in site.by_page:
+        if notebook == TOUR:
+            start = Markup(' Start with <a href="{}/{}.html">{}</a>.')
+            lead += start.format(paper, notebook, site.leads[paper, notebook][0])
     _sections(site, "notebooks", "Notebooks", lead, listed)
     lead = "What runs do otherwise than the paper says or its authors' public code does, read off "
     lead += "the run records. What is alike is not listed."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adlib.host.paths import without_folders
-from adlib.study import departures, notes, profiles, ran, verdicts
+from adlib.study import departures, hours, notes, profiles, ran, verdicts
 from adlib.study.conclusions import Conclusion
 from adlib.study.site import scoreboard, tables
 from adlib.study.site.pictures import Picture, Pictures
@@ -141,16 +141,13 @@ def of_cost(concluded: list[Conclusion]) -> Section:
     """What the papers' tables have cost, and would cost at full scale."""
     made = []
     for one in concluded:
-        hours = one.cost.select_dtypes("float").columns
-        rows = one.cost.astype({name: object for name in hours})
-        for name in hours:
+        floats = one.cost.select_dtypes("float").columns
+        rows = one.cost.astype({name: object for name in floats})
+        for name in floats:
             rows[name] = [f"{value:,.2f}" if value == value else "–" for value in one.cost[name]]
         rows = rows.rename(columns=lambda name: name.replace("_", " "))
         made += [tables.plain(one.paper.title, rows.to_dict("records"), rows.columns[1:])]
-    text = (
-        "Spent on the runs behind each paper's tables, runs that its full scale needs, and hours "
-        "estimated for these. Records hold no power, so there are no kWh."
-    )
+    text = " ".join(hours.METHOD.split())
     return Section("Cost", "cost", [text], tables=[one for one in made if one.lines])
 
 
