@@ -9,10 +9,34 @@ from matplotlib.figure import Figure
 
 from adlib.study import agreement, verdicts
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import in_words
 
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
 SEEDS = (1, 3, 5, 10)
 CURVE = np.round(np.arange(0.005, 0.1001, 0.005), 3)
+
+
+def facts(study: Study, compared: dict[str, pd.DataFrame]) -> dict:
+    """All of it: `spread` and how many `numbers` it is of, `chances`, `moved` and `counted`.
+
+    Args:
+        study: the results.
+        compared: as for `by_margin`, whose table is `moved`; `counted` numbers are in it.
+    """
+    spread, numbers = spread_of_trainings(study)
+    moved = by_margin(compared)
+    margins: dict[float, list[str]] = {}
+    for metric, margin in agreement.MARGINS.items():
+        margins.setdefault(margin, []).append(in_words(metric))
+    return {
+        "rule": verdicts.RULE,
+        "margins": margins,
+        "spread": spread,
+        "numbers": numbers,
+        "chances": chances(spread) if numbers else [],
+        "moved": moved,
+        "counted": int(moved.loc[moved["margin"] == CURVE[0], "numbers"].sum()),
+    }
 
 
 def spread_of_trainings(study: Study) -> tuple[float, int]:

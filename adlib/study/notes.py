@@ -2,9 +2,30 @@
 
 import pandas as pd
 
+from adlib.study import verdicts
 from adlib.study.papers import MEANS
-from adlib.study.summary import COUNT
+from adlib.study.summary import COUNT, Study
 from adlib.study.tables import in_words, sentence
+
+SEEDS = 3  # what a statement on a method needs
+
+
+def limits(study: Study, compared: dict[str, pd.DataFrame]) -> list[str]:
+    """Why the numbers at hand conclude no more; nothing is said that they do not show."""
+    rows = study.summary
+    rows = rows[(rows["method"] != COUNT) & rows["value"].notna()]
+    full = rows[(rows["comparable"] == "") & (rows["scale"] == "")]
+    enough = int((full["seeds"] >= SEEDS).sum())
+    once = verdicts.nearest(compared)
+    absent = int((once["verdict"] == verdicts.NO_DATA).sum())
+    doubted = int((once["doubt"] != "").sum())
+    said = [
+        f"{enough or 'None'} of our {len(rows):,} numbers on methods "
+        f"{'come' if enough > 1 else 'comes'} from {SEEDS} seeds or more at full scale.",
+        f"{absent} published numbers are on data that are not at hand." if absent else "",
+        f"{doubted} are no targets: quoted from elsewhere, or impossible." if doubted else "",
+    ]
+    return [text for text in said if text]
 
 
 def about_values(summary: pd.DataFrame) -> list[str]:

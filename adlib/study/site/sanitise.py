@@ -51,6 +51,7 @@ STYLES = _set(
     "border border-bottom border-left border-right border-top font-style font-weight opacity "
     "padding-left text-align text-decoration vertical-align white-space"
 )
+LONG = 40  # letters that do not stand in one line
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 AT_RULE = re.compile(r"@[^{};]*(;|\{([^{}]*\{[^{}]*\})*[^{}]*\})")
 
@@ -74,6 +75,9 @@ def sanitise(fragment: str) -> str:
         head["scope"] = "row" if head.find_parent("tbody") else "col"
         if head["scope"] == "col" and int(head.get("colspan", 1)) > 1:
             head["scope"] = "colgroup"  # a spanner
+    for cell in soup.select("td"):
+        if len(cell.get_text()) > LONG:
+            cell["class"] = "text"  # which takes more than one line
     ids = {node["id"] for node in soup.select("[id]")}
     for link in soup.select("a"):
         target = link.get("href", "")

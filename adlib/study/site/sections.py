@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adlib.host.paths import without_folders
-from adlib.study import departures, hours, notes, profiles, ran, verdicts
+from adlib.study import departures, grids, hours, notes, profiles, ran, verdicts
 from adlib.study.conclusions import Conclusion
-from adlib.study.site import scoreboard, tables
+from adlib.study.grids import Cell, Table
 from adlib.study.site.pictures import Picture, Pictures
-from adlib.study.site.tables import Cell, Table
 from adlib.study.summary import Execution, Study
 
 
@@ -60,7 +59,7 @@ def of_notebook(
         [without_folders(f"{one.cell.id} failed: {one.error}") for one in executions if one.failed],
         tables=[
             *_published(both, f"Published and ours, profile {name}"),
-            *tables.of_section(summary, study.papers),
+            *grids.of_section(summary, study.papers),
         ],
         notes=notes.about_values(summary) + notes.notes(summary, bool(known and known.prints)),
         pictures=[
@@ -80,7 +79,7 @@ def of_notebook(
 
 
 def _published(rows: pd.DataFrame, caption: str) -> list[Table]:
-    return [scoreboard.published(rows, caption)] if len(rows) else []
+    return [grids.published(rows, caption)] if len(rows) else []
 
 
 def _cells(executions: list[Execution], executed: dict) -> Table:
@@ -96,7 +95,7 @@ def _cells(executions: list[Execution], executed: dict) -> Table:
         }
         for one in executions
     ]  # fmt: skip
-    return tables.plain("Executions", rows, ["seconds"])
+    return grids.plain("Executions", rows, ["seconds"])
 
 
 def _runs(study: Study, name: str) -> list[tuple[str, str]]:
@@ -119,7 +118,7 @@ def of_departures(study: Study, name: str) -> Section:
         heads = ("setting", "here", "published", "source")
         lines = [{head: row[head] for head in heads} for row in part["rows"]]
         lines = [line | {"setting": line["setting"].replace("_", " ")} for line in lines]
-        made += [tables.plain(title, lines)] if lines else []
+        made += [grids.plain(title, lines)] if lines else []
         if part["unknown"]:
             names = ", ".join(part["unknown"])
             unknown.append(
@@ -146,7 +145,7 @@ def of_cost(concluded: list[Conclusion]) -> Section:
         for name in floats:
             rows[name] = [f"{value:,.2f}" if value == value else "–" for value in one.cost[name]]
         rows = rows.rename(columns=lambda name: name.replace("_", " "))
-        made += [tables.plain(one.paper.title, rows.to_dict("records"), rows.columns[1:])]
+        made += [grids.plain(one.paper.title, rows.to_dict("records"), rows.columns[1:])]
     text = " ".join(hours.METHOD.split())
     return Section("Cost", "cost", [text], tables=[one for one in made if one.lines])
 

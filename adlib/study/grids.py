@@ -1,4 +1,4 @@
-"""Tables of the site: what stands in which cell. The macro `parts.table` writes them all."""
+"""Rows laid out as tables: what stands in which cell, and what it is sorted and marked by."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,8 +7,9 @@ import pandas as pd
 
 from adlib.study.papers import ALL_SETS, MEANS, Paper, groups
 from adlib.study.summary import COUNT
-from adlib.study.tables import below_chance, in_words, interval, number, sentence
+from adlib.study.tables import below_chance, in_words, interval, number, sentence, signed
 
+FACT = "fact about the data"  # what stands for a detector where a value describes images
 FORMS = {
     "oracle": "oracle: picked on the test labels",
     "deployable": "deployable: nothing picked on test data",
@@ -160,3 +161,54 @@ def _value(row) -> Cell:
     counted = row.method == COUNT and float(row.value).is_integer()
     text = f"{row.value:.0f}" if counted else number(row.value)  # no copies are 0, not 0.000
     return Cell(text, row.value, (interval(row.low, row.high),), flag)
+
+
+def published(rows: pd.DataFrame, caption: str, board: str = "") -> Table:
+    """Rows "published | ours | difference | verdict"; reasons and sources as footnotes.
+
+    Args:
+        rows: of `verdicts.compare` or `verdicts.beside_others`, for the scoreboard with `profile`.
+        caption: of the table.
+        board: id of a table of the scoreboard, which says where each value stands.
+    """
+    theirs = "implementation" in rows  # of other people's code: no paper prints them
+    others = "implementation" if theirs else "others" if rows["others"].any() and not board else ""
+    ours = bool(rows["ours"].notna().any())
+    heads = [("method", ""), ("theirs" if theirs else "published", "n")]
+    heads += [(others, "text")] * bool(others) + [("ours", "n"), ("difference", "n")] * ours
+    heads += [("verdict", "line"), *([("table", "line")] * bool(board))]
+    footnotes, lines, data = [], [], []
+    for row in rows.itertuples():
+        source = marked(["; ".join(filter(None, (row.source, row.note)))], footnotes)
+        line = [_what(row), Cell(row.printed, row.value, marks=source)]
+        line += [Cell(getattr(row, others))] if others else []
+        line += _ours(row, row.profile if board else "") if ours else []
+        reason = marked([row.reason], footnotes)
+        said = row.verdict or "no number of ours"
+        line.append(Cell(said, row.verdict, verdict=row.verdict, marks=reason))
+        if board:
+            named = f"{row.paper_title}, {row.table_title}"
+            line.append(Cell(named, named, link=f"{row.paper}/{row.table}.html"))
+            names = {"paper": row.paper_title, "verdict": row.verdict, "profile": row.profile}
+            data.append(names)
+        lines.append(line)
+    return Table(caption, heads, lines, footnotes=footnotes, data=data, id=board)
+
+
+def _what(row) -> Cell:
+    method, metric = row.method, in_words(row.metric.removeprefix("n_"))
+    method = FACT if method == COUNT else method
+    place = f"{row.dataset} {MEANS.get(row.category, row.category)}".strip()
+    return Cell(method, f"{method} {place} {metric}", (place, metric))
+
+
+def _ours(row, profile: str) -> list[Cell]:
+    seeds = "" if pd.isna(row.seeds) else f"{row.seeds:.0f} seed{'s' * (row.seeds > 1)}"
+    below = (interval(row.low, row.high), ", ".join(filter(None, (seeds, profile))))
+    flag = "below chance" if below_chance(row.metric, row.ours) else ""
+    beyond = "beyond the margin" if getattr(row, "flagged", False) else ""
+    difference = signed(row.difference, row.printed)
+    return [
+        Cell(number(row.ours), sorting(row.ours), below, flag),
+        Cell(difference, sorting(row.difference), flag=beyond),
+    ]
