@@ -67,7 +67,8 @@ def _write(site: Site, made: Path) -> None:
     """Write all pages; verdict notebooks and their pictures go to the folder `made`."""
     study, pictures = site.study, site.pictures
     executed = _executed(site)
-    judged = verdict_notebooks.run(study.results, site.sources, made)
+    heard = set(study.profiles) - set(ledger.SILENT)
+    judged = verdict_notebooks.run(study.results, site.sources, made) if heard else {}
     for paper, path in judged.items():
         body = Markup(notebooks.page(path, pictures, "../"))
         title = f"{study.papers[paper].title}: the verdict"
@@ -99,6 +100,7 @@ def _front(site: Site, concluded: list[Conclusion], hero: Path) -> None:
         "index.html.j2",
         NAME,
         heroes=shown,
+        asked=sum(paper.prints for paper in site.study.papers.values()),
         papers=[(one, *_counted(one)) for one in concluded],
         cards=[(site.pictures.add(one.picture.read_bytes(), one.caption), one) for one in cards],
         limits=notes.limits(site.study, site.compared),
