@@ -4,6 +4,7 @@ By the same rule others' values stand beside ours: those of other people's imple
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,11 @@ def half_unit(printed: str) -> float:
     return 0.5 * 10.0 ** -len(printed.partition(".")[2])
 
 
+@lru_cache(maxsize=16)  # a report asks for the same again for every paper
 def compare(study: Study, profile: str) -> pd.DataFrame:
     """Every published row with our value of one profile, the difference and the verdict.
+
+    Not to be changed in place.
 
     Returns:
         Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value of the
