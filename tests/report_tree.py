@@ -131,6 +131,7 @@ def run(root, name="r1", profile="study", category="screw", processor="Some CPU"
     record = {
         "description": description, "counts": {"train": 90, "validation": 10, "test": 30},
         "machine": {"processor": processor, "cores": 2}, "precision": "float32", "status": "done",
+        "train_s": 9.0, "score_s": 1.0,
         "files": {"scores.csv": hashlib.sha256(scores.encode()).hexdigest()},
         "versions": {"torch": "2.12"},
     }  # fmt: skip

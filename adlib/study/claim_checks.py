@@ -8,6 +8,7 @@ from scipy import stats
 
 from adlib.metrics import interval_over_seeds
 from adlib.metrics.ranks import FEWEST
+from adlib.study.agreement import ROUNDING
 from adlib.study.claims import (
     FAILS,
     HOLDS,
@@ -33,7 +34,8 @@ def check(rows: Rows) -> Evidence | None:
 
 def _side(low: float, high: float) -> str:
     """Outcome by an interval of a difference that is positive where the claim is right."""
-    return HOLDS if low > 0 else FAILS if high < 0 else OPEN  # NaN decides nothing
+    # NaN decides nothing, nor do equal values that rounding sets apart.
+    return HOLDS if low > ROUNDING else FAILS if high < -ROUNDING else OPEN
 
 
 def _t_interval(differences: np.ndarray, fewest: int) -> tuple[float, float]:

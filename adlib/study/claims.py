@@ -88,19 +88,19 @@ class Rows:
 def select(study: Study, paper: Paper, claim: Claim, profile: str) -> Rows:
     """Rows of a profile that a claim names, on the paper's own data where there are any."""
     folder, _, table = claim.table.rpartition("/")
-    wanted = {
-        **{"profile": profile, "paper": folder or paper.name, "table": table},
-        **({} if claim.check == "contaminated" else {"metric": claim.metric}),
-    }
-    own = {ALL_SETS, *paper.datasets_of(claim.table)}
+    wanted = {"table": table, "paper": folder or paper.name, "profile": profile}
+    wanted |= {"metric": claim.metric} if claim.check != "contaminated" else {}
+    own = paper.datasets_of(claim.table)
 
     def chosen(rows: pd.DataFrame) -> pd.DataFrame:
-        same = (rows[list(wanted)] == pd.Series(wanted)).all(axis=1)
-        rows = rows[same & rows["value"].notna() & (rows["form"] != "authors")]
+        for column, value in wanted.items():
+            rows = rows[rows[column] == value]
+        rows = rows[rows["value"].notna() & (rows["form"] != "authors")]
         if claim.check != "contaminated":
             rows = rows[(rows["variant"].fillna("") == claim.variant) & rows["x"].isna()]
         named = rows[rows["name"] == claim.method]
-        return rows[rows["dataset"].isin(own)] if named["dataset"].isin(own).any() else rows
+        ours = named["dataset"].isin(own).any()
+        return rows[rows["dataset"].isin([ALL_SETS, *own])] if ours else rows
 
     def groups(dataset: str) -> dict[str, list[str]]:
         return study.groups(paper.name, dataset)

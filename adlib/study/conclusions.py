@@ -58,23 +58,41 @@ def conclude(study: Study, name: str, order: list[str] | None = None) -> Conclus
     Raises:
         ValueError: no results.
     """
+    order = _speaking(study, order)
+    return _conclude(study, study.papers[name], order, _nearest(study, order))
+
+
+def conclude_all(study: Study, order: list[str] | None = None) -> dict[str, Conclusion]:
+    """`conclude` of every paper that prints numbers, by folder."""
+    order = _speaking(study, order)
+    rows = _nearest(study, order)
+    printing = [paper for paper in study.papers.values() if paper.prints]
+    return {paper.name: _conclude(study, paper, order, rows) for paper in printing}
+
+
+def _speaking(study: Study, order: list[str] | None) -> list[str]:
+    """Profiles that may speak, preferred first."""
     order = [one for one in (order or study.profiles) if one not in SILENT]
     if not order:
         raise ValueError(f"{study.results} holds no results yet. Run the study first.")
-    paper = study.papers[name]
-    rows = verdicts.nearest({one: verdicts.compare(study, one) for one in order})
-    rows = rows[rows["paper"] == name]
+    return order
+
+
+def _nearest(study: Study, order: list[str]) -> pd.DataFrame:
+    return verdicts.nearest({one: verdicts.compare(study, one) for one in order})
+
+
+def _conclude(study: Study, paper: Paper, order: list[str], rows: pd.DataFrame) -> Conclusion:
+    rows = rows[rows["paper"] == paper.name]
     of_data = rows["method"] == COUNT
     methods = rows[~of_data]
-    counts, facts = Counter(methods["verdict"]), Counter(rows.loc[of_data, "verdict"])
-    entries = ledger.ledger(study, paper, order)
-    cost = hours.cost(study, paper, order)
+    counts, cost = Counter(methods["verdict"]), hours.cost(study, paper, order)
     return Conclusion(
         paper=paper,
         rows=rows,
         counts=counts,
-        facts=facts,
-        entries=entries,
+        facts=Counter(rows.loc[of_data, "verdict"]),
+        entries=ledger.ledger(study, paper, order),
         sentence=_sentence(counts),
         scale=_scale(study, paper, methods),
         unknown=_unknown(paper, methods, counts, cost),
@@ -104,7 +122,8 @@ def _sentence(counts: Counter) -> str:
 
 def _stand(beside: list[str]) -> str:
     """Write `12 stand beside runs at toy scale and 245 beside none`."""
-    return listed(beside).replace(" beside", " stand beside", 1)
+    verb = "stands" if beside[0].startswith("1 ") else "stand"
+    return listed(beside).replace(" beside", f" {verb} beside", 1)
 
 
 def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
@@ -113,7 +132,8 @@ def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
     if ours.empty:
         runs = study.rows[(study.rows["paper"] == paper.name) & (study.rows["run"] != "")]
         n = runs["dataset"].nunique()
-        return f"{n} data sets were run, but no number stands beside a published one."
+        sets = "data set was" if n == 1 else "data sets were"
+        return f"{n} {sets} run, but no number stands beside a published one."
     proposed = ours["method"].isin({claim.method for claim in paper.claims})
     ours = ours[proposed] if proposed.any() else ours  # rather than what the paper sets beside it
     records = {
@@ -148,4 +168,5 @@ def _unknown(paper: Paper, methods: pd.DataFrame, counts: Counter, cost: pd.Data
     if not parts:
         return "Every published number is judged."
     first, *others = parts
-    return f"{listed([first.replace(' want', ' open numbers want', 1), *others])}."
+    numbers = "open number wants" if first.startswith("1 ") else "open numbers want"
+    return f"{listed([first.replace('want', numbers, 1), *others])}."

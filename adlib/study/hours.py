@@ -77,7 +77,7 @@ def _hours(results: Path, paper: Paper, records: list[dict], needed: int) -> tup
     spent = {"cpu": 0.0, "cuda": 0.0}
     full = {"cpu": np.nan, "cuda": np.nan}
     for record in records:
-        device = record["device"].partition(":")[0]
+        device = "cuda" if record["machine"].get("gpu") else "cpu"
         spent[device] += seconds(record) / 3600
         if np.isnan(full[device]) and (one := _full(record, paper)):
             full[device] = needed * one / 3600

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from adlib import plots
 from adlib.host import files
-from adlib.study import conclusions, execute, ledger, papers, pictures, verdict
+from adlib.study import concluding, conclusions, execute, ledger, papers, pictures
 from adlib.study.profiles import VERDICT
 from adlib.study.summary import COUNT, read
 
@@ -69,14 +69,14 @@ def _execute(source: Path, output: Path, given: dict[str, str]) -> None:
 def _draw(results: Path, notebooks: Path, folder: Path, names: list[str]) -> None:
     """Pictures of all papers, and the ledger."""
     study = read(results, notebooks, go_on=True)
-    made = [conclusions.conclude(study, name) for name in names]
+    made = [one for name, one in conclusions.conclude_all(study).items() if name in names]
     plots.style()
     shown = {one.paper.title: one.rows[one.rows["method"] != COUNT] for one in made}
-    captions = [verdict.in_picture(one) for one in made]
-    figures = {HERO: plots.papers_against_ours(shown, verdict.MARGIN)} if made else {}
+    captions = [concluding.in_picture(one) for one in made]
+    figures = {HERO: plots.papers_against_ours(shown, concluding.MARGIN)} if made else {}
     for one in made:
         place, title = f"{one.paper.name}/{PICTURE}", one.paper.title
-        figures[place] = plots.published_against_ours(shown[title], title, verdict.MARGIN)
+        figures[place] = plots.published_against_ours(shown[title], title, concluding.MARGIN)
     for (place, figure), caption in zip(
         figures.items(), [" ".join(captions), *captions], strict=False
     ):

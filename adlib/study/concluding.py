@@ -37,10 +37,11 @@ class Verdict:
     @property
     def heading(self) -> str:
         """Markdown: the verdict in one sentence, the scale, the profiles it was read from."""
-        used = f"Read from the rows of {'profile' if len(self.order) == 1 else 'profiles'} "
-        used += listed(f"`{name}`" for name in self.order)
-        scale = f"Scale: {self.of.scale[0].lower()}{self.of.scale[1:]}"
-        return f"**{self.of.sentence}** {scale} {used}; the first that has a number decides."
+        rows = self.study.rows[self.study.rows["paper"] == self.of.paper.name]
+        names = [f"`{name}`" for name in self.order if name in set(rows["profile"])]
+        several = "profiles" if len(names) > 1 else "profile"
+        used = f"Rows: {several} {listed(names, '–')}, the first that has a number decides."
+        return f"**{self.of.sentence}** Scale: {self.of.scale} {used}"
 
     @cached_property
     def methods(self) -> pd.DataFrame:
@@ -63,10 +64,10 @@ class Verdict:
                 "test": _test(one),
                 "outcome": one.outcome,
                 "what the rows say": one.text,
-                "scale": one.scale or ("the paper's" if one.profile else "–"),
-                "seeds": one.seeds or "–",
-                "hours": f"{one.hours:.2f}" if one.hours else "–",
-                "profile": one.profile or "–",
+                "scale": f"only {one.scale}" if one.scale else "the paper's" * bool(one.profile),
+                "seeds": one.seeds or "",
+                "hours": f"{one.hours:.2f}" if one.hours else "",
+                "profile": one.profile,
             }
             for one in self.of.entries
         ]
@@ -112,7 +113,10 @@ class Verdict:
         rows = self.of.rows[self.of.rows["ours"].isna()]
         reasons = rows["reason"].where(rows["reason"] != "", rows["verdict"])
         counts = Counter(reasons).most_common()
-        return [f"{n} more have no number of ours: {reason.rstrip('.')}." for reason, n in counts]
+        return [
+            f"{n} more {'has' if n == 1 else 'have'} no number of ours: {reason.rstrip('.')}."
+            for reason, n in counts
+        ]
 
     def departures(self) -> Table:
         """Where runs differ from what the paper says or its authors' code does."""
