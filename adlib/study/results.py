@@ -15,7 +15,7 @@ from adlib.metrics import thresholds
 from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
-from adlib.study import curve, papers, profiles, runs
+from adlib.study import curve, papers, pictures, profiles, runs
 from adlib.study import rows as schema
 from adlib.study.profiles import Cell
 
@@ -158,9 +158,10 @@ def _split(row: dict[str, object]) -> dict[str, object]:
 
 
 def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
-    """Save a figure as `<cell>__<name>.png`; the caption travels inside the PNG."""
+    """Save a figure as `<cell>__<name>.png`; the caption travels in PNG and notebook."""
     with atomic(cell.file(f"__{name}.png")) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
+        temporary.write_bytes(pictures.png(figure, caption))
+    pictures.caption(figure, caption)
 
 
 def metric_row(
