@@ -25,14 +25,25 @@ FEWER_IS_BETTER = (
 SHOWN = 3  # of a kind, in one sentence
 
 
-def seen(cell: Cell, swept: str = "", **reads: str) -> Markdown:
+Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
+
+
+def seen(cell: Cell, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
     """What the rows of a cell show, with the verdict and what would decide it.
 
     Args:
         cell: whose rows, as they were written.
         swept: what `x` is in rows that have one, for instance `training steps`.
+        own: what a function of the package has computed from rows that have a meaning of their own,
+            in place of what is said of rows in general.
         **reads: metric -> what it says in words, for metrics that are no usual ones.
     """
+    sentences, decided = own or _general(cell, swept, reads)
+    listed = "\n".join(f"- {text}" for text in sentences)
+    return Markdown(f"## What we see\n\n{listed}\n\n**Verdict.** {decided}")
+
+
+def _general(cell: Cell, swept: str, reads: Mapping[str, str]) -> Own:
     found, study = published.compared(cell), published.of_cell(cell)
     rows = study.summary[study.summary["categories"] == 1]
     sentences = [
@@ -46,9 +57,7 @@ def seen(cell: Cell, swept: str = "", **reads: str) -> Markdown:
         *_facts(study, cell, rows),
         *_values(found, reads),
     ]
-    decided = _verdict(cell, found)
-    lines = ["## What we see", *(f"- {text}" for text in sentences)]
-    return Markdown("\n".join([lines[0], "", *lines[1:], "", f"**Verdict.** {decided}"]))
+    return sentences, _verdict(cell, found)
 
 
 def _stands(row) -> str:
