@@ -11,7 +11,7 @@ from IPython.display import Markdown, display
 from adlib import data, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
 from adlib.study.profiles import Cell
-from adlib.study.tables import Table, number
+from adlib.study.tables import Table
 
 PARAMETERS = ("profile", "dataset", "category", "seed")
 Trained = dict[str | tuple[str, str], runs.Run]  # method, or method and variant -> its run
@@ -58,7 +58,9 @@ def heading(cell: Opened) -> str:
     place = info.title if info.title == cell.category else f"{info.title}, {cell.category}"
     wanted = paper.datasets_of(cell.notebook)
     if wanted and cell.dataset not in wanted:
-        place += f", standing in for {' and '.join(map(paper.title_of, wanted))}"
+        titles = [paper.title_of(name) for name in wanted]
+        several = f"the {len(titles)} data sets of the paper"
+        place += f", standing in for {' and '.join(titles) if len(titles) < 3 else several}"
     counts, profile = cell.images.counts(), profiles.load(cell.profile)
     lines = [
         f"## {place}",
@@ -108,7 +110,7 @@ def budgets(cell: Cell, found: Trained) -> Table:
             "test images": counts["test"],
             "px": description["settings"].get("side", ""),
             "steps × batch": f"{budget['steps']:,} × {budget['batch']}",
-            "seconds": number(round(record["train_s"])),
+            "seconds": f"{record['train_s']:,.0f}",
             "smaller than the paper's": departures.scale(record, paper) or same,
         })  # fmt: skip
     protocols = dict.fromkeys(run.record["description"]["protocol"] for run in found.values())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from adlib import plots
+from adlib import data, plots
 from adlib.study import packs, papers, rows, verdicts
 from adlib.study.execute import DONE
 from adlib.study.papers import MEANS
@@ -54,7 +54,7 @@ def compared(cell: Cell) -> pd.DataFrame:
     """Numbers of a cell that stand for themselves, each with the paper's.
 
     Returns:
-        One row a data set, category, method and metric, in the order of the cell's rows: `form`,
+        One row a data set, category, method and metric, metric by metric: `form`,
         `value`, `low` and `high`, `fixed` (the same at a threshold that was fixed beforehand),
         `published` and `printed`, `on` (what the published value is about; "" where it is about
         the same images), `difference`, `verdict` and `reason`.
@@ -69,6 +69,8 @@ def compared(cell: Cell) -> pd.DataFrame:
     judged = verdicts.compare(study, cell.profile)
     judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
     judged = judged.assign(title=judged["dataset"].map(study.papers[cell.paper].title_of))
+    first = list(dict.fromkeys(ours["metric"]))
+    ours = ours.sort_values("metric", key=lambda names: names.map(first.index), kind="stable")
     lines = [_line(row, fixed, judged) for row in ours.itertuples()]
     columns = [*_PLACE, "form", "value", "low", "high", "seeds", "name", "scale", "comparable"]
     more = ["fixed", "published", "printed", "on", "difference", "verdict", "reason"]
@@ -102,6 +104,10 @@ def _elsewhere(same: pd.DataFrame, category: str) -> dict:
             return {"published": value["value"], "printed": value["printed"],
                     "on": f"{title}, {about}"}  # fmt: skip
     single = same[~same["category"].isin(MEANS)]
+    if same["dataset"].iloc[0] not in data.names():  # a mean that an abstract gives
+        value = same.iloc[0]
+        return {"published": value["value"], "printed": value["printed"],
+                "on": f"{title}, {value['category']}"}  # fmt: skip
     mean = single["value"].mean()
     about = f"{title}, mean of {len(single)}" if len(single) > 1 else title
     return {"published": mean, "printed": number(mean), "on": about}

@@ -23,27 +23,27 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
-
-
 Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
 
 
-def seen(cell: Cell, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
+def seen(cell: Cell, *more: str, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
     """What the rows of a cell show, with the verdict and what would decide it.
 
     Args:
         cell: whose rows, as they were written.
+        *more: sentences that a function of `adlib.study` has computed of the same rows; they follow
+            those on rows in general.
         swept: what `x` is in rows that have one, for instance `training steps`.
-        own: what a function of the package has computed from rows that have a meaning of their own,
-            in place of what is said of rows in general.
+        own: sentences and verdict that a function of `adlib.study` has computed of rows with a
+            meaning of their own; they stand in place of all others.
         **reads: metric -> what it says in words, for metrics that are no usual ones.
     """
-    sentences, decided = own or _general(cell, swept, reads)
+    sentences, decided = own or _general(cell, more, swept, reads)
     listed = "\n".join(f"- {text}" for text in sentences)
     return Markdown(f"## What we see\n\n{listed}\n\n**Verdict.** {decided}")
 
 
-def _general(cell: Cell, swept: str, reads: Mapping[str, str]) -> Own:
+def _general(cell: Cell, more: Iterable[str], swept: str, reads: Mapping[str, str]) -> Own:
     found, study = published.compared(cell), published.of_cell(cell)
     rows = study.summary[study.summary["categories"] == 1]
     sentences = [
@@ -56,6 +56,7 @@ def _general(cell: Cell, swept: str, reads: Mapping[str, str]) -> Own:
         *_rates(rows),
         *_facts(study, cell, rows),
         *_values(found, reads),
+        *more,
     ]
     return sentences, _verdict(cell, found)
 
@@ -264,17 +265,14 @@ def _values(found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
     """Lowest and highest of metrics that are no usual ones, in the words that the notebook has."""
     for metric, words in reads.items():
         rows = found[found["metric"] == metric].dropna(subset=["value"])
-        if rows.empty or _better(metric) is not None:
-            continue
         if len(rows) == 1:
-            row = rows.iloc[0]
-            yield f"{words}: {row['method']} {number(row['value'])}."
-            continue
-        low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
-        yield (
-            f"{words}: from {number(low['value'])} ({low['method']}) to {number(high['value'])} "
-            f"({high['method']})."
-        )
+            yield f"{words}: {number(rows['value'].iloc[0])}."
+        elif len(rows) and _better(metric) is None:
+            low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
+            yield (
+                f"{words}: from {number(low['value'])} ({low['method']}) to "
+                f"{number(high['value'])} ({high['method']})."
+            )
 
 
 def _verdict(cell: Cell, found: pd.DataFrame) -> str:

@@ -12,6 +12,8 @@ from html import escape
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+NUMERIC = r"[-−+]?[\d.,]+(( to | × )[-−+]?[\d.,]+)?"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -47,7 +49,7 @@ class Table:
 
 def _numeric(column: pd.Series) -> bool:
     texts = [str(value) for value in column if value not in ("", "–")]
-    return bool(texts) and all(re.match(r"[-−+]?[\d.,]+( |$)", text) for text in texts)
+    return bool(texts) and all(re.fullmatch(NUMERIC, text) for text in texts)
 
 
 def number(value: float) -> str:
