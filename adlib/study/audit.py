@@ -173,11 +173,11 @@ class Ledger:
         entry = {"kind": kind, "trap": trap, "method": method, "measure": measure, "note": note}
         entry["label"] = schema.label(method, trap, measure)
         entry |= {"runs": (other, run), "labels": labels}
-        found = worth(labels, number(flattering), number(honest))
+        sides = number(flattering), number(honest)
+        found = worth(labels, *sides)
         if not resampled:
             for name in ("with_trap", "difference_points"):
                 found[name] = (found[name][0], np.nan, np.nan)
-        sides = number(flattering), number(honest)
         entry["by_chance"] = by_chance(labels, *sides) if best_of else None
         self.entries.append(entry | found)
 

@@ -193,7 +193,7 @@ def code_against_paper(run: Run, cell: Cell, split: Split) -> Ledger:
     first = results.rescored(run, cell, split, feature_layer="first_conv")
     ledger.add(SCORES, trap, "CBiGAN", "auROC", run, number, first, run)
     for trap, changed in CODE.items():
-        other = results.run(cell, "CBiGAN", split, **changed)
+        other = results.run(cell, "CBiGAN", split, snapshots=False, **changed)
         ledger.add(TRAININGS, trap, "CBiGAN", "auROC", run, number, other, run)
     repeats = profiles.load(cell.profile)[cell.paper]["repeats"]
     for more in range(1, len(repeats)):
