@@ -272,6 +272,7 @@ def worth_in_points(table: pd.DataFrame) -> Figure:
         ax.set(ylim=(len(rows) - 0.4, -0.6))
         ax.set_title(kind, loc="left", fontweight="bold")
         ax.grid(False, axis="y")
-    axes[0, 0].set_title("without → with", loc="right", fontsize="small")
+    head = {"fontsize": "small", "transform": axes[0, 0].transAxes}
+    axes[0, 0].text(1.01, 1.02, "without → with", va="bottom", **head)
     axes[-1, 0].set_xlabel("with - without, points of 100; 95 % interval over test images")
     return figure

@@ -23,17 +23,27 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
+Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
 
 
-def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
+def seen(cell: Cell, *more: str, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
     """What the rows of a cell show, with the verdict and what would decide it.
 
     Args:
         cell: whose rows, as they were written.
-        *more: sentences that a function of `adlib.study` has computed of the same rows.
+        *more: sentences that a function of `adlib.study` has computed of the same rows; they follow
+            those on rows in general.
         swept: what `x` is in rows that have one, for instance `training steps`.
+        own: sentences and verdict that a function of `adlib.study` has computed of rows with a
+            meaning of their own; they stand in place of all others.
         **reads: metric -> what it says in words, for metrics that are no usual ones.
     """
+    sentences, decided = own or _general(cell, more, swept, reads)
+    listed = "\n".join(f"- {text}" for text in sentences)
+    return Markdown(f"## What we see\n\n{listed}\n\n**Verdict.** {decided}")
+
+
+def _general(cell: Cell, more: Iterable[str], swept: str, reads: Mapping[str, str]) -> Own:
     found, study = published.compared(cell), published.of_cell(cell)
     rows = study.summary[study.summary["categories"] == 1]
     sentences = [
@@ -48,9 +58,7 @@ def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
         *_values(found, reads),
         *more,
     ]
-    decided = _verdict(cell, found)
-    lines = ["## What we see", *(f"- {text}" for text in sentences)]
-    return Markdown("\n".join([lines[0], "", *lines[1:], "", f"**Verdict.** {decided}"]))
+    return sentences, _verdict(cell, found)
 
 
 def _stands(row) -> str:

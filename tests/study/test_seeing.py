@@ -84,3 +84,10 @@ def test_odd_metrics_are_read_in_the_notebook_s_words():
     rows = [{"method": m, "metric": "grey", "value": v} for m, v in (("A", 0.2), ("B", 0.7))]
     text = seen(*rows, notebook="figure4_examples", grey="Distance to the input, in grey levels")
     assert "Distance to the input, in grey levels: from 0.200 (A) to 0.700 (B)." in text
+
+
+def test_rows_with_a_meaning_of_their_own_are_told_by_it_alone():
+    """Would catch a general sentence beside that of a function that knows what the rows mean."""
+    row = AUROC | {"method": "A", "value": 0.9, "low": 0.85, "high": 0.95}
+    text = seen(row, own=(["It rains.", "It pours."], "Wet."))
+    assert text == "## What we see\n\n- It rains.\n- It pours.\n\n**Verdict.** Wet."
