@@ -62,6 +62,19 @@ def test_a_fixed_threshold_stands_beside_the_oracle():
     assert "0.700" in text and "0.600" in text and text.count("CBiGAN") == 1
 
 
+def test_the_last_weights_stand_beside_the_authors_best():
+    """Would catch an epoch that was picked on the test as our number, or as what a dot shows."""
+    cell = Cell("smoke", "ganomaly", "table1_mnist", "mnist", "1", 0)
+    row = {"method": "GANomaly", "metric": "auroc", "value": 0.4, "low": 0.3, "high": 0.5}
+    authors = row | {"form": "authors", "value": 0.6, "low": np.nan, "high": np.nan}
+    results.write_rows(cell, [row, authors])
+    (line,) = published.compared(cell).itertuples()
+    assert (line.value, line.low, line.authors) == (0.4, 0.3, 0.6)
+    assert line.difference == pytest.approx(0.6 - line.published)
+    text = repr(published.beside(cell))
+    assert "as the authors evaluate" in text and "0.600" in text
+
+
 def test_a_run_s_scale_is_in_the_verdict():
     """Would catch a number of a small run that is judged as if it were the paper's own setting."""
     split = data.one_class(data.load("synthetic", "object"), seed=0)
