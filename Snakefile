@@ -48,7 +48,7 @@ MISSING = ", ".join(profiles.missing(PROFILE))
 
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
 # How a notebook is started, what is trained first and how results are shown change no number.
-NAMES = ("execute", "forkserver", "gpus", "kernel", "measured", "plan", "progress", "train_runs")
+NAMES = ("execute", "forkserver", "gpus", "kernel", "measured", "plan", "progress", "reading_order", "train_runs")
 STARTERS = {f"adlib/study/{name}.py" for name in NAMES}
 SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 

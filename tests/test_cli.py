@@ -18,7 +18,6 @@ from PIL import Image
 from adlib import cli, data, deploy, models
 from adlib.data import Conversion, synthetic
 from adlib.deploy import decisions, image_folders
-from adlib.host import paths
 from adlib.models.training import Budget
 from adlib.study import execute, runs
 
@@ -235,23 +234,6 @@ def test_usage_errors_are_exit_code_2(tmp_path):
         assert done.returncode == 2
         assert said in done.stderr
         assert not re.search(r"\| +torch$", done.stderr, re.M)
-
-
-def test_the_lines_of_the_readme(folders, tmp_path, monkeypatch):
-    """Would catch lines that a reader copies and that fail."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "parts").mkdir()
-    for name, there in {"normal": "normal", "today": "new"}.items():
-        images = image_folders.image_set(folders / there)
-        image_folders.write(tmp_path / "parts" / name, images.pixels(side=32))
-    train = deploy.train
-    small = {"method": "PatchCore", "side": 32, "backbone": "efficientnet_lite0"}
-    monkeypatch.setattr(deploy, "train", lambda *a, **k: train(*a, **k, **small))
-    readme = (paths.home() / "README.md").read_text(encoding="utf-8")
-    (lines,) = [b for b in re.findall(r"```python\n(.*?)```", readme, re.S) if "deploy.train" in b]
-    exec(lines, {})
-    assert (tmp_path / "most_anomalous.png").is_file()
-    assert len(pd.read_csv(tmp_path / "decisions.csv")) == 8
 
 
 def test_run_and_report_are_commands(capsys, tmp_path, monkeypatch):

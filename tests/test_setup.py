@@ -54,7 +54,7 @@ def test_every_pin_has_hashes():
 
 def test_every_install_checks_the_hashes():
     """Catches a way to install that takes files unchecked, of a package or of what builds ours."""
-    texts = [makefile(), (HOME / "README.md").read_text(encoding="utf-8")]
+    texts = [makefile(), (HOME / "adlib" / "study" / "README.md").read_text(encoding="utf-8")]
     commands = [found for text in texts for found in re.findall(r"-m pip install .*", text)]
     assert len(commands) == 4
     for command in commands:

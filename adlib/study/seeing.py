@@ -25,11 +25,12 @@ FEWER_IS_BETTER = (
 SHOWN = 3  # of a kind, in one sentence
 
 
-def seen(cell: Cell, swept: str = "", **reads: str) -> Markdown:
+def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
     """What the rows of a cell show, with the verdict and what would decide it.
 
     Args:
         cell: whose rows, as they were written.
+        *more: sentences that a function of `adlib.study` has computed of the same rows.
         swept: what `x` is in rows that have one, for instance `training steps`.
         **reads: metric -> what it says in words, for metrics that are no usual ones.
     """
@@ -45,6 +46,7 @@ def seen(cell: Cell, swept: str = "", **reads: str) -> Markdown:
         *_rates(rows),
         *_facts(study, cell, rows),
         *_values(found, reads),
+        *more,
     ]
     decided = _verdict(cell, found)
     lines = ["## What we see", *(f"- {text}" for text in sentences)]
