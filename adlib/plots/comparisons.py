@@ -74,10 +74,8 @@ def log_bars(table: pd.DataFrame, label: str) -> Figure:
                 style = {"facecolors": "white" if hollow else ABNORMAL, "edgecolors": ABNORMAL}
                 style |= {"marker": "D", "s": 46, "linewidths": 1.8, "zorder": 3, "label": words}
                 ax.scatter(some.published, some.method, **style)
-        printed = [_short(value) if value > 0 else "–" for value in table.published]
-        texts = [
-            f"{ours}  (published {theirs})" for ours, theirs in zip(texts, printed, strict=True)
-        ]
+        printed = [f"  (published {_short(v)})" if v > 0 else "" for v in table.published]
+        texts = [ours + theirs for ours, theirs in zip(texts, printed, strict=True)]
         figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     for y, text in enumerate(texts):
         ax.text(1.02, y, text, va="center", fontsize="small", transform=ax.get_yaxis_transform())
