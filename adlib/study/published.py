@@ -69,7 +69,11 @@ def compared(cell: Cell) -> pd.DataFrame:
     ours = ours[ours["form"].isin(["", "oracle"])].drop_duplicates(_PLACE)
     judged = verdicts.compare(study, cell.profile)
     judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
-    judged = judged.assign(title=judged["dataset"].map(study.papers[cell.paper].title_of))
+    paper = study.papers[cell.paper]
+    nearest = {name: place for place, name in enumerate(paper.datasets_of(cell.notebook))}
+    order = judged["dataset"].map(lambda name: nearest.get(name, len(nearest)))
+    judged = judged.loc[order.sort_values(kind="stable").index]
+    judged = judged.assign(title=lambda rows: rows["dataset"].map(paper.title_of))
     first = list(dict.fromkeys(ours["metric"]))
     ours = ours.sort_values("metric", key=lambda names: names.map(first.index), kind="stable")
     lines = [_line(row, fixed, authors, judged) for row in ours.itertuples()]

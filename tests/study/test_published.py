@@ -50,6 +50,13 @@ def test_for_other_images_the_paper_s_own_are_named():
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
 
+def test_of_several_data_sets_the_first_that_the_paper_s_folder_names_is_shown():
+    """Would catch a number of CIFAR-100 beside one of digits, where one of MNIST is printed."""
+    cell = Cell("smoke", "ganomaly", "table_one_class", "digits", "0", 0)
+    results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
+    assert published.compared(cell).iloc[0]["on"] == "MNIST, mean of all"
+
+
 def test_a_fixed_threshold_stands_beside_the_oracle():
     """Would catch the two forms of one number as two lines, or under each other's name."""
     cell = Cell("smoke", "cbigan", TABLE2, "elpv", "mono", 0)
