@@ -55,6 +55,19 @@ def test_sweeps_draw_every_setting_in_order():
     assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 100, 400]
 
 
+def test_bars_stand_beside_what_was_published():
+    """Would catch a published value at another method's bar, and a row without its number."""
+    table = pd.DataFrame({"method": ["a", "b"], "value": [2.5, 7120], "published": [np.nan, 30.0],
+                          "elsewhere": [False, True]})  # fmt: skip
+    (axes,) = plots.log_bars(table, "ms").axes
+    (diamonds,) = axes.collections
+    assert diamonds.get_offsets().tolist() == [[30, 0]]  # the last row is the lowest
+    assert [bar.get_width() for bar in axes.patches] == [7120, 2.5]
+    assert [text.get_text() for text in axes.texts] == ["7,120  (published 30)", "2.5"]
+    plain = plots.log_bars(table[["method", "value"]], "ms").axes[0]
+    assert [text.get_text() for text in plain.texts] == ["7,120", "2.5"] and not plain.collections
+
+
 def test_planes_and_embedding_show_all_points():
     """Would catch points left out, and a density taken for points."""
     figure = plots.embedding(np.random.default_rng(0).normal(size=(10, 3)), np.arange(10) % 2)
