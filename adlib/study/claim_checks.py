@@ -19,6 +19,7 @@ from adlib.study.claims import (
     Rows,
     category_in_words,
     in_place,
+    listed,
     stands,
 )
 from adlib.study.papers import ALL_SETS, MEANS
@@ -169,6 +170,8 @@ def _everywhere(rows: Rows) -> Evidence | None:
     doubts = []
     if len(told) < len(claim.categories):
         doubts = [f"{len(told)} of {len(claim.categories)} cases"]
+    absent = [name for name in claim.over if name not in set(rows.means["name"])]
+    doubts += [f"no run of {listed(absent)}"] if absent else []
     text = f"{claim.method}'s {in_words(claim.metric)} differs by {'; '.join(told)}."
     single = rows.single
     behind = single[single["name"].isin(names) & single["category"].isin(claim.categories)]

@@ -127,7 +127,7 @@ def inliers(*values):
 def on_caltech(root, check, values, **given):
     fill(root, values, metric="best_f1", **CALTECH)
     several = {"table": "table2_caltech", "metric": "best_f1", "method": "Noisy-AnoGAN"}
-    return found(root, "noisy_anogan", check=check, over=("AnoGAN",), **several | given)
+    return found(root, "noisy_anogan", check=check, **several | {"over": ("AnoGAN",)} | given)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,9 @@ def test_everywhere_means_in_every_category(tmp_path, values, outcome, doubts):
     said = on_caltech(tmp_path, "everywhere", inliers(*values), categories=cases)
     assert (said.outcome, said.doubts) == (outcome, doubts)
     assert "for 1 inlier category" in said.text
+    over = {"over": ("AnoGAN", "CoP", "LRR")}
+    said = on_caltech(tmp_path, "everywhere", inliers(*values), categories=cases, **over)
+    assert said.doubts == [*doubts, "no run of CoP and LRR"]
 
 
 @pytest.mark.parametrize(
