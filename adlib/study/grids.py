@@ -100,13 +100,14 @@ def of_section(summary: pd.DataFrame, papers: dict[str, Paper]) -> list[Table]:
         single = methods["dataset"] != ALL_SETS
         named = methods.assign(category=methods["where"].where(single, methods["category"]))
         methods = named.assign(dataset=ALL_SETS)[~(single & methods["category"].isin(MEANS))]
-    averaged = {name: groups(papers, paper, name) for name in methods["dataset"].unique()}
-    wanted = known.datasets_of(table) if known and known.prints else []
+    prints = bool(known and known.prints)
+    wanted = known.datasets_of(table) if prints else []
     for (dataset, metric, form), some in methods.groupby(["dataset", "metric", "form"], sort=False):
         caption = f"{in_words(metric)}, {dataset}"
         if wanted and dataset not in [*wanted, ALL_SETS]:
             caption += f", standing in for {' or '.join(wanted)}"
-        made.append(_by_category(caption, FORMS.get(form, form), some, averaged[dataset]))
+        averaged = groups(papers, paper, dataset) if prints else {}
+        made.append(_by_category(caption, FORMS.get(form, form), some, averaged))
     return made
 
 
@@ -158,7 +159,7 @@ def _value(row) -> Cell:
     if pd.isna(row.value):
         return Cell(flag=row.note or "no value")
     flag = "below chance" if below_chance(row.metric, row.value) else ""
-    counted = row.method == COUNT and float(row.value).is_integer()
+    counted = row.name == COUNT and float(row.value).is_integer()
     text = f"{row.value:.0f}" if counted else number(row.value)  # no copies are 0, not 0.000
     return Cell(text, row.value, (interval(row.low, row.high),), flag)
 

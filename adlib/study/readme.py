@@ -11,7 +11,7 @@ END = "<!-- end -->"
 
 
 def block(study: Study) -> str:
-    """Markdown: counts of verdicts and a sentence a paper, and what goes beyond the papers."""
+    """Markdown: verdicts and scale of every paper, and what goes beyond the papers."""
     if not study.profiles:
         raise ValueError(f"{study.results} holds no results yet. Run the study first.")
     printing = [name for name, paper in study.papers.items() if paper.prints]
@@ -25,7 +25,7 @@ def block(study: Study) -> str:
             for one in concluded
         ),
         "",
-        *(f"- **{one.paper.title}.** {one.sentence}" for one in concluded),
+        *(f"- **{one.paper.title}.** {one.scale}" for one in concluded),
         *(f"- **{card.title}.** {card.sentence}" for card in beyond.cards(study, study.profiles)),
     ]
     return "\n".join(lines)

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import threading
 
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from adlib.study.site.sanitise import sanitise
 
@@ -58,6 +60,11 @@ PAYLOADS = [
     f'<math><mi xlink:href="javascript:{RUN}">a</mi></math>',
     f"<math><annotation-xml encoding='text/html'><script>{RUN}</script></annotation-xml></math>",
     f'<p style="animation: x" onanimationstart="{RUN}">a</p>',
+    "<img src='../../../../etc/passwd'>",
+    "<img src='files/../secret.webp'>",
+    "<style>#T_a { background: url(URL) } #T_a td { color: red; }</style><table id=T_a></table>",
+    "<style>@import 'URL'; #T_a{border:url(URL)}</style><table id=T_a></table>",
+    "<td style='border: u\\72l(URL)'>a</td>",
     f"<img src=\"data:image/svg+xml,<svg onload=&quot;{RUN}&quot; xmlns='a'/>\">",
     f'<noscript><p title="</noscript><img src=x onerror={RUN}>"></noscript>',
     f'<template><img src=x onerror="{RUN}"></template>',
@@ -69,7 +76,7 @@ PAYLOADS = [
 def test_nothing_that_acts_is_left(payload):
     """Catches an element or attribute that acts and is not taken out."""
     clean = sanitise(payload.replace("URL", "http://127.0.0.1/x"))
-    assert not re.search(r"<(?!/?(p|a|div|td|math|mi|mtext|table)\b)[a-z]", clean), clean
+    assert not re.search(r"<(?!/?(p|a|details|div|td|math|mi|mtext|table)\b)[a-z]", clean), clean
     assert not re.search(r"<[^>]*\s(on\w+|src|srcset|href|background|poster|data)=", clean), clean
     assert "url(" not in clean
 
@@ -83,11 +90,36 @@ def test_what_a_notebook_shows_stays():
         f'<img alt="a picture" src="{PIXEL}"/>'
         '<math display="block"><mfrac><mi>a</mi><mn>2</mn></mfrac></math>'
     )
+    kept += "<details><summary>Code</summary><pre>x</pre></details>"
+    kept += '<img alt="taken out" src="../files/0123456789abcdef.webp"/>'
     clean = sanitise(kept + '<a href="#a-b">there</a><a href="https://example.org">out</a>')
     for part in re.findall(r"<[a-z][^>]*>", kept):
         assert part in clean or part.replace(":right", ": right") in clean, part
     assert 'href="#a-b"' in clean and 'href="https://example.org"' in clean
     assert sanitise('<a href="#nowhere">text</a><a href="file.ipynb">b</a>') == "textb"
+
+
+def test_what_a_style_sheet_says_of_a_table_goes_to_its_cells():
+    """Catches a table of pandas without its alignment and spanners, or with colours of its own."""
+    columns = pd.MultiIndex.from_tuples([("", "method"), ("ours", "value"), ("ours", "seeds")])
+    frame = pd.DataFrame([["A", "0.5", 1], ["B", "0.6", 3]], columns=columns)
+    style = frame.style.hide(axis="index").set_properties(**{"text-align": "left", "color": "red"})
+    style.set_table_styles([{"selector": "th", "props": "font-weight: bold; background: #fff"}])
+    page = BeautifulSoup(sanitise(style.to_html()), "html.parser")
+    assert [th.get_text() for th in page.select("th[scope=colgroup]")] == ["ours"]
+    assert page.select_one("th[scope=colgroup]")["colspan"] == "2"
+    assert {cell["style"] for cell in page.select("td")} == {"text-align:left"}
+    assert {cell["style"] for cell in page.select("th")} == {"font-weight:bold"}
+    assert "{" not in page.text and not page.select("style, [id]")
+
+
+def test_a_style_sheet_reaches_one_table_alone():
+    """Catches rules for the dark, for the page, or for another part of it, taken over."""
+    sheet = "@media (x) { #T_a { opacity: .1 } } body { opacity: .2 } .n { opacity: .3 } "
+    sheet += "#T_a td:hover { opacity: .4 } #T_a td.n { opacity: 1 }"
+    page = f"<style>{sheet}</style><table id='T_a'><tr><td class='n'>1</td></tr></table><p>t</p>"
+    clean = BeautifulSoup(sanitise(page), "html.parser")
+    assert [(node.name, node["style"]) for node in clean.select("[style]")] == [("td", "opacity:1")]
 
 
 def opened(tmp_path, fragments):

@@ -177,6 +177,8 @@ def test_a_fresh_clone_keeps_the_pages_of_executed_notebooks(tree):
     shown = notebook("a picture")
     shown.cells[2].outputs.append(picture)
     nbformat.write(shown, one)
+    for name in ("table1_z", "table2_x", "table3_y"):  # titles come from the sources
+        nbformat.write(notebook("Title"), sources(tree) / "cbigan" / f"{name}.ipynb")
     site = build(tree, sources(tree)).parent
     pages = {path: path.read_bytes() for path in (site / "notebooks").rglob("*.html")}
     shutil.rmtree(tree / "study" / "cells")
@@ -219,9 +221,9 @@ def test_a_broken_picture_or_table_is_named_and_the_rest_is_built(tree, tmp_path
     (picture, *_) = sorted((root / "study" / "cbigan").glob("table2_x__*.png"))
     picture.write_bytes(picture.read_bytes()[:40])
     (root / "study" / "cbigan" / "table3_y.csv").write_text("")
-    index = build(root, sources(root)).read_text("utf-8")
-    assert f"{picture.name}: a broken picture" in index
-    assert "table3_y.csv: no table" in index
+    ran = (build(root, sources(root)).parent / "runs.html").read_text("utf-8")
+    assert f"{picture.name}: a broken picture" in ran
+    assert "table3_y.csv: no table" in ran
     assert (root / "report" / "cbigan" / "table2_x.html").is_file()
     with pytest.raises(ValueError, match=r"table3_y\.csv: no table"):
         read(root)  # what writes numbers elsewhere has to stop
@@ -286,7 +288,9 @@ def test_executed_notebook_folds_code_and_keeps_equations(site):
     """Catches code in view or lost, lost equations, and scripts left in outputs."""
     (path,) = (site / "notebooks/study/cbigan/table2_x").glob("*pill*")
     page, text = soup(path), path.read_text("utf-8")
-    assert text.count("secret_code") == len(page.select("details:not([open]) code"))
+    folded = page.select("main details:not([open]) code")
+    assert [code.text for code in folded] == ["secret_code = 1", "fail()"]
+    assert text.count("secret_code") == 1
     assert "cdn.example" not in text
     assert "<math" in text and "<mfrac>" in text and "$" not in text
     assert "ansi-red-fg" in text

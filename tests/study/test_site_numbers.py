@@ -14,8 +14,7 @@ from adlib import data
 from adlib.host.paths import home
 from adlib.metrics import interval_over_seeds
 from adlib.models import REGISTRY
-from adlib.study import departures, papers, summary, verdicts
-from adlib.study.site import rule, tables
+from adlib.study import deciding, departures, grids, notes, papers, summary, tables, verdicts
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -23,7 +22,12 @@ pytestmark = pytest.mark.usefixtures("no_data")
 def matrices(tree):
     """Tables of a tree that has one page and profile."""
     study = read(tree)
-    return tables.matrices(study.summary, study.papers)
+    return grids.of_section(study.summary, study.papers)
+
+
+def noted(tree):
+    """Notes on a tree that has one page and profile."""
+    return notes.notes(read(tree).summary, prints=True)
 
 
 def verdicts_of(tree, profile="study"):
@@ -78,9 +82,10 @@ def test_data_sets_side_by_side_and_their_mean(tmp_path):
     file = sources(tmp_path) / "cyclegan" / "published.csv"
     pd.DataFrame([line])[papers.PUBLISHED].to_csv(file, index=False)
     study = read(tmp_path)
-    (table,) = tables.matrices(study.summary, study.papers)
-    assert table.columns == ["mvtec_ad screw", "malaria cell", "mean of all (2 of 9)", "seeds"]
-    assert [value.text for value in table.lines[0][1]] == ["0.800", "0.600", "0.700", "1"]
+    (table,) = grids.of_section(study.summary, study.papers)
+    heads = ["method", "mvtec_ad screw", "malaria cell", "mean of all (2 of 9)"]
+    assert [head for head, _ in table.columns] == heads and table.form.endswith("1 seed")
+    assert [value.text for value in table.lines[0]] == ["Cycle-GAN", "0.800", "0.600", "0.700"]
     (judged,) = verdicts.compare(study, "study").to_dict("records")
     assert (judged["printed"], judged["half_unit"]) == ("0.7989", pytest.approx(0.00005))
     assert judged["ours"] == pytest.approx(0.7) and judged["verdict"] == "not comparable"
@@ -291,11 +296,9 @@ def test_notes_are_sentences():
 def test_a_note_of_one_value_says_whose_it_is(tmp_path):
     """Catches a list of bare file names under a table; a note of all rows is said once."""
     cell(tmp_path, [row("A", 0.7, note="a.png"), row("B", 0.6, note="b.png")])
-    (table,) = matrices(tmp_path)
-    assert table.notes[-1] == "A on screw: a.png; B on screw: b.png."
+    assert noted(tmp_path)[-1] == "A on screw: a.png; B on screw: b.png."
     cell(tmp_path, [row("A", 0.7, note="threshold at 5%"), row("B", 0.6, note="threshold at 5%")])
-    (table,) = matrices(tmp_path)
-    assert [note for note in table.notes if "5%" in note] == ["Threshold at 5%."]
+    assert [note for note in noted(tmp_path) if "5%" in note] == ["Threshold at 5%."]
 
 
 def test_what_tables_share_is_said_once(tmp_path):
@@ -303,34 +306,32 @@ def test_what_tables_share_is_said_once(tmp_path):
     same = {"comparable": "64 px", "protocol": "one class"}
     rows = [row("A", 0.7, **same), row("A", 0.6, metric="auroc", form="", note="careful", **same)]
     cell(tmp_path, rows)
-    first, second = tables.said_once(matrices(tmp_path))
-    assert len(first.notes) == 3
-    assert second.notes == ["Careful.", "Comparability, protocol, test images: as above."]
+    assert noted(tmp_path) == [
+        "not comparable with the paper: 64 px.".capitalize(), "Protocol: one class.",
+        "Test images, normal + abnormal: screw: 10 + 20.", "Careful.",
+    ]  # fmt: skip
 
 
 def test_numbers_of_test_images_are_short(tmp_path):
     """Catches ten times the same numbers, and two numbers of one category without a reason."""
     for category in ("screw", "bottle"):
         cell(tmp_path, [row("A", 0.7)], category=category)
-    (table,) = matrices(tmp_path)
-    assert "Test images, normal + abnormal: every category: 10 + 20." in table.notes
+    assert "Test images, normal + abnormal: every category: 10 + 20." in noted(tmp_path)
     other = row("B", 0.7, protocol="pooled", n_normal=5)
     cell(tmp_path, [row("A", 0.7), other])
-    (table,) = matrices(tmp_path)
-    assert "screw (one class): 10 + 20, screw (pooled): 5 + 20" in table.notes[-1]
+    assert "screw (one class): 10 + 20, screw (pooled): 5 + 20" in noted(tmp_path)[-1]
 
 
 def test_protocols_are_told_apart(tmp_path):
     """Catches methods tested on other images than their neighbours without a word."""
     rows = [row("A", 0.7, protocol="pooled"), row("B", 0.6, protocol="pooled; 20 images")]
     cell(tmp_path, rows)
-    (table,) = matrices(tmp_path)
-    assert table.notes[0] == "Protocol of A: pooled."
-    assert table.notes[1] == "Protocol of B: pooled; 20 images."
+    assert noted(tmp_path)[0] == "Protocol of A: pooled."
+    assert noted(tmp_path)[1] == "Protocol of B: pooled; 20 images."
     for category, protocol in (("screw", "1 class"), ("bottle", "3 classes")):
         cell(tmp_path, [row(m, 0.7, protocol=protocol) for m in "AB"], category=category)
-    (table,) = matrices(tmp_path)
-    assert {"Protocol of screw: 1 class.", "Protocol of bottle: 3 classes."} <= set(table.notes)
+    told = {"Protocol of screw: 1 class.", "Protocol of bottle: 3 classes."}
+    assert told <= set(noted(tmp_path))
 
 
 def test_choices_stand_in_one_table_with_what_they_show(tmp_path):
@@ -344,12 +345,12 @@ def test_choices_stand_in_one_table_with_what_they_show(tmp_path):
     ]
     cell(tmp_path, rows, "audit", paper="beyond")
     (table,) = matrices(tmp_path)
-    assert table.columns == ["with trap", "without trap", "difference (points)", "reads"]
-    (name, values), (_, others) = table.lines
-    assert name == "best epoch: A, auROC"
-    assert [value.text for value in values] == ["0.750", "0.500", "25", "raises it"]
-    assert others[-1].text == "nothing"
-    assert "Best epoch: Of 3." in table.notes
+    heads = ["choice", "with trap", "without trap", "difference (points)", "reads"]
+    assert [head for head, _ in table.columns] == heads
+    first, second = ([value.text for value in line] for line in table.lines)
+    assert first == ["best epoch: A, auROC", "0.750", "0.500", "25", "raises it"]
+    assert second[-1] == "nothing"
+    assert "Best epoch: Of 3." in noted(tmp_path)
 
 
 def test_data_sets_of_a_comparison_stand_side_by_side(tmp_path):
@@ -362,9 +363,19 @@ def test_data_sets_of_a_comparison_stand_side_by_side(tmp_path):
     ]
     cell(tmp_path, rows, "comparison", paper="beyond")
     areas, seen = matrices(tmp_path)
-    assert areas.columns == ["elpv mono", "malaria cell", "mean of all (2)", "seeds"]
-    assert [value.text for value in areas.lines[0][1]] == ["0.550", "0.750", "0.650", "2"]
-    assert areas.lines[0][1][0].interval and not seen.lines[0][1][0].interval
+    heads = ["method", "elpv mono", "malaria cell", "mean of all (2)"]
+    assert [head for head, _ in areas.columns] == heads and areas.form == "2 seeds"
+    assert [value.text for value in areas.lines[0]] == ["A", "0.550", "0.750", "0.650"]
+    assert areas.lines[0][1].below[0] and not seen.lines[0][1].below[0]
+
+
+def test_seeds_that_differ_stand_beside_the_method(tmp_path):
+    """Catches a method of one seed in a table that says three, and one count in every row."""
+    for seed in range(2):
+        cell(tmp_path, [row("A", 0.7), *([row("B", 0.6)] if seed else [])], seed=seed)
+    (table,) = matrices(tmp_path)
+    assert [line[0].below for line in table.lines] == [("2 seeds",), ("1 seed",)]
+    assert "seed" not in table.form
 
 
 def test_intervals_over_seeds_keep_to_what_a_value_can_be(tmp_path):
@@ -388,8 +399,8 @@ def test_counts_are_whole(tmp_path):
     """Catches 0.000 copies."""
     cell(tmp_path, [row("-", 0, metric="n_copies_dropped", form="", run="")], "table1_z")
     (table,) = matrices(tmp_path)
-    assert table.columns == ["copies dropped"]
-    assert table.lines[0][1][0].text == "0"
+    assert table.columns == [("category", ""), ("copies dropped", "n")]
+    assert table.lines[0][1].text == "0"
 
 
 def test_rounding_of_the_printed_value_is_allowed_for(tree):
@@ -446,10 +457,10 @@ def test_what_the_rule_did_not_decide_does_not_move_with_the_margin(tmp_path):
         cell(tmp_path, [row("CBiGAN", 0.70 + seed / 1000)], seed=seed)
     publish(tmp_path, ("screw", "CBiGAN", "0.80"))
     compared = {"study": verdicts.compare(read(tmp_path), "study")}
-    assert rule.by_margin(compared).groupby("outcome")["numbers"].max()["differs"] == 1
+    assert deciding.by_margin(compared).groupby("outcome")["numbers"].max()["differs"] == 1
     file.write_text(text.replace("[evaluation]", '[evaluation]\ntable2_x = "the best"'), "utf-8")
     compared = {"study": verdicts.compare(read(tmp_path), "study")}
-    assert rule.by_margin(compared)["numbers"].sum() == 0
+    assert deciding.by_margin(compared)["numbers"].sum() == 0
 
 
 def test_numbers_picked_by_the_authors_rule_are_judged_by_it(tmp_path):

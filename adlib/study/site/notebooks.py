@@ -21,13 +21,7 @@ IMAGES = ("image/png", "image/jpeg")
 
 
 def page(path: Path, pictures: Pictures, root: str) -> str:
-    """An executed notebook as an HTML fragment.
-
-    Args:
-        path: of the notebook.
-        pictures: takes those of its outputs.
-        root: from the page to the site's folder, "" or "../" some times.
-    """
+    """An executed notebook as an HTML fragment; `root` leads from its page to the site's folder."""
     return sanitise("\n".join(_parts(_read(path), pictures, root)))
 
 
