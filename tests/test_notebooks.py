@@ -112,7 +112,7 @@ def test_the_report_shows_every_notebook(study):
     _, results = study
     collect.collect("smoke", results)
     index = pages.build(results, paths.home() / "notebooks", "smoke")
-    text = index.read_text(encoding="utf-8")
+    text = (index.parent / "notebooks.html").read_text(encoding="utf-8")
     for name in {f"{cell.paper}/{cell.notebook}.html" for cell in CELLS}:
         assert name in text
         assert (index.parent / name).is_file()

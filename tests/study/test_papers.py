@@ -281,7 +281,8 @@ print(json.dumps([cell.id, detector, budget, "toy" in profiles.papers("quick")])
     run("-m", "adlib", "report", "--profile", "quick", "--collect")
     report = project / "results" / "report"
     page = (report / "toy" / "table1_toy.html").read_text(encoding="utf-8")
-    assert all(text in page for text in ("Table 1: toys", "0.91", "0.876"))
-    board = (report / "scoreboard.html").read_text(encoding="utf-8")
-    notebooks = (report / "notebooks.html").read_text(encoding="utf-8")
-    assert "toy/table1_toy.html" in board and "Nobody, A toy, 2026." in notebooks
+    assert "Table 1: toys" in page and "Published and ours, profile quick" in page
+    assert all(text in page for text in ("0.91", "0.876", "reproduced"))
+    listed = (report / "notebooks.html").read_text(encoding="utf-8")
+    assert "Nobody, A toy, 2026." in listed
+    assert "Toy 1" in (report / "scoreboard.html").read_text(encoding="utf-8")
