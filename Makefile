@@ -35,7 +35,7 @@ lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check .
 
 lab: $(INSTALLED)
-	@$(BIN)/python -m jupyter lab notebooks
+	@$(BIN)/python -m jupyterlab notebooks
 
 bench: export TQDM_DISABLE := 1
 # As in the notebooks' kernels, see adlib/study/execute.py.
@@ -44,9 +44,9 @@ bench: export MALLOC_MMAP_THRESHOLD_ := 33554432
 bench: $(INSTALLED)
 	@failed=0; for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
 
-# Keeps data/, trained runs/ and the tables of results/.
+# Keeps data/, trained runs/ and results/: its report is committed.
 clean:
-	rm -rf $(ENV) .cache .snakemake .pytest_cache .ruff_cache adlib.egg-info results/report
+	rm -rf $(ENV) .cache .snakemake .pytest_cache .ruff_cache adlib.egg-info
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

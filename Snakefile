@@ -46,7 +46,11 @@ stamp = cache(sets.stamp)  # many cells look at the same folder
 CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
+# What makes the report alone.
+SAID = ("beyond", "claim_checks", "claims", "conclusions", "deciding", "grids", "hours", "ledger")
+SAID += ("notes", "ran", "readme", "verdict_notebooks", "concluding")
 REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
+REPORT += files("adlib/study", *(f"{name}.py" for name in SAID))
 # How a notebook is started, what is trained first and how results are shown change no number.
 NAMES = ("execute", "forkserver", "gpus", "kernel", "measured", "plan", "progress", "reading_order", "train_runs")
 STARTERS = {f"adlib/study/{name}.py" for name in NAMES}

@@ -16,8 +16,10 @@ if "ADLIB_TEST_SEED" in os.environ:
 
     seeds.install(int(os.environ["ADLIB_TEST_SEED"]))
 LOOPBACK = ("127.", "::1", "localhost")
-# Whole studies take longest: with several workers they begin first, so that none is left over.
-FIRST = ("test_notebooks.py", "test_snakefile.py", "test_cluster.py", "test_own_folder.py")
+# Whole studies and JupyterLab take longest: with several workers they begin first, and none is left
+# over.
+FIRST = ("test_notebooks.py", "test_snakefile.py", "test_cluster.py", "test_own_folder.py",
+         "test_jupyterlab.py")  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)  # also without pytest-xdist

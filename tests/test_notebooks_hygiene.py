@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adlib.study import papers
+from adlib.study.profiles import VERDICT
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 FOUND = [p for p in sorted(NOTEBOOKS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
@@ -65,17 +66,36 @@ def words(cells, kind):
     return " ".join(" ".join("".join(c["source"]) for c in cells if c["cell_type"] == kind).split())
 
 
-def test_asks_and_concludes(cells):
+def test_asks_and_concludes(notebook, cells):
     """Catches a notebook that computes and neither asks anything nor says what was seen."""
     first = "".join(cells[0]["source"])
     assert "**Question.**" in first and "**Method.**" in first
-    assert cells[-1]["cell_type"] == "code" and "study.seen(" in "".join(cells[-1]["source"])
+    seen = "verdict.seen(" if notebook.stem == VERDICT else "study.seen("
+    assert cells[-1]["cell_type"] == "code" and seen in "".join(cells[-1]["source"])
 
 
 def test_opens_under_its_own_name(notebook, cells):
     """Catches a copied notebook that writes its rows over those of another."""
-    name = f"{notebook.parent.name}/{notebook.stem}"
-    assert f'study.open("{name}", globals())' in words(cells, "code")
+    paper = notebook.parent.name
+    opened = f'study.open("{paper}/{notebook.stem}", globals())'
+    if notebook.stem == VERDICT:  # of all cells, not of one
+        opened = f'study.verdict("{paper}", globals())'
+    assert opened in words(cells, "code")
+
+
+def test_verdict_notebooks_differ_in_their_paper_alone():
+    """Catches code of a verdict that one paper has and another lacks."""
+    found = [path for path in FOUND if path.stem == VERDICT]
+    assert {path.parent.name for path in found} == {
+        p.name for p in papers.read().values() if p.prints
+    }
+    codes = {
+        words(json.loads(path.read_text(encoding="utf-8"))["cells"], "code").replace(
+            f'"{path.parent.name}"', "paper"
+        )
+        for path in found
+    }
+    assert len(codes) == 1
 
 
 def test_quotes_the_claims_that_it_checks(notebook, cells):

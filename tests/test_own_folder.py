@@ -10,9 +10,13 @@ from data_trees import two_folder_tree
 
 from adlib.host import paths
 from adlib.study import runs
-from adlib.study.profiles import Cell
+from adlib.study.profiles import VERDICT, Cell
 
-NOTEBOOKS = sorted((paths.home() / "notebooks").glob("*/*.ipynb"))
+NOTEBOOKS = [
+    path
+    for path in sorted((paths.home() / "notebooks").glob("*/*.ipynb"))
+    if path.stem != VERDICT  # reads rows, not images
+]
 # What a folder without masks, kinds and classes lacks, as the notebook says it.
 LACKS = {
     "contamination": "1 abnormal images are there to test on, and 2 of either are needed",

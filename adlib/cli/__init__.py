@@ -114,8 +114,7 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from filelock import FileLock
 
-    from adlib.study import collect, summary
-    from adlib.study.site import readme
+    from adlib.study import collect, readme, summary
     from adlib.study.site.pages import build
 
     if not options.results.is_dir():

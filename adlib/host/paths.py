@@ -1,6 +1,7 @@
 """Where the study keeps its files. Every folder can be moved with an environment variable."""
 
 import os
+import re
 from pathlib import Path
 
 REPORT_LOCK = ".report.lock"  # in the results folder: one process at a time builds the report
@@ -35,3 +36,8 @@ def cache_root() -> Path:
 def results_root() -> Path:
     """Folder of tables, pictures and the report: `ADLIB_RESULTS`, else `results/`."""
     return _folder("ADLIB_RESULTS", "results")
+
+
+def without_folders(text: str) -> str:
+    """Leave of every absolute path the file's name; links stay, what is shared names no machine."""
+    return re.sub(r"(?<![\w./<:])/(?:[\w.+@~-]+/)+", "…/", text)

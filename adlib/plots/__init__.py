@@ -23,6 +23,7 @@ from adlib.plots.images import (  # fmt: skip
     mosaics,
     outlined,
 )
+from adlib.plots.published import papers_against_ours, published_against_ours
 from adlib.plots.scores import (  # fmt: skip
     embedding,
     pixel_differences,
@@ -34,9 +35,9 @@ from adlib.plots.scores import (  # fmt: skip
 __all__ = [
     "against_share", "boxes", "critical_differences", "curves", "curves_on_test", "difference",
     "dots", "embedding", "false_colours", "forest", "gallery", "heat_maps", "layer_diagram",
-    "log_bars", "mosaics", "outlined", "pixel_differences", "planes", "promises",
-    "quality_against_cost", "roc_curves", "score_histograms", "stopping", "style", "sweeps",
-    "worth_in_points",
+    "log_bars", "mosaics", "outlined", "papers_against_ours", "pixel_differences", "planes",
+    "promises", "published_against_ours", "quality_against_cost", "roc_curves",
+    "score_histograms", "stopping", "style", "sweeps", "worth_in_points",
 ]  # fmt: skip
 
 

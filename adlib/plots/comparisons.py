@@ -54,14 +54,40 @@ def forest(
 
 
 def log_bars(table: pd.DataFrame, label: str) -> Figure:
-    """Bar with its number for every row (`method`, `value`), on a logarithmic axis."""
-    figure, ax = plt.subplots(figsize=(6.5, 0.45 * len(table) + 1.1))
-    bars = ax.barh(table.method[::-1], table.value[::-1], color=NORMAL)
-    ax.bar_label(bars, fmt=lambda v: f"{v:,.0f}" if v >= 100 else f"{v:.3g}", padding=4)
+    """Bar for every row, a diamond for the published value, on a logarithmic axis.
+
+    The numbers stand on the right.
+
+    Args:
+        table: columns `method` and `value`; where the values were published `published`, and
+            `elsewhere`: whether on other images, which draws the diamond hollow.
+        label: what the horizontal axis shows.
+    """
+    table = table[::-1]
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(table) + 1.1))
+    ax.barh(table.method, table.value, height=0.6, color=NORMAL, label="ours")
+    texts = [_short(value) for value in table.value]
+    if "published" in table and table.published.notna().any():
+        for hollow, words in {False: "published", True: "published, on other images"}.items():
+            some = table[table.published.notna() & (table.elsewhere == hollow)]
+            if len(some):
+                style = {"facecolors": "white" if hollow else ABNORMAL, "edgecolors": ABNORMAL}
+                style |= {"marker": "D", "s": 46, "linewidths": 1.8, "zorder": 3, "label": words}
+                ax.scatter(some.published, some.method, **style)
+        printed = [f"  (published {_short(v)})" if v > 0 else "" for v in table.published]
+        texts = [ours + theirs for ours, theirs in zip(texts, printed, strict=True)]
+        figure.legend(loc="outside upper center", ncols=2, fontsize="small")
+    for y, text in enumerate(texts):
+        ax.text(1.02, y, text, va="center", fontsize="small", transform=ax.get_yaxis_transform())
     ax.set(xscale="log", xlabel=label)
-    ax.margins(x=0.25)
+    ax.margins(x=0.1)
     ax.grid(False, axis="y")
     return figure
+
+
+def _short(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def dots(
@@ -272,6 +298,7 @@ def worth_in_points(table: pd.DataFrame) -> Figure:
         ax.set(ylim=(len(rows) - 0.4, -0.6))
         ax.set_title(kind, loc="left", fontweight="bold")
         ax.grid(False, axis="y")
-    axes[0, 0].set_title("without → with", loc="right", fontsize="small")
+    head = {"fontsize": "small", "transform": axes[0, 0].transAxes}
+    axes[0, 0].text(1.01, 1.02, "without → with", va="bottom", **head)
     axes[-1, 0].set_xlabel("with - without, points of 100; 95 % interval over test images")
     return figure

@@ -1,15 +1,21 @@
-"""Pictures of images: galleries, mosaics, maps in false colours, diagrams of networks."""
+"""Pictures of images: galleries, mosaics, maps in false colours, diagrams of networks.
+
+Only the functions that make tensors import torch: plots of rows, which the report makes, need none.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def gallery(
@@ -124,6 +130,8 @@ def false_colours(maps: np.ndarray, top: float = 0.999) -> Tensor:
     Returns:
         uint8 `(N, 3, H, W)`.
     """
+    import torch
+
     low, high = float(maps.min()), float(np.quantile(maps, top))
     shares = ((maps - low) / max(high - low, 1e-12)).clip(0, 1)
     colours = mpl.colormaps["magma"](shares, bytes=True)[..., :3]
@@ -135,8 +143,10 @@ def outlined(images: Tensor, masks: Tensor) -> Tensor:
 
     Takes uint8 `(N, C, H, W)` and bool `(N, H, W)` and gives uint8 `(N, 3, H, W)`.
     """
+    import torch
+
     width = max(1, round(images.shape[-1] / 128))
-    grown = F.max_pool2d(masks.float().unsqueeze(1), 1 + 2 * width, 1, width)
+    grown = torch.nn.functional.max_pool2d(masks.float().unsqueeze(1), 1 + 2 * width, 1, width)
     edge = (grown > 0) & ~masks.unsqueeze(1)
     red = torch.tensor([230, 30, 30], dtype=torch.uint8).view(1, 3, 1, 1)
     return torch.where(edge, red, images.expand(-1, 3, -1, -1))

@@ -13,11 +13,11 @@ NORMAL, ABNORMAL = "#0173b2", "#d55e00"  # of seaborn's colorblind palette
 def score_histograms(
     scores: dict[str, pd.DataFrame], thresholds: dict[str, tuple[float, float]]
 ) -> Figure:
-    """Histogram of the test scores of every method, normal and abnormal, with two thresholds.
+    """Histogram of the test scores of every method, normal and abnormal, with its thresholds.
 
     Args:
         scores: method to a table with columns `label`, `score`, `split`.
-        thresholds: method to (oracle, deployable), drawn solid and dashed.
+        thresholds: method to (oracle, deployable), drawn solid and dashed; others have none.
     """
     columns = len(scores) if len(scores) < 6 else 3
     lines = -(-len(scores) // columns)
@@ -32,7 +32,7 @@ def score_histograms(
             x=test.score, hue=kinds, hue_order=["normal", "abnormal"], palette=[NORMAL, ABNORMAL],
             ax=ax, bins=25, stat="density", common_norm=False, element="step", alpha=0.35,
         )  # fmt: skip
-        for value, line in zip(thresholds[method], ("-", "--"), strict=True):
+        for value, line in zip(thresholds.get(method, ()), ("-", "--"), strict=False):
             ax.axvline(value, color="black", ls=line, lw=1.2)
         ax.set(title=method, xlabel="anomaly score", ylabel="density" if ax in axes[:, 0] else "")
         ax.set_yticks([])

@@ -16,6 +16,7 @@ NOTEBOOKS = {  # name -> module
     "dots": "published",
     "examples": "picking",
     "seen": "seeing",
+    "verdict": "concluding",
 }
 
 # jsonschema, below nbformat, tries to load this checker of addresses, whose grammar takes two

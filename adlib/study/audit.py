@@ -14,7 +14,9 @@ from scipy import stats
 
 from adlib.metrics.curves import checked
 from adlib.study import rows as schema
-from adlib.study import runs
+from adlib.study import runs, told
+from adlib.study.profiles import Cell
+from adlib.study.tables import Table, number, sentence
 from adlib.study.traps import Statistic
 
 # What a choice inflates. Only the last kind compares two trainings.
@@ -104,6 +106,15 @@ def by_chance(
     return float(100 * np.mean(with_trap(*classes) - without(*classes)))
 
 
+def caption(cell: Cell) -> str:
+    """What the picture `adlib.plots.worth_in_points` of a ledger shows."""
+    return (
+        f"What evaluation choices are worth on {cell.dataset}/{cell.category}, seed {cell.seed}: "
+        "difference with minus without in points, with the 95 % interval of a paired bootstrap "
+        "over test images. Filled: told from chance; grey band: what another seed alone may make."
+    )
+
+
 @dataclass
 class Ledger:
     """Entries of the audit, one a choice and number.
@@ -162,11 +173,11 @@ class Ledger:
         entry = {"kind": kind, "trap": trap, "method": method, "measure": measure, "note": note}
         entry["label"] = schema.label(method, trap, measure)
         entry |= {"runs": (other, run), "labels": labels}
-        found = worth(labels, number(flattering), number(honest))
+        sides = number(flattering), number(honest)
+        found = worth(labels, *sides)
         if not resampled:
             for name in ("with_trap", "difference_points"):
                 found[name] = (found[name][0], np.nan, np.nan)
-        sides = number(flattering), number(honest)
         entry["by_chance"] = by_chance(labels, *sides) if best_of else None
         self.entries.append(entry | found)
 
@@ -187,6 +198,22 @@ class Ledger:
         kinds = (SCORES, THRESHOLDS, TRAININGS)
         rows.sort(key=lambda row: (kinds.index(row["kind"]), -row["points"]))
         return pd.DataFrame(rows)
+
+    def shown(self) -> Table:
+        """The entries for a reader: both numbers, their difference in points, what it says."""
+        columns = [("", name) for name in ("choice", "method", "number")]
+        columns += [("value", "without"), ("value", "with")]
+        columns += [("points", "with - without"), ("points", "95 % interval"), ("", "reads")]
+        lines = []
+        for entry in self.entries:
+            points, low, high = entry["difference_points"]
+            ends = "none" if np.isnan(low) else f"{told.signed(low)} to {told.signed(high)}"
+            both = (number(entry[name][0]) for name in ("without_trap", "with_trap"))
+            names = entry["trap"], entry["method"], entry["measure"]
+            lines.append([*names, *both, told.signed(points), ends, self._reads(entry)[1]])
+        frame = pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(columns))
+        noted = (f"{entry['trap']}: {entry['note']}" for entry in self.entries if entry["note"])
+        return Table(frame, [sentence(note) for note in dict.fromkeys(noted)])
 
     def between_seeds(self, confidence: float = 0.95) -> tuple[float, float]:
         """Points that one more training with another seed may make, nothing else changed.

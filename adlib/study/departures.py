@@ -4,6 +4,7 @@ Both are read off the run records and `paper.toml`; nothing here is typed for a 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -24,7 +25,24 @@ SCALES = {
     "search_steps": "search steps",
 }
 UNKNOWN = "the record of the run is not at hand"
+SUBSAMPLED = "some of the test images"
 NEARLY = 0.95  # of the paper's value counts as all of it
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A setting of `SCALES` that is smaller than the paper's; `share` is in images for steps."""
+
+    setting: str
+    ours: float
+    wanted: float
+    share: float
+
+    @property
+    def text(self) -> str:
+        """Write `500 of 200,000 training steps, 0.25 % of the images`."""
+        images = f", {100 * self.share:.2g} % of the images" if self.setting == "steps" else ""
+        return f"{self.ours:,} of {self.wanted:,} {SCALES[self.setting]}{images}"
 
 
 def scale(record: dict, paper: Paper) -> str:
@@ -37,10 +55,18 @@ def scale(record: dict, paper: Paper) -> str:
         record: of the run, see `adlib.study.runs`.
         paper: whose table the run stands in.
     """
+    parts = [share.text for share in smaller(record, paper)]
+    if split.subsampled(record["description"]["protocol"]):
+        parts.append(SUBSAMPLED)
+    return ", ".join(parts)
+
+
+def smaller(record: dict, paper: Paper) -> list["Smaller"]:
+    """What of a run is smaller than the paper's own experiment, see `scale`."""
     known = record["description"]["detector"] in paper.authors
     here, theirs = _settings(record), published(record, paper) if known else {}
-    smaller = []
-    for setting, unit in SCALES.items():
+    found = []
+    for setting in SCALES:
         ours, (wanted, _) = here.get(setting), theirs.get(setting, (None, ""))
         if not wanted or not isinstance(ours, int | float):
             continue
@@ -48,11 +74,8 @@ def scale(record: dict, paper: Paper) -> str:
         if setting == "steps" and "batch" in theirs:
             share *= here["batch"] / theirs["batch"][0]
         if share < NEARLY:
-            images = f", {100 * share:.2g} % of the images" if setting == "steps" else ""
-            smaller.append(f"{ours:,} of {wanted:,} {unit}{images}")
-    if split.subsampled(record["description"]["protocol"]):
-        smaller.append("some of the test images")
-    return ", ".join(smaller)
+            found.append(Smaller(setting, ours, wanted, share))
+    return found
 
 
 def scales(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adlib import models
+from adlib import metrics, models
 from adlib.data import Split
 from adlib.metrics import interval_over_seeds, ranks
 from adlib.models.base import Losses
@@ -94,6 +94,7 @@ TRAINED: dict[str, type[models.GANomaly]] = {
     "one encoder": OneEncoder,
 }
 SCALED = "running min-max scaling"  # of the right form's scores; see `running_min_max`
+Scores = dict[str, dict[int, np.ndarray]]  # fault -> seed -> scores (n,) of the test images
 
 
 def trained_scores(
@@ -136,6 +137,76 @@ def running_min_max(scores: ArrayLike, order: ArrayLike, batch: int = BATCH) -> 
     return scaled
 
 
+def all_scores(plan: dict, splits: dict[int, Split]) -> Scores:
+    """Scores of the test images with every fault and without: trained anew, then scaled.
+
+    The scaling needs no training of its own: it is applied to the right form's scores, in the order
+    of the files and in a shuffled one.
+
+    Args:
+        plan: `steps`, `batch` and `settings`, as a profile has them.
+        splits: seed to its split.
+
+    Raises:
+        ValueError: as in `trained_scores`.
+    """
+    budget = Budget(steps=plan["steps"], batch=plan["batch"])
+    found = {
+        fault: {s: trained_scores(fault, plan["settings"], split, budget, s)
+                for s, split in splits.items()}
+        for fault in TRAINED
+    }  # fmt: skip
+    orders = {"files in order": np.arange, "shuffled": np.random.default_rng(0).permutation}
+    for name, rearranged in orders.items():
+        found[f"{SCALED}, {name}"] = {
+            s: running_min_max(own, rearranged(len(own))) for s, own in found[RIGHT].items()
+        }
+    return found
+
+
+def prices(labels: dict[int, np.ndarray], scores: Scores) -> dict[str, tuple]:
+    """`price` of every fault.
+
+    Args:
+        labels: seed to labels `(n,)` of its test images.
+        scores: see `all_scores`.
+    """
+    right = list(scores[RIGHT].values())
+    lines = list(labels.values())
+    return {f: price(lines, list(own.values()), right) for f, own in scores.items() if f != RIGHT}
+
+
+def rows(
+    labels: dict[int, np.ndarray], scores: Scores, priced: dict[str, tuple], **shared: object
+) -> list[dict[str, object]]:
+    """Rows for `results.write_rows`: the auROC of every fault and seed, and what the fault costs.
+
+    An auROC with a fault has a name of its own, for it is none of the study's.
+
+    Args:
+        labels: as in `prices`.
+        scores: see `all_scores`.
+        priced: see `prices`.
+        **shared: further columns.
+    """
+    found = []
+    for fault, by_seed in scores.items():
+        for i, (seed, own) in enumerate(by_seed.items()):
+            counts = np.bincount(labels[seed], minlength=2).tolist()
+            row = shared | {"method": ("GANomaly", fault), "seed": seed}
+            row |= dict(zip(("n_normal", "n_abnormal"), counts, strict=True))
+            ends = metrics.interval("auroc", labels[seed], own)
+            area = (metrics.auroc(labels[seed], own), *ends)
+            numbers = {"auroc": area}
+            if fault != RIGHT:
+                numbers = {"auroc_with_fault": area, "difference_points": priced[fault][0][i]}
+            found += [
+                row | {"metric": metric} | dict(zip(("value", "low", "high"), given, strict=True))
+                for metric, given in numbers.items()
+            ]
+    return found
+
+
 def price(
     labels: list[ArrayLike], faulty: list[ArrayLike], right: list[ArrayLike]
 ) -> tuple[list[tuple[float, float, float]], tuple[float, float, float]]:
@@ -163,3 +234,30 @@ def reads(low: float, high: float, margin: float) -> str:
     if low > 0 or high < 0:
         return "moves the number, perhaps by more than the margin"
     return "is not shown to move the number"
+
+
+def said(level: float, over: dict[str, tuple], plan: dict, margin: float) -> tuple[list[str], str]:
+    """What every fault costs, and the verdict: which cost more than the margin, what is open.
+
+    Args:
+        level: mean auROC of the right form.
+        over: fault -> points over all seeds: value, low, high; see `price`.
+        plan: `seeds` and `steps` of the trainings.
+        margin: points that two numbers may differ by.
+    """
+    sentences = [f"The right form reaches an auROC of {level:.3f} over {plan['seeds']} seeds."]
+    sentences += [
+        f"*{fault[0].upper()}{fault[1:]}* {reads(low, high, margin)}: {value:+.1f} points "
+        f"({low:+.1f} to {high:+.1f})."
+        for fault, (value, low, high) in sorted(over.items(), key=lambda one: one[1][0])
+    ]
+    moving = [f for f, (_, low, high) in over.items() if low > margin or high < -margin]
+    kept = [f for f, (_, low, high) in over.items() if -margin <= low and high <= margin]
+    decided = (
+        f"By more than the margin of {margin:.0f} points, with the whole interval: "
+        f"{', '.join(moving) or 'no fault'}. By no more than it: {', '.join(kept) or 'no fault'}. "
+        f"Open: {len(over) - len(moving) - len(kept)} of {len(over)}. The intervals are over "
+        f"trainings and test images; more than {plan['seeds']} seeds of {plan['steps']:,} steps "
+        "would make them narrower. Another set or a longer training may pay another price."
+    )
+    return sentences, decided

@@ -113,5 +113,11 @@ def budgets(cell: Cell, found: Trained) -> Table:
             "seconds": f"{record['train_s']:,.0f}",
             "smaller than the paper's": departures.scale(record, paper) or same,
         })  # fmt: skip
-    protocols = dict.fromkeys(run.record["description"]["protocol"] for run in found.values())
-    return Table.of(lines, [f"Protocol: {'; '.join(protocols)}.".replace("_", " ")])
+    protocols: dict[str, list[str]] = {}
+    for line, run in zip(lines, found.values(), strict=True):
+        protocol = run.record["description"]["protocol"].replace("_", " ")
+        protocols.setdefault(protocol, []).append(line["method"])
+    if len(protocols) == 1:
+        return Table.of(lines, [f"Protocol: {next(iter(protocols))}."])
+    notes = [f"Protocol of {', '.join(names)}: {text}." for text, names in protocols.items()]
+    return Table.of(lines, notes)

@@ -45,7 +45,10 @@ OTHERS = [
     *("protocol", "form", "implementation", "source", "note"),
 ]
 T = TypeVar("T")
-CHECKS = ("leads", "labels", "contaminated")
+CHECKS = (  # of claims, see `adlib.study.claims`
+    *("leads", "paired", "everywhere", "falls_less", "groups", "below_chance", "faster", "misses"),
+    "contaminated",
+)
 PROTOCOLS = {
     function.__name__: function
     for function in (
@@ -61,19 +64,29 @@ EVERY = "*"  # stands for every method
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper that rows of one table can check."""
+    """A statement of a paper that rows can check."""
 
+    id: str  # short, and no other claim of the paper has it
     text: str  # the paper's words, at most 25 of them, or ours where `quoted` is false
     place: str  # section, page or abstract in which it stands
-    table: str  # notebook whose rows check it
+    table: str  # notebook whose rows check it; `<paper>/<notebook>` where another folder has it
     metric: str  # of these rows
     method: str  # that it is about
-    # `leads`: the method is best in the table; `labels`: it beats a plain classifier with the same
-    # labelled images; `contaminated`: it withstands abnormal pixels in the training images.
-    check: str = "leads"
-    over: tuple[str, ...] = ()  # methods that it is compared with; all of the table by default
-    category: str = ""  # category or mean that it is about; by default the one that covers most
+    check: str = "leads"  # a function of `adlib.study.claims`, which says what it decides
+    # Methods that it is compared with; all of the table by default. The check `groups` compares
+    # means over categories instead.
+    over: tuple[str, ...] = ()
+    # Category or mean that it is about; by default the one that covers most.
+    category: str = ""
+    categories: tuple[str, ...] = ()  # several, where it is about each of them
+    variant: str = ""  # of the rows
     quoted: bool = True  # whether `text` is the paper's own
+    reading: str = ""  # what of it is tested, where the words leave that open
+
+    @property
+    def words(self) -> str:
+        """The statement, in quotation marks where the words are the paper's."""
+        return f"“{self.text}”" if self.quoted else self.text
 
 
 @dataclass(frozen=True)
@@ -246,6 +259,9 @@ def _read(file: Path) -> Paper:
         if method in values["not_run"]:
             raise ValueError(f"{file}: {method} stands in methods and in not_run")
     values["claims"] = [_claim(claim, file) for claim in values["claims"]]
+    named = [claim.id for claim in values["claims"]]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise ValueError(f"{file}: two claims have the id {twice[0]!r}")
     values["trains"] = {
         notebook: [_trains(one, notebook, values, file) for one in asked]
         for notebook, asked in values["trains"].items()
@@ -255,14 +271,18 @@ def _read(file: Path) -> Paper:
 
 def _claim(values: dict[str, Any], file: Path) -> Claim:
     where = f"{file}: a claim"
-    checked(values, {f.name: f.type for f in fields(Claim)} | {"over": list}, where)
-    if lacking := {"text", "place", "table", "metric", "method"} - set(values):
+    lists = {"over": list, "categories": list}
+    checked(values, {f.name: f.type for f in fields(Claim)} | lists, where)
+    if lacking := {"id", "text", "place", "table", "metric", "method"} - set(values):
         raise ValueError(f"{where} lacks {', '.join(sorted(lacking))}")
+    where = f"{file}: claim {values['id']}"
     known(values.get("check", "leads"), CHECKS, f"{where}: check")
-    known(values["table"], [path.stem for path in file.parent.glob("*.ipynb")], f"{where}: table")
+    folder, _, table = values["table"].rpartition("/")
+    notebooks = (file.parent.parent / folder if folder else file.parent).glob("*.ipynb")
+    known(table, [path.stem for path in notebooks], f"{where}: table")
     if len(values["text"].split()) > 25:
         raise ValueError(f"{where} is longer than 25 words: {values['text']}")
-    return Claim(**values | {"over": tuple(values.get("over", ()))})
+    return Claim(**values | {name: tuple(values.get(name, ())) for name in lists})
 
 
 def _trains(asked: dict[str, Any], notebook: str, paper: dict[str, Any], file: Path) -> Trains:

@@ -18,6 +18,7 @@ from adlib.study import papers as study_papers
 from adlib.study.papers import ALL_SETS as ALL_SETS
 from adlib.study.papers import PROFILES, checked, empty, known
 
+VERDICT = "verdict"  # a paper's last notebook: `adlib report` runs it, no study does
 BUDGET = ("steps", "batch", "precision", "snapshots", "deterministic")
 # A profile: `extends` names the profile whose values it takes where it has none, `papers` those of
 # its papers that it keeps, `detectors` the settings and budgets of a detector in all papers.
@@ -187,10 +188,15 @@ def notebooks(paper: str) -> dict[str, dict[str, Any]]:
     """Notebooks of a paper and what their metadata (`metadata.adlib`) say of their grid.
 
     `grid` is `seeds` (every category and seed), `categories` (first seed only) or `once`; `after`
-    names the notebook whose runs it reads.
+    names the notebook whose runs it reads. The notebook `VERDICT`, which reads the rows of all
+    others, is none of them.
     """
     files = sorted((paths.home() / "notebooks" / paper).glob("*.ipynb"))
-    return {f.stem: json.loads(f.read_text(encoding="utf-8"))["metadata"]["adlib"] for f in files}
+    return {
+        f.stem: json.loads(f.read_text(encoding="utf-8"))["metadata"]["adlib"]
+        for f in files
+        if f.stem != VERDICT
+    }
 
 
 def sets(profile: str, paper: str, notebook: str = "") -> list[tuple[str, str]]:

@@ -60,33 +60,39 @@ def compared(cell: Cell, facts: bool = False) -> pd.DataFrame:
     Returns:
         One row a data set, category, method and metric, metric by metric: `form`,
         `value`, `low` and `high`, `fixed` (the same at a threshold that was fixed beforehand),
+        `authors` (the same evaluated as the authors do, where that is another number),
         `published` and `printed`, `on` (what the published value is about; "" where it is about
-        the same images), `difference`, `verdict` and `reason`.
+        the same images), `difference` (to `authors` where that is known), `verdict` and `reason`.
     """
     study = of_cell(cell)
     ours = study.summary
     ours = ours[ours["x"].isna() & (ours["categories"] == 1)]
     ours = ours[(ours["method"] == COUNT) == facts]
-    fixed = ours[ours["form"] == "deployable"].set_index(_PLACE)["value"]
-    ours = ours[ours["form"].isin(verdicts.FORMS)]
-    by_form = ours.sort_values("form", key=lambda forms: forms.map(verdicts.FORMS.index))
-    ours = by_form.drop_duplicates(_PLACE).sort_index()
+    fixed, authors = (
+        ours[ours["form"] == form].set_index(_PLACE)["value"] for form in ("deployable", "authors")
+    )
+    ours = ours[ours["form"].isin(["", "oracle"])].drop_duplicates(_PLACE)
     judged = verdicts.compare(study, cell.profile)
     judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
-    judged = judged.assign(title=judged["dataset"].map(study.papers[cell.paper].title_of))
+    paper = study.papers[cell.paper]
+    nearest = {name: place for place, name in enumerate(paper.datasets_of(cell.notebook))}
+    order = judged["dataset"].map(lambda name: nearest.get(name, len(nearest)))
+    judged = judged.loc[order.sort_values(kind="stable").index]
+    judged = judged.assign(title=lambda rows: rows["dataset"].map(paper.title_of))
     first = list(dict.fromkeys(ours["metric"]))
     ours = ours.sort_values("metric", key=lambda names: names.map(first.index), kind="stable")
-    lines = [_line(row, fixed, judged) for row in ours.itertuples()]
+    lines = [_line(row, fixed, authors, judged) for row in ours.itertuples()]
     columns = [*_PLACE, "form", "value", "low", "high", "seeds", "name", "scale", "comparable"]
-    more = ["fixed", "published", "printed", "on", "difference", "verdict", "reason"]
+    more = ["fixed", "authors", "published", "printed", "on", "difference", "verdict", "reason"]
     return pd.DataFrame(lines, columns=[*columns, *more])
 
 
-def _line(row, fixed: pd.Series, judged: pd.DataFrame) -> dict:
+def _line(row, fixed: pd.Series, authors: pd.Series, judged: pd.DataFrame) -> dict:
     names = ("form", "value", "low", "high", "seeds", "name", "scale", "comparable")
     line = {name: getattr(row, name) for name in (*_PLACE, *names)}
     place = row.dataset, row.category, row.method, FIXED.get(row.metric)
     line["fixed"] = fixed.get(place, np.nan)
+    line["authors"] = authors.get((*place[:3], row.metric), np.nan)
     same = judged[(judged["method"] == row.method) & (judged["metric"] == row.metric)]
     here = same[(same["dataset"] == row.dataset) & (same["category"] == row.category)]
     if len(here):
@@ -134,6 +140,7 @@ def beside(cell: Cell) -> Table:
             line[("", "data")] = f"{row.dataset} {row.category}"
         line[("published", "value")] = row.printed
         line[("published", "on")] = row.on or ("these images" if row.printed else "")
+        line[("ours", "as the authors evaluate")] = number(row.authors)
         whole = fact and row.value.is_integer()
         line[("ours", "value")] = f"{row.value:.0f}" if whole else number(row.value)
         line[("ours", "95 % interval")] = interval(row.low, row.high)

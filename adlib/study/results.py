@@ -15,20 +15,24 @@ from adlib.metrics import thresholds
 from adlib.models import REGISTRY, Trainable
 from adlib.models.training import Budget
 from adlib.networks import backbones
-from adlib.study import curve, papers, profiles, runs
+from adlib.study import curve, papers, pictures, profiles, runs
 from adlib.study import rows as schema
 from adlib.study.profiles import Cell
 
 PICKED = {"low": np.nan, "high": np.nan}  # on the test itself: no interval covers
 
 
-def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.Run:
+def run(
+    cell: Cell, method: str, split: data.Split, snapshots: bool = True, **changed: object
+) -> runs.Run:
     """Get a method's run for a cell and keep its record and scores in `results/`.
 
     Args:
         cell: gives profile, paper and seed.
         method: name in the profile.
         split: images and their parts.
+        snapshots: whether scores on the way are kept where the profile keeps them. Without them a
+            run that no other notebook asks for is made in half the time.
         **changed: settings other than the profile's, for a sweep.
 
     Raises:
@@ -42,6 +46,7 @@ def run(cell: Cell, method: str, split: data.Split, **changed: object) -> runs.R
     )
     if "steps" not in budget and issubclass(REGISTRY[name], Trainable):
         raise ValueError(f"profile {cell.profile}, {cell.paper}: no steps for {method} ({name})")
+    budget |= {} if snapshots else {"snapshots": 0}
     return _kept(cell, runs.get(name, split, Budget(**budget), cell.seed, **settings | changed))
 
 
@@ -158,9 +163,10 @@ def _split(row: dict[str, object]) -> dict[str, object]:
 
 
 def save_picture(cell: Cell, figure: Figure, name: str, caption: str) -> None:
-    """Save a figure as `<cell>__<name>.png`; the caption travels inside the PNG."""
+    """Save a figure as `<cell>__<name>.png`; the caption travels in PNG and notebook."""
     with atomic(cell.file(f"__{name}.png")) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": caption})
+        temporary.write_bytes(pictures.png(figure, caption))
+    pictures.caption(figure, caption)
 
 
 def metric_row(

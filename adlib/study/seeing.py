@@ -22,17 +22,27 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
+Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
 
 
-def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
+def seen(cell: Cell, *more: str, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
     """What the rows of a cell show, with the verdict and what would decide it.
 
     Args:
         cell: whose rows, as they were written.
-        *more: sentences that a function of `adlib.study` has computed of the same rows.
+        *more: sentences that a function of `adlib.study` has computed of the same rows; they follow
+            those on rows in general.
         swept: what `x` is in rows that have one, for instance `training steps`.
+        own: sentences and verdict that a function of `adlib.study` has computed of rows with a
+            meaning of their own; they stand in place of all others.
         **reads: metric -> what it says in words, for metrics that are no usual ones.
     """
+    sentences, decided = own or _general(cell, more, swept, reads)
+    listed = "\n".join(f"- {text}" for text in sentences)
+    return Markdown(f"## What we see\n\n{listed}\n\n**Verdict.** {decided}")
+
+
+def _general(cell: Cell, more: Iterable[str], swept: str, reads: Mapping[str, str]) -> Own:
     found, study = published.compared(cell), published.of_cell(cell)
     rows = study.summary[study.summary["categories"] == 1]
     sentences = [
@@ -48,9 +58,7 @@ def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
         *_values(pd.concat([found, published.compared(cell, facts=True)]), reads),
         *more,
     ]
-    decided = _verdict(cell, found)
-    lines = ["## What we see", *(f"- {text}" for text in sentences)]
-    return Markdown("\n".join([lines[0], "", *lines[1:], "", f"**Verdict.** {decided}"]))
+    return sentences, _verdict(cell, found)
 
 
 def _stands(row) -> str:
@@ -137,16 +145,25 @@ def _apart(first, other) -> str:
 
 def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
     """Ours beside the paper's: the largest differences here, or where the paper's images differ."""
+    for metric, rows in list(found.dropna(subset=["authors"]).groupby("metric", sort=False))[:1]:
+        shown = [
+            f"{number(row.authors)} instead of {number(row.value)} ({row.method})"
+            for row in rows.itertuples()
+        ]
+        how = papers.load(cell.paper).evaluation[cell.notebook]
+        yield f"Evaluated as the authors do ({how}), the {in_words(metric)} is {_names(shown)}."
+    who = _printer(cell)
     here = found[found["published"].notna() & (found["on"] == "")]
     if len(here):
         order = here["difference"].abs().sort_values(ascending=False, kind="stable").index
         shown = [
-            f"{row.method} {number(row.value)} against {row.printed}"
+            f"{row.method} {number(row.value if pd.isna(row.authors) else row.authors)} "
+            f"against {row.printed}"
             for row in here.loc[order].head(SHOWN).itertuples()
         ]
         mean = signed(here["difference"].mean(), "0.0")
         yield (
-            f"Of {len(here)} values that the paper prints for these images ours differ by {mean} "
+            f"Of {len(here)} values that {who} prints for these images ours differ by {mean} "
             f"on average, most for {_names(shown)}."
         )
     other = found[found["published"].notna() & (found["on"] != "")]
@@ -156,13 +173,20 @@ def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
             for row in rows.head(SHOWN).itertuples()
         ]
         yield (
-            f"For these images the paper prints no number; on {place} it prints as "
+            f"For these images {who} prints no number; on {place} it prints as "
             f"{in_words(metric)}: {_names(shown)}."
         )
     for row in found.itertuples():
         alone = found["method"].nunique() == 1 and _better(row.metric)
         if alone and pd.isna(row.published):
             yield f"{row.method} reaches {in_words(row.metric)} {_stands(row)}."
+
+
+def _printer(cell: Cell) -> str:
+    """Who prints the numbers that a notebook is about."""
+    printed = papers.load(cell.paper).published
+    origins = set(printed.loc[printed["table"] == cell.notebook, "origin"])
+    return "a leaderboard" if origins == {"leaderboard"} else "the paper"
 
 
 def _fixed(found: pd.DataFrame) -> Iterator[str]:
@@ -179,7 +203,8 @@ def _fixed(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _below_chance(found: pd.DataFrame) -> Iterator[str]:
-    rows = found[found["metric"].map(halves).astype(bool) & (found["high"] < 0.5)]
+    found = found[found["metric"].map(halves).astype(bool) & found["high"].notna()]
+    rows = found[found["high"] < 0.5]
     if len(rows):
         lowest = rows.loc[rows["value"].idxmin()]
         yield (
@@ -192,14 +217,22 @@ def _below_chance(found: pd.DataFrame) -> Iterator[str]:
 def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
     """How numbers change along the values that were swept."""
     rows = rows[rows["x"].notna() & rows["value"].notna() & ~_is_difference(rows)]
-    keys = ["metric", "form", "name", "measure"]
+    variants = rows["variant"].fillna("").astype(str)
+    ends = [f" {x:g}" for x in rows["x"].astype(float)]
+    settings = [
+        v.removesuffix(end) * v.endswith(end) for v, end in zip(variants, ends, strict=True)
+    ]
+    rows = rows.assign(setting=settings)
+    keys = ["metric", "form", "name", "measure", "setting"]
     kept = [(key, one) for key, one in rows.groupby(keys, sort=False) if one["x"].nunique() > 1]
-    for (metric, form, name, _), one in kept[: 2 * SHOWN]:
+    for (metric, form, name, _, setting), one in kept[: 2 * SHOWN]:
+        before = f"{in_words(setting)} " if setting and not what else ""
+        after = "" if before else f" {what or 'of the swept value'}"
         one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
         first, last = one.iloc[0], one.iloc[-1]
         best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
         yield (
-            f"From {first['x']:g} to {last['x']:g} {what or 'of the swept value'} the "
+            f"From {before}{first['x']:g} to {last['x']:g}{after} the "
             f"{in_words(metric)}{f' ({form})' if form else ''} of {name} goes from "
             f"{number(first['value'])} to {number(last['value'])}; it is best at {best['x']:g} "
             f"with {number(best['value'])}."
@@ -301,12 +334,15 @@ def _verdict(cell: Cell, found: pd.DataFrame) -> str:
         return f"The paper prints no number here to be held against. {_own(found)}"
     if cell.dataset in wanted:
         return "The paper prints no number for these images."
-    titles = _names(map(paper.title_of, wanted))
-    runs = f"Runs on them at the paper's scale, with {SEEDS} seeds, would decide."
-    return (
-        f"Nothing is decided about the paper's numbers, which are about {titles}. "
-        f"{'Only those data can decide.' if counted else runs}"
-    )
+    titles, who = _names(map(paper.title_of, wanted)), _printer(cell)
+    undecided = f"Nothing is decided about the numbers that {who} prints, which are about {titles}."
+    if counted:
+        return f"{undecided} Only those data can decide."
+    if who != "the paper":
+        only = "runs can tell only whether the method reaches them"
+        return f"{undecided} What gave them is not said: {only}."
+    runs = f"Runs on those data at the paper's scale, with {SEEDS} seeds,"
+    return f"{undecided} {runs} would decide them."
 
 
 def _needed(judged: pd.DataFrame) -> str:

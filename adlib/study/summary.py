@@ -77,7 +77,7 @@ class Execution:
         return replace(self, status=FAILED, error=error) if errors else self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one study is another, whatever it holds
 class Study:
     """All that a report is made of."""
 

@@ -133,14 +133,11 @@ def per_batch(metric: Callable, maps: np.ndarray, batch: int, seed: int = 0) -> 
     """
     sums = finite_vector(_OF_A_MAP["sum"](maps), "sums")
 
-    def totals(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        n = drawn.shape[-1]
-        starts = np.arange(0, n, batch)
-        shuffled = sums[drawn[..., np.random.default_rng(seed).permutation(n)]]
-        return np.add.reduceat(shuffled, starts, axis=-1), np.diff([*starts, n])
-
     def statistic(normal: np.ndarray, abnormal: np.ndarray) -> np.ndarray:
-        (low, fp), (high, tp) = totals(normal), totals(abnormal)
+        (low, fp), (high, tp) = (
+            (_totals(sums[drawn], batch, seed), _sizes(drawn.shape[-1], batch))
+            for drawn in (normal, abnormal)
+        )
         scores = np.concatenate([low, high], axis=-1)
         order = np.argsort(-scores, axis=-1, kind="stable")
         scores = np.take_along_axis(scores, order, axis=-1)
@@ -153,6 +150,39 @@ def per_batch(metric: Callable, maps: np.ndarray, batch: int, seed: int = 0) -> 
         return metric.curve(*(np.concatenate([start, c], axis=-1) for c in curve))
 
     return statistic
+
+
+def scores_of_batches(labels: ArrayLike, maps: np.ndarray, batch: int, seed: int = 0) -> np.ndarray:
+    """Scores `(N,)` that `per_batch` gives the images of the test set as it is, for a picture.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        maps: (N, H, W) anomaly maps.
+        batch: images in a batch.
+        seed: of the order.
+    """
+    labels, sums = np.asarray(labels), _OF_A_MAP["sum"](maps)
+    scores = np.empty(len(labels))
+    for own in (np.flatnonzero(labels == label) for label in (0, 1)):
+        totals = _totals(sums[own], batch, seed)
+        scores[own[_order(len(own), seed)]] = np.repeat(totals, _sizes(len(own), batch))
+    return scores
+
+
+def _order(n: int, seed: int) -> np.ndarray:
+    """Order in which the images of a class fill their batches."""
+    return np.random.default_rng(seed).permutation(n)
+
+
+def _sizes(n: int, batch: int) -> np.ndarray:
+    """Images in each batch of a class of `n`; the last one may be smaller."""
+    return np.diff([*range(0, n, batch), n])
+
+
+def _totals(sums: np.ndarray, batch: int, seed: int) -> np.ndarray:
+    """Totals `(..., batches)` of the sums `(..., n)` of one class."""
+    n = sums.shape[-1]
+    return np.add.reduceat(sums[..., _order(n, seed)], range(0, n, batch), axis=-1)
 
 
 def at_threshold(rate: str, scores: ArrayLike, threshold: float | str | Rule) -> Statistic:

@@ -4,6 +4,7 @@ By the same rule others' values stand beside ours: those of other people's imple
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,11 @@ def half_unit(printed: str) -> float:
     return 0.5 * 10.0 ** -len(printed.partition(".")[2])
 
 
+@lru_cache(maxsize=16)  # a report asks for the same again for every paper
 def compare(study: Study, profile: str) -> pd.DataFrame:
     """Every published row with our value of one profile, the difference and the verdict.
+
+    Not to be changed in place.
 
     Returns:
         Columns of `published` plus ours, those of the summary (`_OURS`), honest (the value of the
@@ -113,6 +117,20 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
     place = rows["method"].map(lambda method: order.get(method, len(order)))
     by_table = rows.groupby(["paper", "table"], sort=False).ngroup()
     return rows.iloc[np.lexsort([np.arange(len(rows)), place, by_table])]
+
+
+def nearest(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every published value once: in the first profile that has a number of ours.
+
+    Args:
+        compared: what `compare` gives, by profile, the one nearest to the paper first.
+
+    Returns:
+        Its columns and `profile`; values without a number of ours are those of the first profile.
+    """
+    named = [rows.assign(profile=name) for name, rows in compared.items()]
+    rows = pd.concat([*(rows[rows["ours"].notna()] for rows in named), named[0]])
+    return rows[~rows.index.duplicated()].sort_index()
 
 
 def beside_others(study: Study, profile: str) -> pd.DataFrame:

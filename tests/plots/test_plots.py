@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from adlib import models, plots
-from adlib.study import cost
+from adlib.plots import published
+from adlib.study import cost, verdicts
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,19 @@ def test_sweeps_draw_every_setting_in_order():
     figure = plots.sweeps(table, "auROC")
     assert [ax.get_xlabel() for ax in figure.axes] == ["latent", "weight"]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 100, 400]
+
+
+def test_bars_stand_beside_what_was_published():
+    """Would catch a published value at another method's bar, and a row without its number."""
+    table = pd.DataFrame({"method": ["a", "b"], "value": [2.5, 7120], "published": [np.nan, 30.0],
+                          "elsewhere": [False, True]})  # fmt: skip
+    (axes,) = plots.log_bars(table, "ms").axes
+    (diamonds,) = axes.collections
+    assert diamonds.get_offsets().tolist() == [[30, 0]]  # the last row is the lowest
+    assert [bar.get_width() for bar in axes.patches] == [7120, 2.5]
+    assert [text.get_text() for text in axes.texts] == ["7,120  (published 30)", "2.5"]
+    plain = plots.log_bars(table[["method", "value"]], "ms").axes[0]
+    assert [text.get_text() for text in plain.texts] == ["7,120", "2.5"] and not plain.collections
 
 
 def test_planes_and_embedding_show_all_points():
@@ -183,3 +197,45 @@ def test_every_way_to_stop_is_seen():
     assert len(points.get_offsets()) == 3 and len(set(points.get_sizes())) == 3
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(picks)
+
+
+def published_numbers(*verdicts):
+    """Published numbers with ours beside them, one a verdict; the last is off the axes."""
+    rows = pd.DataFrame({"verdict": verdicts, "value": 0.9, "low": np.nan, "high": np.nan})
+    return rows.assign(ours=[*np.linspace(0.8, 0.6, len(rows) - 1), 0.05])
+
+
+def test_published_numbers_are_told_apart_by_more_than_colour():
+    """Would catch a filled dot at toy scale, two verdicts with one mark, a dot off the axes."""
+    names = list(published.STYLES)
+    figure = plots.published_against_ours(published_numbers(*names, "differs"), "A")
+    dots = {
+        (line.get_xdata()[0], round(line.get_ydata()[0], 3)): line
+        for line in figure.axes[0].lines
+        if line.get_linestyle() == "None"
+    }
+    assert len(dots) == len(names) + 1
+    marks = {(line.get_marker(), line.get_markerfacecolor()) for line in dots.values()}
+    assert len(marks) == len(names) + 1  # the clipped one is a triangle
+    hollow = [line for line in dots.values() if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == 1 and hollow[0].get_markeredgecolor() == published.STYLES["toy scale"][0]
+    assert min(y for _, y in dots) >= published.LOWEST
+    assert [text.get_text() for text in figure.legends[0].texts] == [*reversed(names), "margin"]
+
+
+def test_every_verdict_with_a_number_has_a_mark():
+    """Would catch a verdict that the pictures leave out without a word."""
+    alone = {verdicts.NO_DATA, verdicts.NOT_RUN}
+    assert set(published.STYLES) == set(verdicts.VERDICTS) - alone
+
+
+def test_papers_without_a_number_of_ours_keep_their_panel():
+    """Would catch a paper that vanishes, and times drawn as if they were shares of 1."""
+    few = published_numbers("agrees", "differs")
+    none = few.assign(ours=np.nan)
+    times = few.assign(value=7000.0)
+    figure = plots.papers_against_ours({"A": few, "B": none, "C": times})
+    shown = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title() for ax in shown] == ["A", "B", "C"]
+    said = [ax.texts[0].get_text() for ax in shown]
+    assert said[0] == "2 of 2 numbers" and all(text.startswith("none of 2") for text in said[1:])

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,14 @@ import pytest
 
 from adlib import metrics, plots
 from adlib.host import paths
-from adlib.study import audit, curve, faults, traps
+from adlib.study import audit, choices, curve, faults, told, traps
 from adlib.study import rows as schema
 
 CLASSES = np.arange(0, 60), np.arange(60, 100)
 LABELS = np.repeat([0, 1], [60, 40])
-AUDIT = paths.home() / "notebooks" / "beyond" / "audit.ipynb"
-FAULTS = AUDIT.with_name("implementation_errors.ipynb")
+AUDIT = sorted((paths.home() / "notebooks" / "beyond").glob("audit*.ipynb"))
+FAULTS = AUDIT[0].with_name("implementation_errors.ipynb")
+TRAPS = (audit, choices, traps, faults)  # the modules that nothing else may reach
 
 
 def sources():
@@ -27,7 +29,7 @@ def sources():
 
     `curve` makes the rows of form "authors", which a printed number is judged by.
     """
-    own = *(Path(module.__file__) for module in (audit, traps, faults, curve)), AUDIT, FAULTS
+    own = *(Path(module.__file__) for module in (*TRAPS, curve)), *AUDIT, FAULTS
     for path in sorted((paths.home() / "adlib").rglob("*.py")):
         if path not in own:
             yield path, path.read_text(encoding="utf-8")
@@ -39,8 +41,8 @@ def sources():
 
 
 def reaches_the_audit(code):
-    """Whether code imports `adlib.study.audit`, `traps` or `faults`, or scores in training mode."""
-    own = {f"adlib.study.{name}" for name in ("audit", "traps", "faults")}
+    """Whether code imports a module of `TRAPS`, or scores in training mode."""
+    own = {module.__name__ for module in TRAPS}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import) and own & {n.name for n in node.names}:
             return True
@@ -73,7 +75,7 @@ def test_nothing_else_reaches_the_audit():
     """Would catch a trap that a result of the study could use by mistake."""
     found = {path.name: reaches_the_audit(code) for path, code in sources()}
     assert len(found) > 50 and not any(found.values()), found
-    assert all("audit alone" in module.__doc__ for module in (audit, traps, faults))
+    assert all("audit alone" in module.__doc__ for module in TRAPS)
     bad = (
         "import adlib.study.audit",
         "from adlib.study import audit, results",
@@ -82,6 +84,7 @@ def test_nothing_else_reaches_the_audit():
         "from .audit import worth",
         "from adlib.study import traps",
         "from adlib.study import faults, profiles",
+        "from adlib.study.choices import whole",
         "from adlib.study.traps import in_mode",
         "detector.score_in_training_mode(pixels)",
     )
@@ -95,28 +98,133 @@ def test_one_class_only_is_named():
         audit.worth(np.zeros(100), same, same)
 
 
-def test_every_trap_of_the_notebook_is_one_argument():
-    """Would catch a trap whose sides are not one function of `traps`, given two arguments.
+def code_of(notebook):
+    """The code of a notebook."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
-    `test_traps` holds what these functions give without a trap against the plain numbers.
-    """
-    cells = json.loads(AUDIT.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    added, bound = [], {}
-    for node in ast.walk(ast.parse(code)):
-        assert not isinstance(node, ast.Lambda | ast.FunctionDef)
+
+def added(function):
+    """What a function of `choices` gives `Ledger.add`, as text, and what its names stand for."""
+    calls, bound = [], {}
+    for node in ast.walk(function):
         if isinstance(node, ast.Assign):
             left, right = node.targets[0], node.value
             several = isinstance(left, ast.Tuple) and isinstance(right, ast.Tuple)
             pairs = zip(left.elts, right.elts, strict=True) if several else [(left, right)]
-            for name, value in pairs:
-                bound.setdefault(ast.unparse(name), []).append(ast.unparse(value))
+            bound |= {ast.unparse(name): value for name, value in pairs}
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "ledger.add":
-            added.append([ast.unparse(argument) for argument in node.args])
-    assert len(added) == code.count("ledger.add(") == 9
-    for _, _, _, _, _, number, flattering, honest, *_ in added:
-        assert flattering != honest
-        assert all(value.startswith(("partial(traps.", "partial(of,")) for value in bound[number])
+            calls.append(node.args)
+    for call in calls:
+        told_apart = [
+            bound[one.value.id].elts if isinstance(one, ast.Starred) else [one] for one in call
+        ]
+        yield [ast.unparse(one) for part in told_apart for one in part], bound
+
+
+def test_every_trap_is_one_argument():
+    """Would catch a trap whose sides are not one function of `traps`, given two arguments.
+
+    `test_traps` holds what these functions give without a trap against the plain numbers.
+    """
+    source = Path(choices.__file__).read_text(encoding="utf-8")
+    tree, entries = ast.parse(source), 0
+    assert not any(isinstance(node, ast.Lambda) for node in ast.walk(tree))
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        for (_, _, _, _, _, number, flattering, honest, *_), bound in added(function):
+            assert flattering != honest, function.name
+            made = ast.unparse(bound[number])
+            assert made.startswith(("partial(traps.", "partial(of, ")), function.name
+            entries += 1
+    assert entries == source.count("ledger.add(") == 10
+    assert not any("ledger.add(" in code_of(notebook) for notebook in AUDIT)
+
+
+def test_every_choice_has_its_notebook_and_stands_in_the_summary():
+    """Would catch a choice that no notebook shows, or that the summary leaves out."""
+    source = Path(choices.__file__).read_text(encoding="utf-8")
+    functions = {node.name: node for node in ast.parse(source).body
+                 if isinstance(node, ast.FunctionDef)
+                 and ast.unparse(node.returns or ast.Constant(None)) == "Ledger"}  # fmt: skip
+    whole = ast.unparse(functions.pop("whole"))
+    shown = {notebook.stem: code_of(notebook) for notebook in AUDIT}
+    assert "choices.whole(" in shown.pop("audit")
+    assert {f"audit_{name}" for name in functions} == set(shown)
+    for name in functions:
+        assert f"choices.{name}(" in shown[f"audit_{name}"]
+        assert len(re.findall(rf"\b{name}\(", whole)) == 1
+
+
+def entered():
+    """A ledger with a number of every kind: raised, lowered, best of several, none, two seeds."""
+    ledger, weak = audit.Ledger(), scored(shift=0.5)
+    run, area = made_run(weak), partial(traps.of_run, metrics.auroc)
+    best = partial(traps.best_of, metrics.auroc)
+    same = partial(traps.at_threshold, "recall", weak)
+    for trap, shift in (("lifts", 2.0), ("sinks", -1.0)):
+        other = made_run(scored(shift=shift), "b")
+        other.record["description"] = other.record["description"] | {"settings": {"x": shift}}
+        ledger.add(audit.SCORES, trap, "X", "auROC", run, area, other, run)
+    ledger.add(audit.SCORES, "best", "X", "auROC", run, best, [weak, scored(3)], [weak],
+               best_of=True)  # fmt: skip
+    ledger.add(audit.THRESHOLDS, "no change", "X", "recall", run, same, 0.5, 0.501)
+    ledger.add(audit.THRESHOLDS, "lowest", "X", "recall", run, same, traps.lowest_abnormal, 0.5,
+               resampled=False)  # fmt: skip
+    for trap, shift in ((audit.CONTROL, 0.9), (audit.CONTROL, 0.4), ("bias", 1.0)):
+        other = made_run(scored(shift=shift), "c")
+        other.record["description"] = other.record["description"] | {"seed": 1}
+        ledger.add(audit.TRAININGS, trap, f"X ({shift})", "auROC", run, area, other, run)
+    return ledger
+
+
+def test_what_is_told_of_every_kind_of_number():
+    """Would catch a reading that no sentence knows, a sign lost, or a seed counted as a choice."""
+    rows = pd.DataFrame(entered().rows())
+    found = told.numbers(rows).set_index("variant")
+    kinds = ["raises", "lowers", "can only raise", "no difference", "no interval"]
+    assert found["begins"].tolist() == [*kinds, told.CONTROL, told.CONTROL, "within"]
+    assert (found["n"] == 100).all()
+    said, decided = told.of(rows)
+    assert len(said) == len(found)
+    assert said[1].startswith("With *sinks* the auROC of X is") and "−" in said[1]
+    assert "points;" in said[4] and "points (" in said[0]  # one without an interval
+    assert decided.startswith("Of 6 numbers: 1 raised by the choice; 1 lowered by the choice;")
+    for part in ("other test images would tell", "further test sets", "standard deviation of 3"):
+        assert part in decided
+    (_, alone) = told.of(rows[rows["variant"] == "lifts"])
+    assert alone == "One number: raised by the choice."
+    (_, alone) = told.of(rows[rows["variant"] == "bias"])
+    assert "Trainings with other seeds would have to say what chance makes." in alone
+
+
+def test_the_most_telling_of_many_are_told(monkeypatch):
+    """Would catch a summary that lists everything, or the smallest of the raised numbers."""
+    monkeypatch.setattr(told, "LISTED", 3)
+    said, _ = told.of(pd.DataFrame(entered().rows()))
+    assert [one.split("*")[1] for one in said] == ["lifts", "best"]
+
+
+def test_how_many_images_would_tell():
+    """Would catch widths for half-widths: four times the images are needed at half the distance."""
+    row = {"variant": "a", "method": "X", "measure": "auROC", "begins": "no difference", "n": 100}
+    found = pd.DataFrame([row | {"points": 1.0, "low": -1.0, "high": 3.0}])
+    assert list(told._more_images(found)) == [
+        "Test images that would show a difference of the same size: about 400 for a (X, auROC)."
+    ]
+    assert list(told._more_images(found.assign(points=0.0))) == []
+
+
+def test_the_ledger_for_a_reader():
+    """Would catch a missing interval written as nan, sides in each other's place, a lost note."""
+    ledger = entered()
+    ledger.entries[0]["note"] = "known"
+    table = ledger.shown()
+    assert table.frame[("points", "95 % interval")].tolist()[4] == "none"
+    first = table.frame.iloc[0]
+    assert float(first["value", "without"]) < float(first["value", "with"])
+    assert first["points", "with - without"].startswith("+")
+    assert table.notes == ["Lifts: known."]
+    assert "nan" not in table._repr_html_()
 
 
 def test_two_runs_of_a_trap_differ_in_one_setting():

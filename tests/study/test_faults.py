@@ -183,3 +183,44 @@ def test_a_price_is_with_minus_without_over_seeds_and_images():
 def test_what_an_interval_says_of_the_margin(low, high, said):
     """Would catch an effect that is told although the interval holds the margin, or none."""
     assert faults.reads(low, high, 3.0) == said
+
+
+def made_scores():
+    """Scores of two seeds by the right form and by a fault that ranks at random."""
+    rng, good = np.random.default_rng(0), {}
+    good = {seed: rng.normal(size=50) + 3 * LABELS for seed in (4, 5)}
+    return {faults.RIGHT: good, "broken": {seed: rng.normal(size=50) for seed in good}}
+
+
+def test_rows_keep_numbers_with_a_fault_apart():
+    """Would catch an auROC with a fault under the study's own name, and seeds mixed up."""
+    scores, labels = made_scores(), dict.fromkeys((4, 5), LABELS)
+    priced = faults.prices(labels, scores)
+    rows = faults.rows(labels, scores, priced, note="Known.")
+    assert [(row["method"][1], row["seed"], row["metric"]) for row in rows] == [
+        (faults.RIGHT, 4, "auroc"), (faults.RIGHT, 5, "auroc"),
+        ("broken", 4, "auroc_with_fault"), ("broken", 4, "difference_points"),
+        ("broken", 5, "auroc_with_fault"), ("broken", 5, "difference_points"),
+    ]  # fmt: skip
+    apart = [row["value"] for row in rows if row["metric"] == "difference_points"]
+    areas = {
+        (row["method"][1], row["seed"]): row["value"] for row in rows if "auroc" in row["metric"]
+    }
+    expected = [100 * (areas["broken", s] - areas[faults.RIGHT, s]) for s in (4, 5)]
+    assert apart == pytest.approx(expected) and all(value < -10 for value in apart)
+    assert all(
+        row["low"] <= row["value"] <= row["high"] and row["n_abnormal"] == 20 for row in rows
+    )
+
+
+def test_what_is_said_of_faults():
+    """Would catch a fault within the margin that is told as one beyond it, or left out."""
+    over = {"large": (-20, -30, -10), "small": (1, -1, 2), "wide": (5, -4, 14)}
+    said, decided = faults.said(0.8, over, {"seeds": 3, "steps": 1200}, 3.0)
+    assert said[0] == "The right form reaches an auROC of 0.800 over 3 seeds."
+    assert said[1].startswith("*Large* moves the number by more than the margin: -20.0 points")
+    assert len(said) == 4
+    assert "whole interval: large. By no more than it: small. Open: 1 of 3." in decided
+    assert "3 seeds of 1,200 steps" in decided
+    _, decided = faults.said(0.8, {"wide": (5, -4, 14)}, {"seeds": 3, "steps": 1200}, 3.0)
+    assert "whole interval: no fault. By no more than it: no fault." in decided

@@ -56,12 +56,16 @@ toys = 3
 sets.digits = ["0"]
 detectors.AutoEncoder.steps = 3
 [[claims]]
+id = "plays"
 text = "it plays"
 place = "page 1"
 table = "table1_toy"
 metric = "auroc"
 method = "Toy"
 """
+
+
+CLAIM = PAPER[PAPER.index("[[claims]]") :]
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -167,7 +171,12 @@ def test_methods_and_claims_name_what_there_is(name):
         settings = {k: v for k, v in method.items() if k not in ("detector", "differs")}
         models.REGISTRY[method["detector"]].Settings(**settings)
     for claim in paper.claims:
-        assert {claim.method, *claim.over} <= set(paper.methods)
+        folder = papers.load(claim.table.rpartition("/")[0] or name)  # whose table it is
+        named = claim.over if claim.check != "groups" else ()
+        assert {claim.method, *named} <= set(folder.methods)
+        means = set(papers.MEANS) if claim.check == "groups" else set()
+        assert means >= set(claim.over) - set(named)
+        assert bool(claim.categories) == (claim.check in ("everywhere", "falls_less"))
     for dataset in {one for named in paper.datasets.values() for one in named}:
         assert dataset in data.names()
     known = {category for one in data.names() for category in data.info(one).modes}
@@ -184,6 +193,9 @@ def test_methods_and_claims_name_what_there_is(name):
         (('detector = "AutoEncoder"', ""), "methods.Toy names no detector"),
         (('metric = "auroc"', 'metrc = "auroc"'), "a claim: no 'metrc'; did you mean metric"),
         (('metric = "auroc"', ""), "a claim lacks metric"),
+        (('id = "plays"', ""), "a claim lacks id"),
+        (("[[claims]]", CLAIM + "[[claims]]"), "two claims have the id 'plays'"),
+        (('table = "table1_toy"', 'table = "toy/table1"'), "claim plays: table: .*table1_toy"),
         (('table = "table1_toy"', 'table = "table1_toi"'), "did you mean table1_toy"),
         (('"it plays"', f'"{"very " * 26}"'), "longer than 25 words"),
         (("citation", "across = 3\ncitation"), "across = 3 is no list"),

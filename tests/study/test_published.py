@@ -50,6 +50,13 @@ def test_for_other_images_the_paper_s_own_are_named():
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
 
+def test_of_several_data_sets_the_first_that_the_paper_s_folder_names_is_shown():
+    """Would catch a number of CIFAR-100 beside one of digits, where one of MNIST is printed."""
+    cell = Cell("smoke", "ganomaly", "table_one_class", "digits", "0", 0)
+    results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
+    assert published.compared(cell).iloc[0]["on"] == "MNIST, mean of all"
+
+
 def test_a_fixed_threshold_stands_beside_the_oracle():
     """Would catch the two forms of one number as two lines, or under each other's name."""
     cell = Cell("smoke", "cbigan", TABLE2, "elpv", "mono", 0)
@@ -60,6 +67,19 @@ def test_a_fixed_threshold_stands_beside_the_oracle():
     assert (line.value, line.fixed) == (0.7, 0.6)
     text = repr(published.beside(cell))
     assert "0.700" in text and "0.600" in text and text.count("CBiGAN") == 1
+
+
+def test_the_last_weights_stand_beside_the_authors_best():
+    """Would catch an epoch that was picked on the test as our number, or as what a dot shows."""
+    cell = Cell("smoke", "ganomaly", "table1_mnist", "mnist", "1", 0)
+    row = {"method": "GANomaly", "metric": "auroc", "value": 0.4, "low": 0.3, "high": 0.5}
+    authors = row | {"form": "authors", "value": 0.6, "low": np.nan, "high": np.nan}
+    results.write_rows(cell, [row, authors])
+    (line,) = published.compared(cell).itertuples()
+    assert (line.value, line.low, line.authors) == (0.4, 0.3, 0.6)
+    assert line.difference == pytest.approx(0.6 - line.published)
+    text = repr(published.beside(cell))
+    assert "as the authors evaluate" in text and "0.600" in text
 
 
 def test_a_run_s_scale_is_in_the_verdict():

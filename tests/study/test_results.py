@@ -45,6 +45,16 @@ def test_pictures_carry_their_caption():
         assert image.text["Description"] == "What it shows."
 
 
+def test_a_run_without_its_way():
+    """Would catch snapshots that nobody looks at, or another run where there are none."""
+    split = data.one_class(data.load("synthetic", "object"), seed=0)
+    run = results.run(CELL, "CBiGAN", split, snapshots=False)
+    assert run.curve() == {} and not run.steps
+    assert "curve.safetensors" not in run.record["files"]
+    again = results.run(CELL, "CBiGAN", split)
+    assert again.key == run.key and len(again.curve()["steps"]) == 2
+
+
 def test_rows_of_a_run():
     """Would catch a deployable number that looks at test labels."""
     split = data.one_class(data.load("synthetic", "object"), seed=0)

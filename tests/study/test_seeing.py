@@ -33,6 +33,29 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     assert "A and B share the first place" in tied
 
 
+def test_the_authors_way_to_evaluate_is_said_and_ranks_nobody():
+    """Would catch a first place that an epoch picked on the test has won."""
+    rows = [
+        AUROC | {"method": "GANomaly", "value": 0.4},
+        AUROC | {"method": "GANomaly", "value": 0.9, "form": "authors"},
+        AUROC | {"method": "EGBAD", "value": 0.6},
+    ]
+    where = {"paper": "ganomaly", "notebook": "table1_mnist", "dataset": "mnist", "category": "1"}
+    text = seen(*rows, **where)
+    assert "EGBAD comes first of 2 with 0.600, before GANomaly with 0.400" in text
+    assert "Evaluated as the authors do (the best of the epochs" in text
+    assert "the auROC is 0.900 instead of 0.400 (GANomaly)" in text
+    assert "GANomaly 0.900 against 0.330" in text
+
+
+def test_a_leaderboard_s_numbers_are_not_the_paper_s():
+    """Would catch a number laid to a paper that does not have it."""
+    row = AUROC | {"method": "GANomaly", "value": 0.4}
+    text = seen(row, paper="ganomaly", notebook="table_mvtec")
+    assert "a leaderboard prints no number" in text and "the paper prints" not in text
+    assert "runs can tell only whether the method reaches them" in text
+
+
 def test_a_cost_is_not_won():
     """Would catch the slowest detector praised as the first."""
     rows = [
@@ -50,6 +73,16 @@ def test_what_was_swept_is_named():
     text = seen(*rows, notebook="training_curves", swept="training steps")
     assert "From 10 to 40 training steps the auROC of A goes from 0.500 to 0.700" in text
     assert "best at 20 with 0.800" in text
+
+
+def test_settings_that_were_swept_are_told_apart():
+    """Would catch one trend that is made of the values of two settings."""
+    rows = [AUROC | {"method": "A", "variant": f"{name} {x}", "x": x, "value": v}
+            for name, x, v in (("width", 4, 0.7), ("width", 8, 0.5), ("loss_weight", 1, 0.8),
+                               ("loss_weight", 50, 0.9))]  # fmt: skip
+    text = seen(*rows, notebook="training_curves")
+    assert "From width 4 to 8 the auROC of A goes from 0.700 to 0.500" in text
+    assert "From loss weight 1 to 50 the auROC of A goes from 0.800 to 0.900" in text
 
 
 def test_differences_count_those_told_from_zero():
@@ -124,3 +157,10 @@ def test_counted_parameters_need_no_seeds():
         {"method": "A", "metric": "parameters_critic", "value": 5}, notebook="figure3_architecture"
     )
     assert "no seed changes them" in text
+
+
+def test_rows_with_a_meaning_of_their_own_are_told_by_it_alone():
+    """Would catch a general sentence beside that of a function that knows what the rows mean."""
+    row = AUROC | {"method": "A", "value": 0.9, "low": 0.85, "high": 0.95}
+    text = seen(row, own=(["It rains.", "It pours."], "Wet."))
+    assert text == "## What we see\n\n- It rains.\n- It pours.\n\n**Verdict.** Wet."

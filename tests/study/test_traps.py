@@ -131,6 +131,18 @@ def test_batch_sums_written_out(metric):
     assert tied
 
 
+def test_a_picture_of_batches_has_the_scores_of_the_statistic():
+    """Would catch a picture of other batches than those that the number is about."""
+    maps = np.random.default_rng(2).normal(size=(100, 3, 4)) + LABELS[:, None, None]
+    for batch in (1, 8, 64):
+        scores = traps.scores_of_batches(LABELS, maps, batch)
+        value = traps.per_batch(metrics.auroc, maps, batch)(*CLASSES)
+        assert value == pytest.approx(metrics.auroc(LABELS, scores))
+        assert len(np.unique(scores)) == -(-60 // batch) + -(-40 // batch)
+    alone = traps.scores_of_batches(LABELS, maps, 1)
+    np.testing.assert_allclose(alone, maps.sum((1, 2)))
+
+
 def test_batch_sums_lift_full_batches_and_sink_a_small_last_one():
     """Would catch batch sums taken for means, which are as good with a small last batch."""
     rng = np.random.default_rng(0)

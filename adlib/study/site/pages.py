@@ -1,36 +1,38 @@
-"""The site: an index, a page per paper table or figure, a page per executed notebook, files."""
+"""The site: front page, verdicts, a page a notebook, executed notebooks, and lists of all of it."""
 
-import base64
-import hashlib
+import re
 import shutil
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
-import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adlib.host import files
-from adlib.study import agreement, departures, profiles, verdicts
-from adlib.study.papers import MEANS
-from adlib.study.site import facts, findings, notebooks, rule, scoreboard, tables
-from adlib.study.site.scoreboard import beside
-from adlib.study.summary import COUNT, Execution, Study, read
+from adlib.host.paths import without_folders
+from adlib.study import agreement, beyond, ledger, notes, verdict_notebooks, verdicts
+from adlib.study.conclusions import Conclusion, conclude
+from adlib.study.pictures import look
+from adlib.study.profiles import Cell
+from adlib.study.site import lists, notebooks, sections
+from adlib.study.site.pictures import Pictures
+from adlib.study.site.rendering import NAME, Site
+from adlib.study.summary import read
 
-BOARD = "files/scoreboard.csv"
+BODY = re.compile(r"<!--notebook-->\n(.*)\n<!--/notebook-->", re.DOTALL)
 
 
 def build(results: Path, sources: Path, profile: str | None = None) -> Path:
     """Write ``results/report/`` anew from what lies in `results`.
 
+    The same results give the same bytes. Pages of executed notebooks that are no more in `results`
+    are taken over from the earlier report, where they show the execution that `cells.csv` lists.
+
     Args:
         results: Folder that holds one folder a profile.
         sources: Folder that holds one folder a paper: notebooks, for titles and lead texts, and
             what the paper says.
-        profile: Profile that stands first; by default the one nearest to the papers.
+        profile: Profile that stands first on every page; by default the one nearest to the papers.
 
     Returns:
         The index page.
@@ -50,227 +52,96 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
 
     target = results / "report"
     with tempfile.TemporaryDirectory(dir=results, prefix=".report-") as folder:
-        site = Path(folder) / "report"
-        _write(study, order, sources, site)
+        made, site = Path(folder) / "made", Path(folder) / "report"
+        _write(Site(study, order, sources, site, Pictures(site, target)), made)
+        if (made / verdict_notebooks.HERO).is_file():
+            with files.atomic(results / "report.png") as temporary:
+                shutil.copyfile(made / verdict_notebooks.HERO, temporary)
         if target.exists():
             shutil.rmtree(target)
         shutil.move(site, target)
     return target / "index.html"
 
 
-def _write(study: Study, order: list[str], sources: Path, site: Path) -> None:
-    compared = {name: verdicts.compare(study, name) for name in order}
-    others = {name: verdicts.beside_others(study, name) for name in order}
-    by_page: dict[tuple[str, str], list[Execution]] = {}
-    for one in study.executions:
-        by_page.setdefault((one.cell.paper, one.cell.notebook), []).append(one)
-    pages = []
-    for (paper, notebook), executions in by_page.items():
-        title, lead = _lead(sources / paper / f"{notebook}.ipynb", executions)
-        page = {"paper": paper, "notebook": notebook, "title": title or notebook, "lead": lead}
-        pages.append(page | {"path": f"{paper}/{notebook}.html", "executions": executions})
-    for one in study.executions:
-        _copy(one, site)
-    for name in order:
-        for file in ("runs.csv", "runs.tar.xz"):
-            if (study.results / name / file).is_file():
-                _copy_file(study.results / name / file, site / "files" / name / file)
-    for page in pages:
-        sections = [
-            _section(study, name, page, compared[name], others[name], site) for name in order
+def _write(site: Site, made: Path) -> None:
+    """Write all pages; verdict notebooks and their pictures go to the folder `made`."""
+    study, pictures = site.study, site.pictures
+    executed = _executed(site)
+    heard = set(study.profiles) - set(ledger.SILENT)
+    judged = verdict_notebooks.run(study.results, site.sources, made) if heard else {}
+    for paper, path in judged.items():
+        body = Markup(notebooks.page(path, pictures, "../"))
+        title = f"{study.papers[paper].title}: the verdict"
+        site.render(f"{paper}/verdict.html", "executed.html.j2", title, body=body, one=None)
+    beside = {
+        name: (rows, verdicts.beside_others(study, name)) for name, rows in site.compared.items()
+    }
+    for (paper, notebook), executions in site.by_page.items():
+        title, lead = site.leads[paper, notebook]
+        by_profile = {
+            name: [o for o in executions if o.cell.profile == name] for name in site.order
+        }
+        parts = [
+            sections.of_notebook(study, some, beside[name], pictures, executed)
+            for name, some in by_profile.items()
+            if some
         ]
-        sections = [section for section in sections if section["cells"]]
-        context = {"page": page, "sections": sections, "known": study.papers}
-        _render(site / page["path"], "table.html.j2", **context)
-    board = pd.concat(rows.assign(profile=name) for name, rows in compared.items())
-    files.write_text(site / BOARD, board.drop(columns="runs").to_csv(index=False))
-    _render(site / "rule.html", "rule.html.j2", **_rule(study, compared, site))
-    _render(site / "index.html", "index.html.j2", **_index(study, order, compared, pages))
+        site.render_sections(f"{paper}/{notebook}", title, Markup(lead), parts)
+    concluded = [conclude(study, paper, study.profiles) for paper in judged]
+    lists.write(site, executed, concluded)
+    _front(site, concluded, made / verdict_notebooks.HERO)
 
 
-def _lead(source: Path, executions: list[Execution]) -> tuple[str, Markup]:
-    """Title and lead of a page; from an executed notebook where the source has gone."""
-    executed = next((one.executed for one in executions if one.executed), None)
-    title, lead = notebooks.lead(source if source.is_file() else executed)
-    return title, Markup(lead)
-
-
-def _section(
-    study: Study, name: str, page: dict, compared: pd.DataFrame, others: pd.DataFrame, site: Path
-) -> dict:
-    """What one profile has to say on one page."""
-    chosen = {"profile": name, "paper": page["paper"], "table": page["notebook"]}
-    summary = study.summary[_where(study.summary, chosen)]
-    rows = study.rows[_where(study.rows, chosen)]
-    executions = [one for one in page["executions"] if one.cell.profile == name]
-    csv = f"files/{name}/{page['paper']}/{page['notebook']}.csv"
-    if len(rows):
-        files.write_text(site / csv, rows.to_csv(index=False))
-    place = {"paper": page["paper"], "table": page["notebook"]}
-    here, theirs = compared[_where(compared, place)], others[_where(others, place)]
-    return {
-        "profile": _profile(name),
-        "cells": [_links(one) for one in executions],
-        "matrices": tables.said_once(tables.matrices(summary, study.papers)),
-        "seeds": sorted(set(rows.loc[rows["method"] != COUNT, "seed"].dropna().astype(int))),
-        "csv": csv if len(rows) else "",
-        **_intervals(summary),
-        "beside": beside(here[here["ours"].notna()]),
-        "alone": beside(here[here["ours"].isna()]),
-        "others": scoreboard.others(theirs),
-        "counts": Counter(here["verdict"]),
-        "pictures": [
-            {
-                "path": f"files/{name}/{page['paper']}/{path.name}",
-                "caption": caption,
-                "cell": one.cell.id,
-                "wide": wide,
-            }
-            for one in executions
-            for path, caption, wide in one.pictures
-        ],
-        "runs": sorted(set(rows["run"]) & set(study.packs.get(name, {}))),
-    }
-
-
-def _intervals(summary: pd.DataFrame) -> dict:
-    """Metrics in words by what their intervals are about, and oracle metrics without one."""
-    methods = summary[summary["method"] != COUNT].dropna(subset=["value"])
-    some = methods[methods["about"] != ""].groupby("about")["metric"].unique()
-    without = methods[(methods["form"] == "oracle") & (methods["about"] == "")]["metric"].unique()
-    return {
-        "intervals": {about: list(map(tables.in_words, names)) for about, names in some.items()},
-        "without": list(map(tables.in_words, without)),
-    }
-
-
-def _index(
-    study: Study, order: list[str], compared: dict[str, pd.DataFrame], pages: list[dict]
-) -> dict:
-    """What the front page says."""
-    broken, checked = verdicts.bounds_of_published(study)
-    ours_broken, ours_checked = verdicts.bounds_of_ours(study)
-    once = scoreboard.nearest(compared)
-    papers = [*study.papers, *(page["paper"] for page in pages)]  # the papers in their order
-    return {
-        "pages": pages,
-        "page_titles": {page["path"]: page["title"] for page in pages},
-        "papers": [p for p in dict.fromkeys(papers) if p in {page["paper"] for page in pages}],
-        "profiles": [_profile(name) | facts.of(study, name) for name in order],
-        "failed": [_links(one) for one in study.executions if one.failed],
-        "findings": findings.findings(study, compared),
-        "tally": scoreboard.tally(once),
-        "board": scoreboard.board(compared),
-        "papers_of_board": list(dict.fromkeys(once["paper_title"])),
-        "known": study.papers,
-        "silent": [name for name, rows in compared.items() if rows["ours"].isna().all()],
-        "by_paper": scoreboard.counts(compared, "paper_title"),
-        "by_table": scoreboard.counts(compared, "paper_title", "table_title"),
-        "departures": {name: _departures(study, name) for name in order},
-        "broken": broken.replace({"category": MEANS}).to_dict("records"),
-        "checked": {"rows": len(checked), **checked[["both", "pair"]].sum().to_dict()},
-        "ours_broken": ours_broken,
-        "ours_checked": ours_checked,
-    }
-
-
-def _rule(study: Study, compared: dict[str, pd.DataFrame], site: Path) -> dict:
-    """What the page on the rule says; its picture is drawn where there is anything to count."""
-    spread, numbers = rule.spread_of_trainings(study)
-    table = rule.by_margin(compared)
-    counted = int(table.loc[table["margin"] == table["margin"].min(), "numbers"].sum())
-    if counted:
-        rule.draw(table, site / "files" / "rule.png")
-    margins: dict[float, list[str]] = {}
-    for metric, margin in agreement.MARGINS.items():
-        margins.setdefault(margin, []).append(tables.in_words(metric))
-    return {
-        "rule": verdicts.RULE,
-        "outcomes": agreement.OUTCOMES,
-        "margins": margins,
-        "chances": rule.chances(spread) if numbers else [],
-        "spread": spread,
-        "numbers": numbers,
-        "curve": counted,
-    }
-
-
-def _departures(study: Study, name: str) -> list[dict]:
-    rows = study.rows[study.rows["profile"] == name]
-    return departures.departures(rows, study.records(name), study.papers)
-
-
-def _profile(name: str) -> dict:
-    known = profiles.load(name) if name in profiles.names() else {}
-    return {"name": name, "title": name, "about": ""} | known
-
-
-def _links(one: Execution) -> dict:
-    """State of an execution and the files of it that the site holds."""
-    cell = one.cell
-    place = f"{cell.profile}/{cell.paper}/{cell.notebook}/{cell.id}"
-    return {
-        "notebook": one.executed and f"notebooks/{place}.html",
-        "ipynb": one.executed and f"files/{place}.ipynb",
-        "name": cell.id,
-        "profile": cell.profile,
-        "title": f"{cell.paper}/{cell.notebook}",
-        "status": one.status,
-        "error": one.error,
-        "seconds": one.seconds,
-        "started": one.started[:16].replace("T", " "),
-        "commit": one.commit[:10],
-        "dirty": one.dirty,
-    }
-
-
-def _copy(one: Execution, site: Path) -> None:
-    """Pictures of an execution, and its notebook as a page."""
-    for path, *_ in one.pictures:
-        _copy_file(path, site / "files" / one.cell.profile / one.cell.paper / path.name)
-    if one.executed:
-        links = _links(one)
-        _copy_file(one.executed, site / links["ipynb"])
-        body = Markup(notebooks.page(one.executed))
-        page = f"{one.cell.paper}/{one.cell.notebook}.html"
-        _render(site / links["notebook"], "notebook.html.j2", cell=links, body=body, page=page)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-
-
-def _where(rows: pd.DataFrame, chosen: dict[str, str]) -> pd.Series:
-    return (rows[list(chosen)] == pd.Series(chosen)).all(axis=1)
-
-
-def _render(path: Path, template: str, **context) -> None:
-    site = next(parent for parent in path.parents if parent.name == "report")
-    root = "../" * (len(path.relative_to(site).parts) - 1)
-    files.write_text(path, _environment().get_template(template).render(root=root, **context))
-
-
-@lru_cache(maxsize=1)
-def _sha256_source(script: str) -> str:
-    """How a Content-Security-Policy names the one script that may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(notebooks.TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+def _front(site: Site, concluded: list[Conclusion], hero: Path) -> None:
+    shown = [site.pictures.add(hero.read_bytes(), look(hero)[0])] if hero.is_file() else []
+    cards = beyond.cards(site.study, site.study.profiles)
+    site.render(
+        "index.html",
+        "index.html.j2",
+        NAME,
+        heroes=shown,
+        asked=sum(paper.prints for paper in site.study.papers.values()),
+        papers=[(one, *_counted(one)) for one in concluded],
+        cards=[(site.pictures.add(one.picture.read_bytes(), one.caption), one) for one in cards],
+        limits=notes.limits(site.study, site.compared),
+        failed=sum(one.failed for one in site.study.executions),
     )
-    environment.globals |= {
-        "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "verdicts": verdicts.VERDICTS,
-        "verdict_class": {name: name.replace(" ", "-") for name in verdicts.VERDICTS},
-        "csv_of_board": BOARD,
-    }
-    environment.filters["sentence"] = tables.sentence
-    environment.filters["sha256_source"] = _sha256_source
-    return environment
+
+
+def _counted(one: Conclusion) -> tuple[list[tuple[str, int]], str]:
+    """Numbers of a paper by verdict, those that decide always, and its claims by outcome."""
+    counts, claims = one.counts.copy(), Counter(entry.outcome for entry in one.entries)
+    counts[verdicts.NOT_RUN] += counts.pop(verdicts.NO_DATA, 0)
+    shown = [name for name in verdicts.VERDICTS if counts[name] or name in agreement.OUTCOMES]
+    outcomes = ", ".join(f"{claims[name]} {name}" for name in ledger.OUTCOMES if claims[name])
+    return [(name, counts[name]) for name in shown], outcomes
+
+
+def _executed(site: Site) -> dict[Cell, str]:
+    """Write a page for every executed notebook, and give their paths."""
+    found = {}
+    for one in site.study.executions:
+        cell = one.cell
+        path = f"notebooks/{cell.profile}/{cell.paper}/{cell.notebook}/{cell.id}.html"
+        if one.executed:
+            body = notebooks.page(one.executed, site.pictures, "../" * path.count("/"))
+        else:
+            body = _earlier(site.pictures, path, one.started)
+        if body:
+            found[cell] = path
+            title = f"{site.leads[cell.paper, cell.notebook][0]}, {cell.id}"
+            context = {"body": Markup(body), "one": one, "error": without_folders(one.error)}
+            site.render(path, "executed.html.j2", title, **context)
+    return found
+
+
+def _earlier(pictures: Pictures, path: str, started: str) -> str:
+    """Body of an executed notebook's page in the earlier report; "" where it shows another run."""
+    file = pictures.earlier / path
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    found = BODY.search(text)
+    if not found or f'<meta name="started" content="{started}">' not in text:
+        return ""
+    for picture in re.findall(r"files/[0-9a-f]{16}\.webp", found[1]):
+        pictures.keep(picture)
+    return found[1]

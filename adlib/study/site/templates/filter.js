@@ -2,7 +2,7 @@
 const form = document.getElementById("filters");
 const rest = document.getElementById("without");
 const table = document.getElementById("with-ours");
-const rows = [...document.querySelectorAll("table.board tbody tr")].map((row) => ({
+const rows = [...document.querySelectorAll("#with-ours tbody tr, #without-ours tbody tr")].map((row) => ({
   row, ...row.dataset, text: row.textContent.toLowerCase(), ours: !rest?.contains(row),
 }));
 const show = () => {

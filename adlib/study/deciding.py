@@ -1,20 +1,42 @@
-"""The page on the rule of the verdict: margins, what the rule can decide, and how counts move."""
+"""What the rule of the verdict can decide, and how its counts move with the margin."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from adlib.host.files import atomic
 from adlib.study import agreement, verdicts
-from adlib.study.site.scoreboard import nearest
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import in_words
 
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
 SEEDS = (1, 3, 5, 10)
 CURVE = np.round(np.arange(0.005, 0.1001, 0.005), 3)
+
+
+def facts(study: Study, compared: dict[str, pd.DataFrame]) -> dict:
+    """All of it: `spread` and how many `numbers` it is of, `chances`, `moved` and `counted`.
+
+    Args:
+        study: the results.
+        compared: as for `by_margin`, whose table is `moved`; `counted` numbers are in it.
+    """
+    spread, numbers = spread_of_trainings(study)
+    moved = by_margin(compared)
+    margins: dict[float, list[str]] = {}
+    for metric, margin in agreement.MARGINS.items():
+        margins.setdefault(margin, []).append(in_words(metric))
+    return {
+        "rule": verdicts.RULE,
+        "margins": margins,
+        "spread": spread,
+        "numbers": numbers,
+        "chances": chances(spread) if numbers else [],
+        "moved": moved,
+        "counted": int(moved.loc[moved["margin"] == CURVE[0], "numbers"].sum()),
+    }
 
 
 def spread_of_trainings(study: Study) -> tuple[float, int]:
@@ -33,7 +55,7 @@ def chances(spread: float) -> list[dict]:
     """Probability of each outcome by true difference and number of seeds, at a given spread."""
     margin = agreement.MARGINS["auroc"]
     return [
-        {"difference": difference, "seeds": seeds}
+        {"true difference": difference, "seeds": seeds}
         | agreement.probabilities(difference, spread, seeds, margin)
         for difference in DIFFERENCES
         for seeds in SEEDS
@@ -47,7 +69,7 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
         compared: what `verdicts.compare` gives, by profile. Counted are the numbers that the rule
             decides on: those of detectors, made in the paper's own setting.
     """
-    rows = nearest(compared)
+    rows = verdicts.nearest(compared)
     rows = rows[rows["verdict"].isin(agreement.OUTCOMES) & (rows["method"] != COUNT)]
     rows = rows[rows["evaluation"] == ""]
     counts = []
@@ -59,8 +81,8 @@ def by_margin(compared: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=["margin", "outcome", "numbers"])
 
 
-def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw `by_margin` as a picture, the margin in use marked."""
+def drawn(table: pd.DataFrame) -> bytes:
+    """Draw what `by_margin` gives as a PNG, the margin in use marked."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
     colors = dict(zip(agreement.OUTCOMES, ("#2a7f3f", "#b3261e", "#7a7a7a"), strict=True))
@@ -70,6 +92,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axes.axvline(agreement.MARGINS["auroc"], color="black", lw=0.8, ls=":")
     axes.set(xlabel="margin (dotted: the one in use)", ylabel="published numbers")
     axes.set_ylim(bottom=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=130, format="png")
+    return content.getvalue()
