@@ -50,8 +50,12 @@ def of_cell(cell: Cell) -> OfCell:
     return OfCell(made.results, [made], table, papers.read())
 
 
-def compared(cell: Cell) -> pd.DataFrame:
+def compared(cell: Cell, facts: bool = False) -> pd.DataFrame:
     """Numbers of a cell that stand for themselves, each with the paper's.
+
+    Args:
+        cell: whose rows.
+        facts: those about the data instead of those of methods.
 
     Returns:
         One row a data set, category, method and metric, metric by metric: `form`,
@@ -62,7 +66,8 @@ def compared(cell: Cell) -> pd.DataFrame:
     """
     study = of_cell(cell)
     ours = study.summary
-    ours = ours[ours["x"].isna() & (ours["categories"] == 1) & (ours["method"] != COUNT)]
+    ours = ours[ours["x"].isna() & (ours["categories"] == 1)]
+    ours = ours[(ours["method"] == COUNT) == facts]
     fixed, authors = (
         ours[ours["form"] == form].set_index(_PLACE)["value"] for form in ("deployable", "authors")
     )
@@ -100,7 +105,7 @@ def _line(row, fixed: pd.Series, authors: pd.Series, judged: pd.DataFrame) -> di
 
 def _elsewhere(same: pd.DataFrame, category: str) -> dict:
     """The paper's value on its own images: of the same category, or else over all of them."""
-    if same.empty:
+    if same.empty or same["method"].iloc[0] == COUNT:  # other images' counts say nothing of these
         return {"published": np.nan, "on": ""}
     title = same["title"].iloc[0]
     for wanted in (category, "mean_overall"):
@@ -120,16 +125,24 @@ def _elsewhere(same: pd.DataFrame, category: str) -> dict:
 
 
 def beside(cell: Cell) -> Table:
-    """The published values beside ours, with the verdict; reasons stand once, below."""
+    """The published values beside ours, with the verdict; reasons stand once, below.
+
+    Facts about the data stand there where the cell has no numbers of methods.
+    """
     found, lines = compared(cell), []
+    if found.empty:
+        found = compared(cell, facts=True)
     for row in found.itertuples():
-        line = {("", "method"): row.method, ("", "metric"): in_words(row.metric)}
+        fact = row.method == COUNT
+        metric = in_words(row.metric.removeprefix("n_") if fact else row.metric)
+        line = {("", "method"): "" if fact else row.method, ("", "metric"): metric}
         if found["dataset"].nunique() > 1 or found["category"].nunique() > 1:
             line[("", "data")] = f"{row.dataset} {row.category}"
         line[("published", "value")] = row.printed
         line[("published", "on")] = row.on or ("these images" if row.printed else "")
         line[("ours", "as the authors evaluate")] = number(row.authors)
-        line[("ours", "value")] = number(row.value)
+        whole = fact and row.value.is_integer()
+        line[("ours", "value")] = f"{row.value:.0f}" if whole else number(row.value)
         line[("ours", "95 % interval")] = interval(row.low, row.high)
         line[("ours", "threshold fixed before")] = number(row.fixed)
         line[("", "difference")] = signed(row.difference, row.printed)

@@ -14,7 +14,6 @@ from IPython.display import Markdown
 from adlib.study import agreement, papers, published, verdicts
 from adlib.study.departures import UNKNOWN
 from adlib.study.profiles import Cell
-from adlib.study.summary import COUNT
 from adlib.study.tables import halves, in_words, interval, number, signed
 
 SEEDS = 3  # what a statement on a method needs
@@ -48,14 +47,15 @@ def _general(cell: Cell, more: Iterable[str], swept: str, reads: Mapping[str, st
     rows = study.summary[study.summary["categories"] == 1]
     sentences = [
         *_ranking(cell, found, reads),
+        *_claims(cell, found),
         *_published(cell, found),
         *_fixed(found),
         *_below_chance(found),
         *_swept(rows, swept),
         *_points(rows),
         *_rates(rows),
-        *_facts(study, cell, rows),
-        *_values(found, reads),
+        *_facts(cell, reads),
+        *_values(pd.concat([found, published.compared(cell, facts=True)]), reads),
         *more,
     ]
     return sentences, _verdict(cell, found)
@@ -116,6 +116,23 @@ def _ranking(cell: Cell, found: pd.DataFrame, reads: Mapping[str, str]) -> Itera
                 text += f" {row.method} takes place {place} with {_stands(row)}"
                 text += f"{_apart(first, row)}."
         yield text
+
+
+def _claims(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
+    """Methods that the paper claims to be better than others by name, as they stand here."""
+    for claim in papers.load(cell.paper).claims:
+        if claim.table != cell.notebook:
+            continue
+        rows = found[found["metric"] == claim.metric].drop_duplicates("method")
+        rows = rows.set_index("method")["value"]
+        for other in claim.over:
+            if {claim.method, other} <= set(rows.index):
+                ours, theirs = rows[claim.method], rows[other]
+                yield (
+                    f"The paper claims {claim.method} over {other}. Here {claim.method} has "
+                    f"{number(ours)} and {other} {number(theirs)} ({in_words(claim.metric)}, "
+                    f"{signed(ours - theirs, '0.0')})."
+                )
 
 
 def _apart(first, other) -> str:
@@ -261,25 +278,23 @@ def _rates(rows: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _facts(study: published.OfCell, cell: Cell, rows: pd.DataFrame) -> Iterator[str]:
+def _facts(cell: Cell, reads: Mapping[str, str]) -> Iterator[str]:
     """Facts about the data beside the printed ones."""
-    facts = rows[(rows["method"] == COUNT) & rows["value"].notna()]
-    if facts.empty:
-        return
-    judged = verdicts.compare(study, cell.profile)
-    judged = judged[(judged["paper"] == cell.paper) & (judged["table"] == cell.notebook)]
-    judged = judged[(judged["method"] == COUNT) & judged["ours"].notna()]
-    if judged.empty:
+    facts = published.compared(cell, facts=True)
+    facts = facts[~facts["metric"].isin(reads)]  # `_values` says those
+    judged = facts[facts["verdict"] != ""]
+    if len(judged):
+        half = judged["printed"].map(verdicts.half_unit)
+        met = judged["difference"].abs() <= half + agreement.ROUNDING
+        text = f"{met.sum()} of {len(judged)} facts about the data are what the paper prints"
+        off = [
+            f"{_fact(row.metric)} {row.value:g} against {row.printed}"
+            for row in judged[~met].itertuples()
+        ]
+        yield text + (f"; not so {_names(off[:SHOWN])}." if off else ".")
+    elif len(facts):
         named = [f"{_fact(row.metric)} {row.value:g}" for row in facts.itertuples()]
         yield f"The data have {_names(named[: 2 * SHOWN])}. The paper prints none of these here."
-        return
-    met = judged["difference"].abs() <= judged["half_unit"] + agreement.ROUNDING
-    text = f"{met.sum()} of {len(judged)} facts about the data are what the paper prints"
-    off = [
-        f"{_fact(row.metric)} {row.ours:g} against {row.printed}"
-        for row in judged[~met].itertuples()
-    ]
-    yield text + (f"; not so {_names(off[:SHOWN])}." if off else ".")
 
 
 def _fact(metric: str) -> str:
@@ -293,11 +308,12 @@ def _values(found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
         if len(rows) == 1:
             yield f"{words}: {number(rows['value'].iloc[0])}."
         elif len(rows) and _better(metric) is None:
-            low, high = rows.loc[rows["value"].idxmin()], rows.loc[rows["value"].idxmax()]
-            yield (
-                f"{words}: from {number(low['value'])} ({low['method']}) to "
-                f"{number(high['value'])} ({high['method']})."
-            )
+            low, *between, high = [
+                f"{number(row.value)} ({row.method})"
+                for row in rows.sort_values("value", kind="stable").itertuples()
+            ]
+            over = f" over {between[0]}" if len(between) == 1 else ""
+            yield f"{words}: from {low}{over} to {high}."
 
 
 def _verdict(cell: Cell, found: pd.DataFrame) -> str:
@@ -305,7 +321,10 @@ def _verdict(cell: Cell, found: pd.DataFrame) -> str:
     paper = papers.load(cell.paper)
     if not paper.prints:
         return _own(found)
-    judged = found[found["verdict"] != ""]
+    facts = published.compared(cell, facts=True)
+    counted = found.empty and len(facts) > 0
+    judged = facts if counted else found
+    judged = judged[judged["verdict"] != ""]
     if len(judged):
         counts = Counter(judged["verdict"])
         said = _names(f"{n} {verdict}" for verdict, n in counts.items())
@@ -317,6 +336,8 @@ def _verdict(cell: Cell, found: pd.DataFrame) -> str:
         return "The paper prints no number for these images."
     titles, who = _names(map(paper.title_of, wanted)), _printer(cell)
     undecided = f"Nothing is decided about the numbers that {who} prints, which are about {titles}."
+    if counted:
+        return f"{undecided} Only those data can decide."
     if who != "the paper":
         only = "runs can tell only whether the method reaches them"
         return f"{undecided} What gave them is not said: {only}."
@@ -340,6 +361,8 @@ def _needed(judged: pd.DataFrame) -> str:
 
 def _own(found: pd.DataFrame) -> str:
     """For numbers that no paper has: what they rest on."""
+    if len(found) and found["metric"].str.startswith("parameters").all():
+        return "Ours are counted, so no seed changes them."
     seeds = int(np.nanmin(found["seeds"])) if found["seeds"].notna().any() else 1
     if seeds >= SEEDS:
         return f"Ours come from {seeds} seeds."

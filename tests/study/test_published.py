@@ -91,6 +91,17 @@ def test_a_run_s_scale_is_in_the_verdict():
     assert "training steps" in published.compared(cell).iloc[0]["scale"]
 
 
+def test_facts_about_the_data_stand_beside_the_printed_ones():
+    """Would catch an empty table of a data set, and one held against the mean of other images."""
+    for category, dataset, printed in (("bottle", "mvtec_ad", "209"), ("mono", "elpv", None)):
+        cell = Cell("smoke", "cbigan", "table1_dataset", dataset, category, 0)
+        row = {"method": "-", "metric": "n_train_normal", "value": 208}
+        results.write_rows(cell, [row])
+        (line,) = published.beside(cell).frame.to_dict("records")
+        assert line["", "metric"] == "train normal" and line["ours", "value"] == "208"
+        assert line.get(("published", "value")) == printed
+
+
 def test_diamonds_are_filled_where_the_images_are_the_same():
     """Would catch a plot that shows a value of other images as if it were a target."""
     for dataset, category, label in (("mvtec_ad", "bottle", "published"),

@@ -117,6 +117,46 @@ def test_odd_metrics_are_read_in_the_notebook_s_words():
     rows = [{"method": m, "metric": "grey", "value": v} for m, v in (("A", 0.2), ("B", 0.7))]
     text = seen(*rows, notebook="figure4_examples", grey="Distance to the input, in grey levels")
     assert "Distance to the input, in grey levels: from 0.200 (A) to 0.700 (B)." in text
+    rows.insert(0, {"method": "C", "metric": "grey", "value": 0.4})
+    text = seen(*rows, notebook="figure4_examples", grey="Distance")
+    assert "Distance: from 0.200 (A) over 0.400 (C) to 0.700 (B)." in text
+
+
+def test_a_method_stands_against_those_that_the_paper_sets_it_over():
+    """Would catch a table whose own claim is not answered, or one answered with the wrong sign."""
+    rows = [AUROC | {"method": m, "value": v} for m, v in (("CBiGAN", 0.6), ("EGBAD", 0.7))]
+    text = seen(*rows)
+    assert "CBiGAN over EGBAD. Here CBiGAN has 0.600 and EGBAD 0.700 (auROC, −0.100)" in text
+    assert "The paper claims" not in seen(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("category", "value", "said", "decided"),
+    [
+        ("bottle", 209, "1 of 1 facts about the data are what the paper prints", "1 agrees"),
+        ("bottle", 208, "0 of 1 facts", "1 differs"),
+        ("mono", 470, "The data have train normal 470", "about MVTec AD. Only those data"),
+    ],
+)
+def test_facts_are_what_the_paper_prints_or_they_are_not(category, value, said, decided):
+    """Would catch counts that are said to need seeds, or are held against those of other images."""
+    where = {"dataset": "elpv" if category == "mono" else "mvtec_ad", "category": category}
+    rows = [
+        {"method": "-", "metric": "n_train_normal", "value": value},
+        {"method": "-", "metric": "auroc_of_brightness", "value": 0.25},
+    ]
+    text = seen(*rows, notebook="table1_dataset", **where, auroc_of_brightness="By grey level")
+    text, _, verdict = text.partition("**Verdict.**")
+    assert said in text and "By grey level: 0.250." in text
+    assert decided in verdict and "seeds" not in verdict
+
+
+def test_counted_parameters_need_no_seeds():
+    """Would catch the number of a network's weights called an indication."""
+    text = seen(
+        {"method": "A", "metric": "parameters_critic", "value": 5}, notebook="figure3_architecture"
+    )
+    assert "no seed changes them" in text
 
 
 def test_rows_with_a_meaning_of_their_own_are_told_by_it_alone():
