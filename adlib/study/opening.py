@@ -11,7 +11,7 @@ from IPython.display import Markdown, display
 from adlib import data, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
 from adlib.study.profiles import Cell
-from adlib.study.tables import Table
+from adlib.study.tables import Table, sentence
 
 PARAMETERS = ("profile", "dataset", "category", "seed")
 Trained = dict[str | tuple[str, str], runs.Run]  # method, or method and variant -> its run
@@ -55,18 +55,21 @@ def open(name: str, parameters: Mapping[str, Any]) -> Opened:
 def heading(cell: Opened) -> str:
     """Markdown: data, what they stand in for, profile, seed, and what a reader should know."""
     paper, info = papers.load(cell.paper), data.info(cell.dataset)
-    place = info.title if info.title == cell.category else f"{info.title}, {cell.category}"
+    category = cell.category.replace("_", " ")
+    place = info.title if info.title == category else f"{info.title}, {category}"
     wanted = paper.datasets_of(cell.notebook)
     if wanted and cell.dataset not in wanted:
         titles = [paper.title_of(name) for name in wanted]
         several = f"the {len(titles)} data sets of the paper"
         place += f", standing in for {' and '.join(titles) if len(titles) < 3 else several}"
     counts, profile = cell.images.counts(), profiles.load(cell.profile)
+    images = f"{counts['n_normal']:,} normal and {counts['n_abnormal']:,} abnormal images"
+    if not counts["n_abnormal"]:  # which of them are is the protocol's to say
+        images = f"{counts['n_images']:,} images"
     lines = [
         f"## {place}",
-        f"Profile {cell.profile}, seed {cell.seed}: {counts['n_normal']} normal and "
-        f"{counts['n_abnormal']} abnormal images. {profile.get('about', '')}",
-        " ".join(filter(None, [info.note, cell.images.note])),
+        f"Profile {cell.profile}, seed {cell.seed}: {images}. {profile.get('about', '')}",
+        " ".join(map(sentence, filter(None, [info.note, cell.images.note]))),
     ]
     return "\n\n".join(filter(None, lines))
 

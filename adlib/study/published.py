@@ -12,7 +12,7 @@ from adlib.study.execute import DONE
 from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
 from adlib.study.summary import COUNT, Execution, Study
-from adlib.study.tables import Table, halves, in_words, interval, number, signed
+from adlib.study.tables import Table, halves, in_words, interval, number, sentence, signed
 
 # Metric that is picked on test labels -> the same at a threshold that was fixed beforehand.
 FIXED = {
@@ -148,14 +148,28 @@ def beside(cell: Cell) -> Table:
         line[("", "difference")] = signed(row.difference, row.printed)
         line[("", "verdict")] = row.verdict
         lines.append({key: value or "–" for key, value in line.items()})
-    notes = [f"{row.method}: {row.reason}." for row in found.itertuples() if row.reason]
-    notes += [f"Not comparable: {text}." for text in dict.fromkeys(found["comparable"]) if text]
-    table = Table.of(lines, notes)
+    table = Table.of(lines, _notes(found))
     if lines:
         frame = table.frame.set_axis(pd.MultiIndex.from_tuples(table.frame.columns), axis=1)
         empty = [name for name in frame if (frame[name] == "–").all()]
         table = Table(frame.drop(columns=empty), table.notes)
     return table
+
+
+def _notes(found: pd.DataFrame) -> list[str]:
+    """What the verdicts rest on, and why numbers are not comparable: each reason once."""
+    methods: dict[str, list[str]] = {}
+    for row in found.itertuples():
+        said = row.reason or (f"not comparable: {row.comparable}" if row.comparable else "")
+        for reason in filter(None, said.split(rows.SEPARATOR)):
+            methods.setdefault(reason, []).append(row.method)
+    everyone = set(found["method"])
+    return [
+        sentence(
+            reason if set(names) == everyone else f"{', '.join(dict.fromkeys(names))}: {reason}"
+        )
+        for reason, names in methods.items()
+    ]
 
 
 def dots(cell: Cell, *metrics: str) -> Figure:
