@@ -9,6 +9,8 @@ import io
 import sys
 import traceback
 import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from adlib.cli import own_images
 from adlib.cli.parsing import DEFAULT, DEVICE, command
@@ -114,19 +116,23 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from filelock import FileLock
 
-    from adlib.study import collect, readme, summary
+    from adlib.study import collect, reading_order, readme, summary, verdict_notebooks
     from adlib.study.site.pages import build
 
     if not options.results.is_dir():
         raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")
+    notebooks = paths.home() / "notebooks"
     with FileLock(options.results / paths.REPORT_LOCK):  # two would take each other's files away
         if options.collect:
             collect.collect(options.profile, options.results)
         if options.readme:
             changed = readme.update(paths.home() / "README.md", summary.read(options.results))
             print(f"README.md: {'written' if changed else 'as it was'}")
+            with TemporaryDirectory() as folder:
+                executed = verdict_notebooks.run(options.results, notebooks, Path(folder))
+                reading_order.write(notebooks, options.results, executed)
             return 0
-        print(f"Report: {build(options.results, paths.home() / 'notebooks', options.profile)}")
+        print(f"Report: {build(options.results, notebooks, options.profile)}")
     return 0
 
 
