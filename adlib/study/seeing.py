@@ -23,6 +23,7 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
+NUMBER = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?\s*%?|="  # what tells values of one sweep apart in a variant
 
 
 def seen(cell: Cell, *more: str, swept: str = "", **reads: str) -> Markdown:
@@ -173,20 +174,30 @@ def _below_chance(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
-    """How numbers change along the values that were swept."""
+    """How numbers change along the values that were swept; a variant may name another sweep."""
     rows = rows[rows["x"].notna() & rows["value"].notna() & ~_is_difference(rows)]
+    rows = rows.assign(sweep=rows["variant"].str.replace(NUMBER, "", regex=True).str.strip(" ,"))
     keys = ["metric", "form", "name", "measure"]
-    kept = [(key, one) for key, one in rows.groupby(keys, sort=False) if one["x"].nunique() > 1]
-    for (metric, form, name, _), one in kept[: 2 * SHOWN]:
+    kept = [
+        (key, one)
+        for key, one in rows.groupby([*keys, "sweep"], sort=False)
+        if len(set(one["x"])) > 1
+    ]
+    sweeps = Counter(key[:-1] for key, _ in kept)
+    for (*key, sweep), one in kept[: 2 * SHOWN]:
+        metric, form, name, _ = key
+        name += f", {sweep}," if sweep and sweeps[tuple(key)] > 1 else ""
         one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
         first, last = one.iloc[0], one.iloc[-1]
         best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
-        yield (
+        text = (
             f"From {first['x']:g} to {last['x']:g} {what or 'of the swept value'} the "
             f"{in_words(metric)}{f' ({form})' if form else ''} of {name} goes from "
-            f"{number(first['value'])} to {number(last['value'])}; it is best at {best['x']:g} "
-            f"with {number(best['value'])}."
+            f"{number(first['value'])} to {number(last['value'])}"
         )
+        if len(one) > 2:  # of two values it is said already which is better
+            text += f"; it is best at {best['x']:g} with {number(best['value'])}"
+        yield f"{text}."
 
 
 def _is_difference(rows: pd.DataFrame) -> pd.Series:
@@ -219,6 +230,10 @@ def _rates(rows: pd.DataFrame) -> Iterator[str]:
     rows = rows[(rows["form"] == "deployable") & rows["metric"].isin(["miss_rate"])]
     rows = rows.dropna(subset=["value"])
     if rows.empty:
+        return
+    if len(rows) == 1:
+        share = f"{100 * rows['value'].iloc[0]:.1f} % of the abnormal test images"
+        yield f"At a threshold that held-out images set {rows['method'].iloc[0]} misses {share}."
         return
     some = rows[rows["value"] > 0]
     yield (

@@ -43,6 +43,15 @@ def test_a_cost_is_not_won():
     assert "The least inference time (ms) has A with 2, the most B with 9." in text
 
 
+def test_one_threshold_is_not_an_average():
+    """Would catch `1 of 1 miss` where there is one detector."""
+    row = {"method": "A", "metric": "miss_rate", "form": "deployable", "value": 0.25}
+    text = seen(row, paper="beyond", notebook="your_own_images")
+    assert "A misses 25.0 % of the abnormal test images" in text and "of 1" not in text
+    two = seen(row, row | {"method": "B", "value": 0.0}, paper="beyond", notebook="your_own_images")
+    assert "1 of 2 miss" in two
+
+
 def test_what_was_swept_is_named():
     """Would catch a trend without its unit, or one read in the order of the rows."""
     rows = [AUROC | {"method": "A", "variant": f"step {x}", "x": x, "value": v}
@@ -50,6 +59,18 @@ def test_what_was_swept_is_named():
     text = seen(*rows, notebook="training_curves", swept="training steps")
     assert "From 10 to 40 training steps the auROC of A goes from 0.500 to 0.700" in text
     assert "best at 20 with 0.800" in text
+
+
+def test_two_sweeps_of_a_method_stay_apart():
+    """Would catch a trend that begins in one experiment and ends in another."""
+    rows = [
+        AUROC | {"method": "A", "variant": f"{10 * x:.0f}%{kind}", "x": x, "value": v}
+        for kind, values in (("", (0.9, 0.4)), (" with a patch", (0.8, 0.7)))
+        for x, v in zip((0.0, 0.1), values, strict=True)
+    ]
+    text = seen(*rows, paper="beyond", notebook="contamination", swept="of the images")
+    assert "From 0 to 0.1 of the images the auROC of A goes from 0.900 to 0.400." in text
+    assert "the auROC of A, with a patch, goes from 0.800 to 0.700." in text
 
 
 def test_differences_count_those_told_from_zero():
