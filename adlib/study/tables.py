@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -26,6 +27,24 @@ class Table:
     def of(cls, lines: Iterable[dict], notes: Iterable[str] = ()) -> "Table":
         """One line a dictionary; of notes that are equal or empty each is kept once."""
         return cls(pd.DataFrame(list(lines)), list(dict.fromkeys(filter(None, notes))))
+
+    @classmethod
+    def wide(cls, rows: pd.DataFrame, metrics: Iterable[str], notes: Iterable[str] = ()) -> "Table":
+        """One line a method, one column a metric, both in the order that they come in.
+
+        Args:
+            rows: `method`, `metric`, `value`, each pair once; other metrics are left out.
+            metrics: of the columns.
+            notes: see `of`.
+        """
+        values = rows.set_index(["method", "metric"])["value"]
+        shown = [metric for metric in metrics if (rows["metric"] == metric).any()]
+        lines = [
+            {"method": method}
+            | {in_words(metric): number(values.get((method, metric), np.nan)) for metric in shown}
+            for method in dict.fromkeys(rows["method"])
+        ]
+        return cls.of(lines, notes)
 
     @property
     def styler(self) -> Styler:
