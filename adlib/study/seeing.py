@@ -15,7 +15,7 @@ from adlib.study import agreement, papers, published, verdicts
 from adlib.study.departures import UNKNOWN
 from adlib.study.profiles import Cell
 from adlib.study.summary import COUNT
-from adlib.study.tables import halves, in_words, interval, number, signed
+from adlib.study.tables import halves, in_words, interval, number, points, signed
 
 SEEDS = 3  # what a statement on a method needs
 FEWER_IS_BETTER = (
@@ -79,8 +79,9 @@ def _places(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for (metric, dataset, category), rows in found.groupby(
         ["metric", "dataset", "category"], sort=False
     ):
-        more = _better(metric)
-        if more is not None and len(rows) > 1:
+        more, forms = _better(metric), set(rows["form"])
+        picked = "oracle" in forms and len(forms) > 1  # among others, which is no rival of them
+        if more is not None and len(rows) > 1 and not picked:
             ranked = rows.sort_values("value", ascending=not more, kind="stable")
             yield metric, f" on {dataset} {category}" if several else "", ranked
 
@@ -212,17 +213,13 @@ def _points(rows: pd.DataFrame) -> Iterator[str]:
     raised, lowered = (rows["low"] > 0).sum(), (rows["high"] < 0).sum()
     order = rows["value"].abs().sort_values(ascending=False, kind="stable").index
     shown = [
-        f"{row.method}, {_signed(row.value)} points ({_signed(row.low)} to {_signed(row.high)})"
+        f"{row.method}, {points(row.value, row.low, row.high)}"
         for row in rows.loc[order].head(SHOWN).itertuples()
     ]
     yield (
         f"Of {len(rows)} differences {raised} lie above zero and {lowered} below it with their "
-        f"whole interval. The largest: {'; '.join(shown)}."
+        f"whole interval. The largest, in points: {'; '.join(shown)}."
     )
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−")
 
 
 def _rates(rows: pd.DataFrame) -> Iterator[str]:
@@ -233,7 +230,7 @@ def _rates(rows: pd.DataFrame) -> Iterator[str]:
         return
     if len(rows) == 1:
         share = f"{100 * rows['value'].iloc[0]:.1f} % of the abnormal test images"
-        yield f"At a threshold that held-out images set {rows['method'].iloc[0]} misses {share}."
+        yield f"At a threshold that held-out images set {rows['name'].iloc[0]} misses {share}."
         return
     some = rows[rows["value"] > 0]
     yield (

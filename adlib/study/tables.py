@@ -4,6 +4,7 @@ Notebooks show them in JupyterLab, and the site takes them from there; both brin
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -87,6 +88,13 @@ def signed(value: float, printed: str) -> str:
         return "0"
     whole = "." not in printed and float(value).is_integer()
     return (f"{value:+.0f}" if whole else f"{value:+.3f}").replace("-", "−")
+
+
+def points(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """Points of 100 with their sign and one decimal, and in brackets their interval if known."""
+    one = f"{value:+.1f}"
+    text = one if math.isnan(low) else f"{one} ({low:+.1f} to {high:+.1f})"
+    return text.replace("-0.0", "+0.0").replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:

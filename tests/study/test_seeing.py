@@ -33,6 +33,16 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     assert "A and B share the first place" in tied
 
 
+def test_an_oracle_s_pick_does_not_come_first():
+    """Would catch the best of all on the test ranked before what can be had without labels."""
+    rows = [
+        AUROC | {"method": "paper's values", "value": 0.7},
+        AUROC | {"method": "best on test", "form": "oracle", "value": 0.8},
+    ]
+    assert "comes first" not in seen(*rows, paper="beyond", notebook="alpha_lambda")
+    assert "comes first" in seen(*(row | {"form": ""} for row in rows))
+
+
 def test_a_cost_is_not_won():
     """Would catch the slowest detector praised as the first."""
     rows = [
@@ -82,7 +92,7 @@ def test_differences_count_those_told_from_zero():
     ]
     text = seen(*rows, paper="beyond", notebook="contamination")
     assert "Of 2 differences 1 lie above zero and 0 below it" in text
-    assert "A, one, +5.0 points (+1.0 to +9.0); A, two, −2.0 points" in text
+    assert "in points: A, one, +5.0 (+1.0 to +9.0); A, two, −2.0 (−5.0 to +1.0)." in text
 
 
 @pytest.mark.parametrize(
