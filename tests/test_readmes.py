@@ -17,8 +17,7 @@ from adlib.deploy import image_folders
 from adlib.host import paths
 from adlib.models import base
 from adlib.models.training import Budget
-from adlib.study import reading_order
-from adlib.study.site import readme
+from adlib.study import reading_order, readme
 
 HOME = paths.home()
 FOLDERS = [

@@ -10,10 +10,12 @@ from importlib import import_module
 NOTEBOOKS = {  # name -> module
     "open": "opening",
     "trained": "opening",
+    "unlabelled": "opening",
     "labelled": "opening",
     "budgets": "opening",
     "beside": "published",
     "dots": "published",
+    "like": "published",
     "examples": "picking",
     "seen": "seeing",
     "verdict": "concluding",

@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from adlib import data, plots
+from adlib import data, models, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
 from adlib.study.profiles import Cell
 from adlib.study.tables import Table, sentence
@@ -87,6 +87,27 @@ def trained(cell: Opened) -> Trained:
     }
 
 
+def unlabelled(cell: Opened, split: data.Split) -> Trained:
+    """Runs of all methods of the profile that learn from normal images alone, by whole label.
+
+    Runs come from the store; those that it lacks are trained.
+
+    Args:
+        cell: gives profile, paper and seed.
+        split: without labelled abnormal training images.
+    """
+    print(trainings.left_out(cell))
+    found, images = {}, split.images
+    for method in profiles.methods(cell.paper, cell.profile):
+        name, settings, _ = profiles.method(
+            cell.profile, cell.paper, method, images.name, images.category, images.mode
+        )
+        if not models.build(name, **settings).uses_abnormal:
+            run = results.run(cell, method, split)
+            found[results.label(method, run)] = run
+    return found
+
+
 def labelled(found: Trained) -> Trained:
     """The same runs under their methods' whole labels, see `adlib.study.results.label`."""
     names = ((key, "") if isinstance(key, str) else key for key in found)
@@ -116,6 +137,7 @@ def budgets(cell: Cell, found: Trained) -> Table:
             "seconds": f"{record['train_s']:,.0f}",
             "smaller than the paper's": departures.scale(record, paper) or same,
         })  # fmt: skip
+<<<<<<< HEAD
     protocols: dict[str, list[str]] = {}
     for line, run in zip(lines, found.values(), strict=True):
         protocol = run.record["description"]["protocol"].replace("_", " ")
@@ -124,3 +146,9 @@ def budgets(cell: Cell, found: Trained) -> Table:
         return Table.of(lines, [f"Protocol: {next(iter(protocols))}."])
     notes = [f"Protocol of {', '.join(names)}: {text}." for text, names in protocols.items()]
     return Table.of(lines, notes)
+=======
+        if not paper.prints:
+            del lines[-1]["smaller than the paper's"]
+    protocols = dict.fromkeys(run.record["description"]["protocol"] for run in found.values())
+    return Table.of(lines, [f"Protocol: {'; '.join(protocols)}.".replace("_", " ")])
+>>>>>>> nb5

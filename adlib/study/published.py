@@ -1,13 +1,15 @@
 """A notebook's rows beside what the paper prints: as a table, as a picture, as verdicts."""
 
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from adlib import data, plots
-from adlib.study import packs, papers, rows, verdicts
+from adlib.study import packs, papers, profiles, rows, verdicts
 from adlib.study.execute import DONE
 from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
@@ -36,6 +38,34 @@ class OfCell(Study):
         return {cell.profile: {key: packs.Packed(packs.contents(folder / key)) for key in keys}}
 
 
+@dataclass(frozen=True)
+class Lent(Cell):
+    """A cell whose rows are read as if another notebook had written them."""
+
+    of: Cell | None = field(default=None, compare=False)
+
+    def file(self, suffix: str, results: Path | None = None) -> Path:
+        """Path of the file of the cell that has written the rows."""
+        assert self.of is not None
+        return self.of.file(suffix, results)
+
+
+def like(cell: Cell, name: str) -> Lent:
+    """A cell whose rows are held against the numbers of another notebook.
+
+    Args:
+        cell: that has written rows.
+        name: `<paper>/<notebook>`, whose numbers `beside`, `dots` and `seen` then show.
+
+    Raises:
+        ValueError: no such paper or notebook.
+    """
+    paper, _, notebook = name.partition("/")
+    papers.known(notebook, profiles.notebooks(papers.load(paper).name), f"notebooks/{paper}")
+    place = cell.profile, paper, notebook, cell.dataset, cell.category, cell.seed
+    return Lent(*place, of=cell)
+
+
 def of_cell(cell: Cell) -> OfCell:
     """What a cell has written.
 
@@ -46,6 +76,7 @@ def of_cell(cell: Cell) -> OfCell:
     table = rows.typed(rows.texts(path), path)
     table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
     table = table.assign(name=table["method"], method=rows.labels(table), profile=cell.profile)
+    table = table.assign(paper=cell.paper, table=cell.notebook)  # others than its own for `Lent`
     made = Execution(cell.folder.parents[3], cell, DONE, "", "", None, "", False)
     return OfCell(made.results, [made], table, papers.read())
 

@@ -14,7 +14,12 @@ from IPython.display import Markdown
 from adlib.study import agreement, papers, published, verdicts
 from adlib.study.departures import UNKNOWN
 from adlib.study.profiles import Cell
+<<<<<<< HEAD
 from adlib.study.tables import halves, in_words, interval, number, signed
+=======
+from adlib.study.summary import COUNT
+from adlib.study.tables import halves, in_words, interval, number, points, signed
+>>>>>>> nb5
 
 SEEDS = 3  # what a statement on a method needs
 FEWER_IS_BETTER = (
@@ -22,7 +27,11 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
+<<<<<<< HEAD
 Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
+=======
+NUMBER = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?\s*%?|="  # what tells values of one sweep apart in a variant
+>>>>>>> nb5
 
 
 def seen(cell: Cell, *more: str, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
@@ -86,8 +95,9 @@ def _places(found: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for (metric, dataset, category), rows in found.groupby(
         ["metric", "dataset", "category"], sort=False
     ):
-        more = _better(metric)
-        if more is not None and len(rows) > 1:
+        more, forms = _better(metric), set(rows["form"])
+        picked = "oracle" in forms and len(forms) > 1  # among others, which is no rival of them
+        if more is not None and len(rows) > 1 and not picked:
             ranked = rows.sort_values("value", ascending=not more, kind="stable")
             yield metric, f" on {dataset} {category}" if several else "", ranked
 
@@ -215,8 +225,9 @@ def _below_chance(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
-    """How numbers change along the values that were swept."""
+    """How numbers change along the values that were swept; a variant may name another sweep."""
     rows = rows[rows["x"].notna() & rows["value"].notna() & ~_is_difference(rows)]
+<<<<<<< HEAD
     variants = rows["variant"].fillna("").astype(str)
     ends = [f" {x:g}" for x in rows["x"].astype(float)]
     settings = [
@@ -233,10 +244,30 @@ def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
         best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
         yield (
             f"From {before}{first['x']:g} to {last['x']:g}{after} the "
+=======
+    rows = rows.assign(sweep=rows["variant"].str.replace(NUMBER, "", regex=True).str.strip(" ,"))
+    keys = ["metric", "form", "name", "measure"]
+    kept = [
+        (key, one)
+        for key, one in rows.groupby([*keys, "sweep"], sort=False)
+        if len(set(one["x"])) > 1
+    ]
+    sweeps = Counter(key[:-1] for key, _ in kept)
+    for (*key, sweep), one in kept[: 2 * SHOWN]:
+        metric, form, name, _ = key
+        name += f", {sweep}," if sweep and sweeps[tuple(key)] > 1 else ""
+        one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
+        first, last = one.iloc[0], one.iloc[-1]
+        best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
+        text = (
+            f"From {first['x']:g} to {last['x']:g} {what or 'of the swept value'} the "
+>>>>>>> nb5
             f"{in_words(metric)}{f' ({form})' if form else ''} of {name} goes from "
-            f"{number(first['value'])} to {number(last['value'])}; it is best at {best['x']:g} "
-            f"with {number(best['value'])}."
+            f"{number(first['value'])} to {number(last['value'])}"
         )
+        if len(one) > 2:  # of two values it is said already which is better
+            text += f"; it is best at {best['x']:g} with {number(best['value'])}"
+        yield f"{text}."
 
 
 def _is_difference(rows: pd.DataFrame) -> pd.Series:
@@ -251,17 +282,13 @@ def _points(rows: pd.DataFrame) -> Iterator[str]:
     raised, lowered = (rows["low"] > 0).sum(), (rows["high"] < 0).sum()
     order = rows["value"].abs().sort_values(ascending=False, kind="stable").index
     shown = [
-        f"{row.method}, {_signed(row.value)} points ({_signed(row.low)} to {_signed(row.high)})"
+        f"{row.method}, {points(row.value, row.low, row.high)}"
         for row in rows.loc[order].head(SHOWN).itertuples()
     ]
     yield (
         f"Of {len(rows)} differences {raised} lie above zero and {lowered} below it with their "
-        f"whole interval. The largest: {'; '.join(shown)}."
+        f"whole interval. The largest, in points: {'; '.join(shown)}."
     )
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−")
 
 
 def _rates(rows: pd.DataFrame) -> Iterator[str]:
@@ -269,6 +296,10 @@ def _rates(rows: pd.DataFrame) -> Iterator[str]:
     rows = rows[(rows["form"] == "deployable") & rows["metric"].isin(["miss_rate"])]
     rows = rows.dropna(subset=["value"])
     if rows.empty:
+        return
+    if len(rows) == 1:
+        share = f"{100 * rows['value'].iloc[0]:.1f} % of the abnormal test images"
+        yield f"At a threshold that held-out images set {rows['name'].iloc[0]} misses {share}."
         return
     some = rows[rows["value"] > 0]
     yield (

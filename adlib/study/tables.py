@@ -4,11 +4,13 @@ Notebooks show them in JupyterLab, and the site takes them from there; both brin
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -26,6 +28,24 @@ class Table:
     def of(cls, lines: Iterable[dict], notes: Iterable[str] = ()) -> "Table":
         """One line a dictionary; of notes that are equal or empty each is kept once."""
         return cls(pd.DataFrame(list(lines)), list(dict.fromkeys(filter(None, notes))))
+
+    @classmethod
+    def wide(cls, rows: pd.DataFrame, metrics: Iterable[str], notes: Iterable[str] = ()) -> "Table":
+        """One line a method, one column a metric, both in the order that they come in.
+
+        Args:
+            rows: `method`, `metric`, `value`, each pair once; other metrics are left out.
+            metrics: of the columns.
+            notes: see `of`.
+        """
+        values = rows.set_index(["method", "metric"])["value"]
+        shown = [metric for metric in metrics if (rows["metric"] == metric).any()]
+        lines = [
+            {"method": method}
+            | {in_words(metric): number(values.get((method, metric), np.nan)) for metric in shown}
+            for method in dict.fromkeys(rows["method"])
+        ]
+        return cls.of(lines, notes)
 
     @property
     def styler(self) -> Styler:
@@ -68,6 +88,13 @@ def signed(value: float, printed: str) -> str:
         return "0"
     whole = "." not in printed and float(value).is_integer()
     return (f"{value:+.0f}" if whole else f"{value:+.3f}").replace("-", "−")
+
+
+def points(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """Points of 100 with their sign and one decimal, and in brackets their interval if known."""
+    one = f"{value:+.1f}"
+    text = one if math.isnan(low) else f"{one} ({low:+.1f} to {high:+.1f})"
+    return text.replace("-0.0", "+0.0").replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:

@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
-from adlib import study
-from adlib.study import opening, picking
+from adlib import data, study
+from adlib.study import opening, picking, profiles
 
 NAME = "cbigan/table2_balanced_accuracy"
 PARAMETERS = {"profile": "smoke", "dataset": "synthetic", "category": "object", "seed": 0}
@@ -40,6 +40,18 @@ def test_what_was_run_is_read_off_the_records():
     assert table.loc["CBiGAN", "steps × batch"].startswith(f"{steps} × ")
     assert "training steps" in table.loc["CBiGAN", "smaller than the paper's"]
     assert table.loc["AE-L2", "smaller than the paper's"] == "not known"
+
+
+def test_methods_that_need_labels_are_left_out():
+    """Would catch a classifier that trains without abnormal images, or a lost backbone's name."""
+    cell = study.open("beyond/cost", PARAMETERS)
+    found = study.unlabelled(cell, data.one_class(cell.images, 0))
+    names = [method.partition(" (")[0] for method in found]
+    wanted = profiles.methods("beyond", "smoke")
+    labelled = {"Noisy-AnoGAN", "Cycle-GAN", "Classifier"}
+    assert names == [method for method in wanted if method not in labelled]
+    assert any(name.startswith("PaDiM (") for name in found)
+    assert "smaller than the paper's" not in study.budgets(cell, found).frame  # there is no paper
 
 
 def test_the_telling_images_are_the_extremes():

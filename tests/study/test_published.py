@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from adlib import data
@@ -50,11 +51,23 @@ def test_for_other_images_the_paper_s_own_are_named():
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
 
+<<<<<<< HEAD
 def test_of_several_data_sets_the_first_that_the_paper_s_folder_names_is_shown():
     """Would catch a number of CIFAR-100 beside one of digits, where one of MNIST is printed."""
     cell = Cell("smoke", "ganomaly", "table_one_class", "digits", "0", 0)
     results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
     assert published.compared(cell).iloc[0]["on"] == "MNIST, mean of all"
+=======
+def test_a_cell_may_be_held_against_another_notebook():
+    """Would catch a tour without a published value, and one that reads another cell's rows."""
+    cell = written("elpv", "mono", "beyond", "00_start_here", **{"AE-L2": 0.5})
+    assert published.compared(cell).iloc[0]["printed"] == ""
+    found = published.compared(published.like(cell, f"cbigan/{TABLE2}")).iloc[0]
+    assert found["on"] == "MVTec AD, mean of all" and found["printed"]
+    assert (found["method"], found["value"], found["verdict"]) == ("AE-L2", 0.5, "")
+    with pytest.raises(ValueError, match="table2_balanced_accuracy"):
+        published.like(cell, "cbigan/table2_balanced_acuracy")
+>>>>>>> nb5
 
 
 def test_a_fixed_threshold_stands_beside_the_oracle():
@@ -114,6 +127,18 @@ def test_a_cell_without_rows_is_refused():
     """Would catch an empty table in place of an error."""
     with pytest.raises(FileNotFoundError):
         published.compared(Cell("smoke", "cbigan", TABLE2, "elpv", "poly", 7))
+
+
+def test_a_wide_table_keeps_its_order():
+    """Would catch methods in the order of the alphabet, and a value under another's name."""
+    rows = pd.DataFrame(
+        [("B", "auroc", 0.5), ("B", "train_s", 2.0), ("A", "auroc", 0.7), ("A", "other", 1.0)],
+        columns=["method", "metric", "value"],
+    )
+    frame = Table.wide(rows, ["train_s", "auroc", "absent"]).frame
+    assert frame.to_dict("list") == {
+        "method": ["B", "A"], "train (s)": ["2", "–"], "auROC": ["0.500", "0.700"],
+    }  # fmt: skip
 
 
 def test_tables_escape_what_they_show():

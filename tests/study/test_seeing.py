@@ -33,6 +33,7 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     assert "A and B share the first place" in tied
 
 
+<<<<<<< HEAD
 def test_the_authors_way_to_evaluate_is_said_and_ranks_nobody():
     """Would catch a first place that an epoch picked on the test has won."""
     rows = [
@@ -54,6 +55,16 @@ def test_a_leaderboard_s_numbers_are_not_the_paper_s():
     text = seen(row, paper="ganomaly", notebook="table_mvtec")
     assert "a leaderboard prints no number" in text and "the paper prints" not in text
     assert "runs can tell only whether the method reaches them" in text
+=======
+def test_an_oracle_s_pick_does_not_come_first():
+    """Would catch the best of all on the test ranked before what can be had without labels."""
+    rows = [
+        AUROC | {"method": "paper's values", "value": 0.7},
+        AUROC | {"method": "best on test", "form": "oracle", "value": 0.8},
+    ]
+    assert "comes first" not in seen(*rows, paper="beyond", notebook="alpha_lambda")
+    assert "comes first" in seen(*(row | {"form": ""} for row in rows))
+>>>>>>> nb5
 
 
 def test_a_cost_is_not_won():
@@ -66,6 +77,15 @@ def test_a_cost_is_not_won():
     assert "The least inference time (ms) has A with 2, the most B with 9." in text
 
 
+def test_one_threshold_is_not_an_average():
+    """Would catch `1 of 1 miss` where there is one detector."""
+    row = {"method": "A", "metric": "miss_rate", "form": "deployable", "value": 0.25}
+    text = seen(row, paper="beyond", notebook="your_own_images")
+    assert "A misses 25.0 % of the abnormal test images" in text and "of 1" not in text
+    two = seen(row, row | {"method": "B", "value": 0.0}, paper="beyond", notebook="your_own_images")
+    assert "1 of 2 miss" in two
+
+
 def test_what_was_swept_is_named():
     """Would catch a trend without its unit, or one read in the order of the rows."""
     rows = [AUROC | {"method": "A", "variant": f"step {x}", "x": x, "value": v}
@@ -75,6 +95,7 @@ def test_what_was_swept_is_named():
     assert "best at 20 with 0.800" in text
 
 
+<<<<<<< HEAD
 def test_settings_that_were_swept_are_told_apart():
     """Would catch one trend that is made of the values of two settings."""
     rows = [AUROC | {"method": "A", "variant": f"{name} {x}", "x": x, "value": v}
@@ -83,6 +104,18 @@ def test_settings_that_were_swept_are_told_apart():
     text = seen(*rows, notebook="training_curves")
     assert "From width 4 to 8 the auROC of A goes from 0.700 to 0.500" in text
     assert "From loss weight 1 to 50 the auROC of A goes from 0.800 to 0.900" in text
+=======
+def test_two_sweeps_of_a_method_stay_apart():
+    """Would catch a trend that begins in one experiment and ends in another."""
+    rows = [
+        AUROC | {"method": "A", "variant": f"{10 * x:.0f}%{kind}", "x": x, "value": v}
+        for kind, values in (("", (0.9, 0.4)), (" with a patch", (0.8, 0.7)))
+        for x, v in zip((0.0, 0.1), values, strict=True)
+    ]
+    text = seen(*rows, paper="beyond", notebook="contamination", swept="of the images")
+    assert "From 0 to 0.1 of the images the auROC of A goes from 0.900 to 0.400." in text
+    assert "the auROC of A, with a patch, goes from 0.800 to 0.700." in text
+>>>>>>> nb5
 
 
 def test_differences_count_those_told_from_zero():
@@ -94,7 +127,7 @@ def test_differences_count_those_told_from_zero():
     ]
     text = seen(*rows, paper="beyond", notebook="contamination")
     assert "Of 2 differences 1 lie above zero and 0 below it" in text
-    assert "A, one, +5.0 points (+1.0 to +9.0); A, two, −2.0 points" in text
+    assert "in points: A, one, +5.0 (+1.0 to +9.0); A, two, −2.0 (−5.0 to +1.0)." in text
 
 
 @pytest.mark.parametrize(
