@@ -137,7 +137,8 @@ def budgets(cell: Cell, found: Trained) -> Table:
             "seconds": f"{record['train_s']:,.0f}",
             "smaller than the paper's": departures.scale(record, paper) or same,
         })  # fmt: skip
-<<<<<<< HEAD
+        if not paper.prints:
+            del lines[-1]["smaller than the paper's"]
     protocols: dict[str, list[str]] = {}
     for line, run in zip(lines, found.values(), strict=True):
         protocol = run.record["description"]["protocol"].replace("_", " ")
@@ -146,9 +147,3 @@ def budgets(cell: Cell, found: Trained) -> Table:
         return Table.of(lines, [f"Protocol: {next(iter(protocols))}."])
     notes = [f"Protocol of {', '.join(names)}: {text}." for text, names in protocols.items()]
     return Table.of(lines, notes)
-=======
-        if not paper.prints:
-            del lines[-1]["smaller than the paper's"]
-    protocols = dict.fromkeys(run.record["description"]["protocol"] for run in found.values())
-    return Table.of(lines, [f"Protocol: {'; '.join(protocols)}.".replace("_", " ")])
->>>>>>> nb5

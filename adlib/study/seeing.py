@@ -14,12 +14,7 @@ from IPython.display import Markdown
 from adlib.study import agreement, papers, published, verdicts
 from adlib.study.departures import UNKNOWN
 from adlib.study.profiles import Cell
-<<<<<<< HEAD
-from adlib.study.tables import halves, in_words, interval, number, signed
-=======
-from adlib.study.summary import COUNT
 from adlib.study.tables import halves, in_words, interval, number, points, signed
->>>>>>> nb5
 
 SEEDS = 3  # what a statement on a method needs
 FEWER_IS_BETTER = (
@@ -27,11 +22,8 @@ FEWER_IS_BETTER = (
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
 )
 SHOWN = 3  # of a kind, in one sentence
-<<<<<<< HEAD
 Own = tuple[list[str], str]  # sentences, and the verdict with what would decide it
-=======
 NUMBER = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?\s*%?|="  # what tells values of one sweep apart in a variant
->>>>>>> nb5
 
 
 def seen(cell: Cell, *more: str, swept: str = "", own: Own | None = None, **reads: str) -> Markdown:
@@ -227,24 +219,6 @@ def _below_chance(found: pd.DataFrame) -> Iterator[str]:
 def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
     """How numbers change along the values that were swept; a variant may name another sweep."""
     rows = rows[rows["x"].notna() & rows["value"].notna() & ~_is_difference(rows)]
-<<<<<<< HEAD
-    variants = rows["variant"].fillna("").astype(str)
-    ends = [f" {x:g}" for x in rows["x"].astype(float)]
-    settings = [
-        v.removesuffix(end) * v.endswith(end) for v, end in zip(variants, ends, strict=True)
-    ]
-    rows = rows.assign(setting=settings)
-    keys = ["metric", "form", "name", "measure", "setting"]
-    kept = [(key, one) for key, one in rows.groupby(keys, sort=False) if one["x"].nunique() > 1]
-    for (metric, form, name, _, setting), one in kept[: 2 * SHOWN]:
-        before = f"{in_words(setting)} " if setting and not what else ""
-        after = "" if before else f" {what or 'of the swept value'}"
-        one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
-        first, last = one.iloc[0], one.iloc[-1]
-        best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
-        yield (
-            f"From {before}{first['x']:g} to {last['x']:g}{after} the "
-=======
     rows = rows.assign(sweep=rows["variant"].str.replace(NUMBER, "", regex=True).str.strip(" ,"))
     keys = ["metric", "form", "name", "measure"]
     kept = [
@@ -255,13 +229,14 @@ def _swept(rows: pd.DataFrame, what: str) -> Iterator[str]:
     sweeps = Counter(key[:-1] for key, _ in kept)
     for (*key, sweep), one in kept[: 2 * SHOWN]:
         metric, form, name, _ = key
-        name += f", {sweep}," if sweep and sweeps[tuple(key)] > 1 else ""
+        before = f"{in_words(sweep)} " if sweep and not what else ""
+        after = "" if before else f" {what or 'of the swept value'}"
+        name += f", {sweep}," if what and sweep and sweeps[tuple(key)] > 1 else ""
         one = one.assign(x=one["x"].astype(float)).sort_values("x", kind="stable")
         first, last = one.iloc[0], one.iloc[-1]
         best = one.loc[one["value"].idxmin() if _better(metric) is False else one["value"].idxmax()]
         text = (
-            f"From {first['x']:g} to {last['x']:g} {what or 'of the swept value'} the "
->>>>>>> nb5
+            f"From {before}{first['x']:g} to {last['x']:g}{after} the "
             f"{in_words(metric)}{f' ({form})' if form else ''} of {name} goes from "
             f"{number(first['value'])} to {number(last['value'])}"
         )

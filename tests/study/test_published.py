@@ -51,13 +51,13 @@ def test_for_other_images_the_paper_s_own_are_named():
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
 
-<<<<<<< HEAD
 def test_of_several_data_sets_the_first_that_the_paper_s_folder_names_is_shown():
     """Would catch a number of CIFAR-100 beside one of digits, where one of MNIST is printed."""
     cell = Cell("smoke", "ganomaly", "table_one_class", "digits", "0", 0)
     results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
     assert published.compared(cell).iloc[0]["on"] == "MNIST, mean of all"
-=======
+
+
 def test_a_cell_may_be_held_against_another_notebook():
     """Would catch a tour without a published value, and one that reads another cell's rows."""
     cell = written("elpv", "mono", "beyond", "00_start_here", **{"AE-L2": 0.5})
@@ -67,7 +67,6 @@ def test_a_cell_may_be_held_against_another_notebook():
     assert (found["method"], found["value"], found["verdict"]) == ("AE-L2", 0.5, "")
     with pytest.raises(ValueError, match="table2_balanced_accuracy"):
         published.like(cell, "cbigan/table2_balanced_acuracy")
->>>>>>> nb5
 
 
 def test_a_fixed_threshold_stands_beside_the_oracle():

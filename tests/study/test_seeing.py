@@ -33,7 +33,6 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     assert "A and B share the first place" in tied
 
 
-<<<<<<< HEAD
 def test_the_authors_way_to_evaluate_is_said_and_ranks_nobody():
     """Would catch a first place that an epoch picked on the test has won."""
     rows = [
@@ -55,7 +54,8 @@ def test_a_leaderboard_s_numbers_are_not_the_paper_s():
     text = seen(row, paper="ganomaly", notebook="table_mvtec")
     assert "a leaderboard prints no number" in text and "the paper prints" not in text
     assert "runs can tell only whether the method reaches them" in text
-=======
+
+
 def test_an_oracle_s_pick_does_not_come_first():
     """Would catch the best of all on the test ranked before what can be had without labels."""
     rows = [
@@ -64,7 +64,6 @@ def test_an_oracle_s_pick_does_not_come_first():
     ]
     assert "comes first" not in seen(*rows, paper="beyond", notebook="alpha_lambda")
     assert "comes first" in seen(*(row | {"form": ""} for row in rows))
->>>>>>> nb5
 
 
 def test_a_cost_is_not_won():
@@ -95,7 +94,6 @@ def test_what_was_swept_is_named():
     assert "best at 20 with 0.800" in text
 
 
-<<<<<<< HEAD
 def test_settings_that_were_swept_are_told_apart():
     """Would catch one trend that is made of the values of two settings."""
     rows = [AUROC | {"method": "A", "variant": f"{name} {x}", "x": x, "value": v}
@@ -104,7 +102,8 @@ def test_settings_that_were_swept_are_told_apart():
     text = seen(*rows, notebook="training_curves")
     assert "From width 4 to 8 the auROC of A goes from 0.700 to 0.500" in text
     assert "From loss weight 1 to 50 the auROC of A goes from 0.800 to 0.900" in text
-=======
+
+
 def test_two_sweeps_of_a_method_stay_apart():
     """Would catch a trend that begins in one experiment and ends in another."""
     rows = [
@@ -115,7 +114,6 @@ def test_two_sweeps_of_a_method_stay_apart():
     text = seen(*rows, paper="beyond", notebook="contamination", swept="of the images")
     assert "From 0 to 0.1 of the images the auROC of A goes from 0.900 to 0.400." in text
     assert "the auROC of A, with a patch, goes from 0.800 to 0.700." in text
->>>>>>> nb5
 
 
 def test_differences_count_those_told_from_zero():
