@@ -121,20 +121,17 @@ def _ranking(cell: Cell, found: pd.DataFrame, reads: Mapping[str, str]) -> Itera
 
 
 def _claims(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
-    """Methods that the paper claims to be better than others by name, as they stand here."""
+    """How methods stand here that a claim compares by name; one cell does not decide it."""
     for claim in papers.load(cell.paper).claims:
-        if claim.table != cell.notebook:
+        if claim.table != cell.notebook or claim.category or claim.categories or claim.variant:
             continue
         rows = found[found["metric"] == claim.metric].drop_duplicates("method")
         rows = rows.set_index("method")["value"]
-        for other in claim.over:
-            if {claim.method, other} <= set(rows.index):
-                ours, theirs = rows[claim.method], rows[other]
-                yield (
-                    f"The paper claims {claim.method} over {other}. Here {claim.method} has "
-                    f"{number(ours)} and {other} {number(theirs)} ({in_words(claim.metric)}, "
-                    f"{signed(ours - theirs, '0.0')})."
-                )
+        others = [name for name in claim.over if name in rows]
+        if claim.method in rows and others:
+            shown = [f"{name} {number(rows[name])}" for name in (claim.method, *others)]
+            words = f"{claim.words} ({claim.place})"
+            yield f"The claim {words}: here {_names(shown)}, {in_words(claim.metric)}."
 
 
 def _apart(first, other) -> str:
