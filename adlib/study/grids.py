@@ -204,7 +204,8 @@ def _what(row) -> Cell:
 
 
 def _ours(row, profile: str) -> list[Cell]:
-    seeds = "" if pd.isna(row.seeds) else f"{row.seeds:.0f} seed{'s' * (row.seeds > 1)}"
+    unseeded = pd.isna(row.seeds) or row.method == COUNT
+    seeds = "" if unseeded else f"{row.seeds:.0f} seed{'s' * (row.seeds > 1)}"
     below = (interval(row.low, row.high), ", ".join(filter(None, (seeds, profile))))
     flag = "below chance" if below_chance(row.metric, row.ours) else ""
     beyond = "beyond the margin" if getattr(row, "flagged", False) else ""
