@@ -19,11 +19,10 @@ from adlib.study.claims import (
     Rows,
     category_in_words,
     in_place,
-    listed,
     stands,
 )
 from adlib.study.papers import ALL_SETS, MEANS
-from adlib.study.tables import in_words, number
+from adlib.study.tables import in_words, listed, number
 
 
 def check(rows: Rows) -> Evidence | None:

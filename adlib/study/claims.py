@@ -5,14 +5,14 @@ A claim stands in a paper's `paper.toml`. Its `check` names a test here and the 
 says.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from adlib.study.papers import ALL_SETS, MEANS, Claim, Paper
 from adlib.study.summary import Study
-from adlib.study.tables import in_words, interval, number
+from adlib.study.tables import in_words, interval, listed, number
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 SUPERVISED = "Classifier"  # trained on the same labels as a method that a paper proposes
@@ -142,9 +142,3 @@ def category_in_words(name: str) -> str:
     return MEANS.get(
         name, name.replace("_", " ").replace("1 inlier categories", "1 inlier category")
     )
-
-
-def listed(names: Iterable[str], nothing: str = "") -> str:
-    """Write `a, b and c`."""
-    *before, last = list(names) or [nothing]
-    return f"{', '.join(before)} and {last}" if before else last

@@ -17,11 +17,11 @@ from IPython.display import Image, Markdown, display
 from adlib import plots
 from adlib.host import paths
 from adlib.study import agreement, conclusions, departures, hours, ledger, pictures
-from adlib.study.claims import category_in_words, listed
+from adlib.study.claims import category_in_words
 from adlib.study.conclusions import Conclusion
 from adlib.study.papers import known
 from adlib.study.summary import COUNT, Study, read
-from adlib.study.tables import Table, in_words, number, sentence, signed
+from adlib.study.tables import Table, in_words, listed, number, sentence, signed
 
 MARGIN = agreement.MARGINS["auroc"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from adlib.study import agreement, hours, ledger, verdicts
-from adlib.study.claims import listed
 from adlib.study.ledger import SEEDS, SILENT, Entry
 from adlib.study.papers import Paper
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import listed
 
 MOST_WORDS = 20  # of a scale
 DECIDED = (agreement.AGREES, agreement.DIFFERS)

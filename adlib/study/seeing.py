@@ -7,16 +7,13 @@ is true for any notebook, profile and data set. Nothing is typed but the words b
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from adlib.study import agreement, papers, published, verdicts
-from adlib.study.departures import UNKNOWN
+from adlib.study import agreement, outcomes, papers, published, verdicts
 from adlib.study.profiles import Cell
-from adlib.study.tables import halves, in_words, interval, number, points, signed
+from adlib.study.tables import halves, in_words, interval, listed, number, points, signed
 
-SEEDS = 3  # what a statement on a method needs
 FEWER_IS_BETTER = (
     *("miss_rate", "false_alarm_rate", "divided_false_alarm_rate", "loss_", "parameters"),
     *("_ms", "_s", "_mb", "ms_per_image", "training_seconds"),
@@ -59,18 +56,12 @@ def _general(cell: Cell, more: Iterable[str], swept: str, reads: Mapping[str, st
         *_values(pd.concat([found, published.compared(cell, facts=True)]), reads),
         *more,
     ]
-    return sentences, _verdict(cell, found)
+    return sentences, outcomes.verdict(cell, found)
 
 
 def _stands(row) -> str:
     ends = interval(row.low, row.high)
     return number(row.value) + (f" ({ends})" if ends else "")
-
-
-def _names(names: Iterable[str]) -> str:
-    """Write `A`, `A and B`, `A, B and C`."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _better(metric: str) -> bool | None:
@@ -108,7 +99,7 @@ def _ranking(cell: Cell, found: pd.DataFrame, reads: Mapping[str, str]) -> Itera
             continue
         tied = [row.method for row in rows if row.value == first.value]
         if len(tied) > 1:
-            yield f"By {words}{where} {_names(tied)} share the first place with {_stands(first)}."
+            yield f"By {words}{where} {listed(tied)} share the first place with {_stands(first)}."
             continue
         text = f"By {words}{where} {first.method} comes first of {len(rows)} with "
         text += f"{_stands(first)}, before {second.method} with {_stands(second)}"
@@ -131,7 +122,7 @@ def _claims(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
         if claim.method in rows and others:
             shown = [f"{name} {number(rows[name])}" for name in (claim.method, *others)]
             words = f"{claim.words} ({claim.place})"
-            yield f"The claim {words}: here {_names(shown)}, {in_words(claim.metric)}."
+            yield f"The claim {words}: here {listed(shown)}, {in_words(claim.metric)}."
 
 
 def _apart(first, other) -> str:
@@ -150,8 +141,8 @@ def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
             for row in rows.itertuples()
         ]
         how = papers.load(cell.paper).evaluation[cell.notebook]
-        yield f"Evaluated as the authors do ({how}), the {in_words(metric)} is {_names(shown)}."
-    who = _printer(cell)
+        yield f"Evaluated as the authors do ({how}), the {in_words(metric)} is {listed(shown)}."
+    who = outcomes.printer(cell)
     here = found[found["published"].notna() & (found["on"] == "")]
     if len(here):
         order = here["difference"].abs().sort_values(ascending=False, kind="stable").index
@@ -163,7 +154,7 @@ def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
         mean = signed(here["difference"].mean(), "0.0")
         yield (
             f"Of {len(here)} values that {who} prints for these images ours differ by {mean} "
-            f"on average, most for {_names(shown)}."
+            f"on average, most for {listed(shown)}."
         )
     other = found[found["published"].notna() & (found["on"] != "")]
     for (metric, place), rows in list(other.groupby(["metric", "on"], sort=False))[:1]:
@@ -173,19 +164,12 @@ def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:
         ]
         yield (
             f"For these images {who} prints no number; on {place} it prints as "
-            f"{in_words(metric)}: {_names(shown)}."
+            f"{in_words(metric)}: {listed(shown)}."
         )
     for row in found.itertuples():
         alone = found["method"].nunique() == 1 and _better(row.metric)
         if alone and pd.isna(row.published):
             yield f"{row.method} reaches {in_words(row.metric)} {_stands(row)}."
-
-
-def _printer(cell: Cell) -> str:
-    """Who prints the numbers that a notebook is about."""
-    printed = papers.load(cell.paper).published
-    origins = set(printed.loc[printed["table"] == cell.notebook, "origin"])
-    return "a leaderboard" if origins == {"leaderboard"} else "the paper"
 
 
 def _fixed(found: pd.DataFrame) -> Iterator[str]:
@@ -294,10 +278,10 @@ def _facts(cell: Cell, reads: Mapping[str, str]) -> Iterator[str]:
             f"{_fact(row.metric)} {row.value:g} against {row.printed}"
             for row in judged[~met].itertuples()
         ]
-        yield text + (f"; not so {_names(off[:SHOWN])}." if off else ".")
+        yield text + (f"; not so {listed(off[:SHOWN])}." if off else ".")
     elif len(facts):
         named = [f"{_fact(row.metric)} {row.value:g}" for row in facts.itertuples()]
-        yield f"The data have {_names(named[: 2 * SHOWN])}. The paper prints none of these here."
+        yield f"The data have {listed(named[: 2 * SHOWN])}. The paper prints none of these here."
 
 
 def _fact(metric: str) -> str:
@@ -317,59 +301,3 @@ def _values(found: pd.DataFrame, reads: Mapping[str, str]) -> Iterator[str]:
             ]
             over = f" over {between[0]}" if len(between) == 1 else ""
             yield f"{words}: from {low}{over} to {high}."
-
-
-def _verdict(cell: Cell, found: pd.DataFrame) -> str:
-    """What these rows decide, and what it would take to decide the rest."""
-    paper = papers.load(cell.paper)
-    if not paper.prints:
-        return _own(found)
-    facts = published.compared(cell, facts=True)
-    counted = found.empty and len(facts) > 0
-    judged = facts if counted else found
-    judged = judged[judged["verdict"] != ""]
-    if len(judged):
-        counts = Counter(judged["verdict"])
-        said = _names(f"{n} {verdict}" for verdict, n in counts.items())
-        return " ".join(filter(None, [f"Published numbers: {said}.", _needed(judged)]))
-    wanted = paper.datasets_of(cell.notebook)
-    if cell.notebook not in set(paper.published["table"]):
-        return f"The paper prints no number here to be held against. {_own(found)}"
-    if cell.dataset in wanted:
-        return "The paper prints no number for these images."
-    titles, who = _names(map(paper.title_of, wanted)), _printer(cell)
-    undecided = f"Nothing is decided about the numbers that {who} prints, which are about {titles}."
-    if counted:
-        return f"{undecided} Only those data can decide."
-    if who != "the paper":
-        only = "runs can tell only whether the method reaches them"
-        return f"{undecided} What gave them is not said: {only}."
-    runs = f"Runs on those data at the paper's scale, with {SEEDS} seeds,"
-    return f"{undecided} {runs} would decide them."
-
-
-def _needed(judged: pd.DataFrame) -> str:
-    """What would decide the numbers that are still open."""
-    needs = []
-    toy = judged[judged["verdict"] == verdicts.TOY_SCALE]
-    if len(toy):
-        example = toy["scale"].iloc[0]
-        needs.append(f"runs at the paper's scale (here {example}) with {SEEDS} seeds")
-    open_ones = judged[judged["verdict"] == agreement.CANNOT_TELL]
-    needs += list(dict.fromkeys(filter(None, open_ones["reason"])))[:1]
-    if (judged["reason"] == UNKNOWN).any():
-        needs.append("the records of the runs")
-    return f"What would decide the rest: {_names(needs)}." if needs else ""
-
-
-def _own(found: pd.DataFrame) -> str:
-    """For numbers that no paper has: what they rest on."""
-    if len(found) and found["metric"].str.startswith("parameters").all():
-        return "Ours are counted, so no seed changes them."
-    seeds = int(np.nanmin(found["seeds"])) if found["seeds"].notna().any() else 1
-    if seeds >= SEEDS:
-        return f"Ours come from {seeds} seeds."
-    return (
-        f"Ours come from {seeds} of the {SEEDS} seeds that a statement on a method needs: they are "
-        "an indication, which more seeds would decide."
-    )

@@ -132,3 +132,9 @@ def sentence(text: str) -> str:
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
     return text and text.rstrip(".") + "."
+
+
+def listed(names: Iterable[str], nothing: str = "") -> str:
+    """Write `a, b and c`."""
+    *before, last = list(names) or [nothing]
+    return f"{', '.join(before)} and {last}" if before else last
