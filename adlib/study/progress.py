@@ -22,7 +22,7 @@ from adlib.host import files, paths
 from adlib.study.execute import TOUR, UNFINISHED, line, place
 
 LOOK_EVERY_S = 1.0
-REPORT_EVERY_S = 180.0  # between two reports of a study that still runs
+REPORT_EVERY_S = 600.0  # between two reports of a study that still runs
 LINES, WIDTH = 8, 200  # shown of a job's log
 
 
