@@ -38,7 +38,7 @@ lab: $(INSTALLED)
 	@$(BIN)/python -m jupyterlab notebooks
 
 bench: export TQDM_DISABLE := 1
-# As in the notebooks' kernels, see adlib/study/execute.py.
+# As in the notebooks' kernels, see adlib/study/engine/execute.py.
 bench: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 bench: export MALLOC_MMAP_THRESHOLD_ := 33554432
 bench: $(INSTALLED)

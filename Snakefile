@@ -13,7 +13,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from adlib.data import sets
-from adlib.study import execute, forkserver, gpus, profiles, progress
+from adlib.study.engine import execute, forkserver, gpus, progress
+from adlib.study import profiles
 from adlib.host import paths
 
 PROFILE = config.get("profile", "quick")
@@ -47,13 +48,10 @@ CELLS = {name(cell): cell for cell in profiles.cells(PROFILE)}
 MISSING = ", ".join(profiles.missing(PROFILE))
 
 # What makes the report alone.
-SAID = ("beyond", "claim_checks", "claims", "conclusions", "deciding", "grids", "hours", "ledger")
-SAID += ("notes", "ran", "readme", "verdict_notebooks", "concluding")
-REPORT = files("adlib/study/site", "**/*.py", "templates/**/*")
-REPORT += files("adlib/study", *(f"{name}.py" for name in SAID))
+SAID = [f"{name}.py" for name in ("cards", "grids", "notes", "ran", "readme")]
+REPORT = files("adlib/study", "site/**/*.py", "site/templates/**/*", "verdict/*.py", *SAID)
 # How a notebook is started, what is trained first and how results are shown change no number.
-NAMES = ("execute", "forkserver", "gpus", "kernel", "measured", "plan", "progress", "reading_order", "train_runs")
-STARTERS = {f"adlib/study/{name}.py" for name in NAMES}
+STARTERS = files("adlib/study", "engine/*.py", "measured.py", "plan.py", "train_runs.py")
 SOURCES = [f for f in files("adlib", "**/*.py") if f not in {*REPORT, *STARTERS}]
 
 
@@ -126,7 +124,7 @@ rule cell:
     # process that submitted it.
     retries: int(workflow.is_main_process)
     shell:
-        "{sys.executable:q} -m adlib.study.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
+        "{sys.executable:q} -m adlib.study.engine.forkserver run adlib run {input.notebook:q} {params.executed:q} {params.values:q}"
         " --attempt {resources.attempt} --quiet"
 
 

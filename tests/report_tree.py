@@ -51,7 +51,7 @@ def notebook(title, failed=False):
 
 
 def verdict_notebooks(_results, folder, target):
-    """Stands for `adlib.study.verdict_notebooks.run`, whose kernels take many seconds."""
+    """Stands for `adlib.study.verdict.verdict_notebooks.run`, whose kernels take many seconds."""
     made = {}
     for name, paper in papers.read(folder).items():
         if paper.prints:

@@ -19,7 +19,8 @@ from adlib import cli, data, deploy, models
 from adlib.data import Conversion, synthetic
 from adlib.deploy import decisions, image_folders
 from adlib.models.training import Budget
-from adlib.study import execute, runs
+from adlib.study import runs
+from adlib.study.engine import execute
 
 METHOD = ["--method", "AutoEncoder", "--side", "32", "--steps", "2", "--device", "cpu"]
 

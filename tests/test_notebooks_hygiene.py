@@ -79,7 +79,7 @@ def test_opens_under_its_own_name(notebook, cells):
     paper = notebook.parent.name
     opened = f'study.open("{paper}/{notebook.stem}", globals())'
     if notebook.stem == VERDICT:  # of all cells, not of one
-        opened = f'study.verdict("{paper}", globals())'
+        opened = f'study.judge("{paper}", globals())'
     assert opened in words(cells, "code")
 
 

@@ -17,7 +17,8 @@ from adlib.deploy import image_folders
 from adlib.host import paths
 from adlib.models import base
 from adlib.models.training import Budget
-from adlib.study import reading_order, readme
+from adlib.study import readme
+from adlib.study.lab import reading_order
 
 HOME = paths.home()
 FOLDERS = [

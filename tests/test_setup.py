@@ -117,6 +117,6 @@ def makefile():
 
 def test_no_heavy_import_in_the_engine():
     """Catches torch, or papermill, being loaded by every process that only plans or checks."""
-    code = "import sys, adlib.study.execute, adlib.study.profiles; print(*sys.modules)"
+    code = "import sys, adlib.study.engine.execute, adlib.study.profiles; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "papermill"} & set(done.stdout.split())

@@ -107,7 +107,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from adlib.study import execute
+    from adlib.study.engine import execute
 
     given = dict(options.p)
     return execute.run(options.notebook, options.output, given, options.attempt, options.quiet)
@@ -116,8 +116,10 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from filelock import FileLock
 
-    from adlib.study import collect, reading_order, readme, summary, verdict_notebooks
+    from adlib.study import collect, readme, summary
+    from adlib.study.lab import reading_order
     from adlib.study.site.pages import build
+    from adlib.study.verdict import verdict_notebooks
 
     if not options.results.is_dir():
         raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")

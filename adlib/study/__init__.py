@@ -8,17 +8,17 @@ import sys
 from importlib import import_module
 
 NOTEBOOKS = {  # name -> module
-    "open": "opening",
-    "trained": "opening",
-    "unlabelled": "opening",
-    "labelled": "opening",
-    "budgets": "opening",
-    "beside": "published",
-    "dots": "published",
-    "like": "published",
-    "examples": "picking",
-    "seen": "seeing",
-    "verdict": "concluding",
+    "open": "lab.opening",
+    "trained": "lab.opening",
+    "unlabelled": "lab.opening",
+    "labelled": "lab.opening",
+    "budgets": "lab.opening",
+    "beside": "lab.published",
+    "dots": "lab.published",
+    "like": "lab.published",
+    "examples": "lab.picking",
+    "seen": "lab.seeing",
+    "judge": "verdict.concluding",
 }
 
 # jsonschema, below nbformat, tries to load this checker of addresses, whose grammar takes two

@@ -27,7 +27,7 @@ import pandas as pd
 
 from adlib.host.files import atomic
 from adlib.study import packs, pictures, profiles, rows
-from adlib.study.execute import DONE, FAILED
+from adlib.study.engine.execute import DONE, FAILED
 from adlib.study.profiles import Cell
 
 KEY = ["paper", "notebook", "cell"]

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from adlib.study import verdicts
+from adlib.study.lab.tables import in_words, sentence
 from adlib.study.papers import MEANS
 from adlib.study.summary import COUNT, Study
-from adlib.study.tables import in_words, sentence
+from adlib.study.verdict import verdicts
 
 SEEDS = 3  # what a statement on a method needs
 

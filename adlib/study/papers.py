@@ -45,7 +45,7 @@ OTHERS = [
     *("protocol", "form", "implementation", "source", "note"),
 ]
 T = TypeVar("T")
-CHECKS = (  # of claims, see `adlib.study.claims`
+CHECKS = (  # of claims, see `adlib.study.verdict.claims`
     *("leads", "paired", "everywhere", "falls_less", "groups", "below_chance", "faster", "misses"),
     "contaminated",
 )
@@ -72,7 +72,7 @@ class Claim:
     table: str  # notebook whose rows check it; `<paper>/<notebook>` where another folder has it
     metric: str  # of these rows
     method: str  # that it is about
-    check: str = "leads"  # a function of `adlib.study.claims`, which says what it decides
+    check: str = "leads"  # a function of `adlib.study.verdict.claims`, which says what it decides
     # Methods that it is compared with; all of the table by default. The check `groups` compares
     # means over categories instead.
     over: tuple[str, ...] = ()

@@ -9,8 +9,9 @@ import torch
 
 from adlib.host import paths
 from adlib.host.device import default_device, resolve_precision
-from adlib.study import agreement, measured, papers, profiles, trainings
+from adlib.study import measured, papers, profiles, trainings
 from adlib.study.trainings import DONE, FAILED, PENDING, Training
+from adlib.study.verdict import agreement
 
 MINUTES = (10, 30, 60)  # after which the plan says what would be known
 

@@ -2,7 +2,7 @@
 
 from adlib.host.paths import without_folders
 from adlib.study import profiles
-from adlib.study.execute import DONE, FAILED, UNFINISHED
+from adlib.study.engine.execute import DONE, FAILED, UNFINISHED
 from adlib.study.summary import Execution, Study
 
 

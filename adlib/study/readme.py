@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from adlib.host import files
-from adlib.study import beyond, conclusions, verdicts
+from adlib.study import cards as beyond
 from adlib.study.summary import Study
+from adlib.study.verdict import conclusions, verdicts
 
 BEGIN = "<!-- `adlib report --readme` writes this from results/ -->"
 END = "<!-- end -->"

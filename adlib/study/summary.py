@@ -11,7 +11,7 @@ import pandas as pd
 from adlib.metrics import interval_over_seeds
 from adlib.study import departures, packs, papers, pictures, rows
 from adlib.study.collect import CELL, STATE
-from adlib.study.execute import DONE, FAILED
+from adlib.study.engine.execute import DONE, FAILED
 from adlib.study.papers import ALL_SETS
 from adlib.study.profiles import Cell
 

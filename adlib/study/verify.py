@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from adlib.metrics import thresholds
-from adlib.study import packs, results, rows, summary, verdicts
+from adlib.study import packs, results, rows, summary
+from adlib.study.verdict import verdicts
 
 TOLERANCE = 1e-9  # of a number in the unit that it stands in: rounding of float64
 NUMBERS = ["value", "low", "high", "n_held", "n_normal", "n_abnormal"]

@@ -4,8 +4,9 @@ Printed is the probability of each outcome if our method's true mean lies so far
 by the number of seeds and by how much trainings vary.
 """
 
-from adlib.study import agreement
 from adlib.study.site.rule import DIFFERENCES, SEEDS
+
+from adlib.study.verdict import agreement
 
 SPREADS = (0.005, 0.01, 0.02, 0.04)  # standard deviation of the auROC over trainings
 

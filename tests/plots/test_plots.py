@@ -8,7 +8,8 @@ import torch
 
 from adlib import models, plots
 from adlib.plots import published
-from adlib.study import cost, verdicts
+from adlib.study.beyond import cost
+from adlib.study.verdict import verdicts
 
 
 @pytest.fixture(autouse=True)

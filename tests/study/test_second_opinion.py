@@ -8,7 +8,8 @@ import numpy as np
 import second_opinion
 
 from adlib.host import paths
-from adlib.study import agreement, summary, verdicts
+from adlib.study import summary
+from adlib.study.verdict import agreement, verdicts
 
 
 def test_the_second_judge_shares_nothing():

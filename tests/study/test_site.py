@@ -18,11 +18,11 @@ from report_tree import cell, notebook, publish_others, read, row, run, sources
 
 from adlib.cli import main
 from adlib.host.paths import home, without_folders
-from adlib.study import verdict_notebooks
 from adlib.study.pictures import caption
 from adlib.study.site import notebooks, rendering
 from adlib.study.site.pages import build
 from adlib.study.site.pictures import Pictures
+from adlib.study.verdict import verdict_notebooks
 
 pytestmark = pytest.mark.usefixtures("no_data")
 WORDS = 600  # of the front page

@@ -10,14 +10,16 @@ from markupsafe import Markup
 
 from adlib.host import files
 from adlib.host.paths import without_folders
-from adlib.study import agreement, beyond, ledger, notes, verdict_notebooks, verdicts
-from adlib.study.conclusions import Conclusion, conclude
+from adlib.study import cards as beyond
+from adlib.study import notes
 from adlib.study.pictures import look
 from adlib.study.profiles import Cell
 from adlib.study.site import lists, notebooks, sections
 from adlib.study.site.pictures import Pictures
 from adlib.study.site.rendering import NAME, Site
 from adlib.study.summary import read
+from adlib.study.verdict import agreement, ledger, verdict_notebooks, verdicts
+from adlib.study.verdict.conclusions import Conclusion, conclude
 
 BODY = re.compile(r"<!--notebook-->\n(.*)\n<!--/notebook-->", re.DOTALL)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from adlib.host.paths import without_folders
-from adlib.study import departures, grids, hours, notes, profiles, ran, verdicts
-from adlib.study.conclusions import Conclusion
+from adlib.study import departures, grids, notes, profiles, ran
 from adlib.study.grids import Cell, Table
 from adlib.study.site.pictures import Picture, Pictures
 from adlib.study.summary import Execution, Study
+from adlib.study.verdict import hours, verdicts
+from adlib.study.verdict.conclusions import Conclusion
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""How cells are executed: papermill, kernels that are forked, GPUs, what is said meanwhile."""

@@ -1,0 +1,1 @@
+"""What rows say of published numbers and claims: rule, ledger, conclusions."""
