@@ -139,7 +139,7 @@ def test_touched_files_the_report_and_the_engine_change_no_number(project):
     """Catches a study that runs again after a checkout, or a change of the report's looks."""
     for file in [*project.rglob("*.ipynb"), *project.rglob("*.py"), *project.rglob("*.toml")]:
         file.touch()
-    for name in ("execute.py", "site/pages.py"):
+    for name in ("engine/execute.py", "site/pages.py"):
         with (project / "adlib" / "study" / name).open("a") as file:
             file.write("# changed\n")
     assert planned(project) == {}

@@ -68,7 +68,7 @@ def make(project):
         file = project / "notebooks" / name
         file.parent.mkdir(parents=True)
         file.write_text(text, encoding="utf-8")
-    server = project / "adlib" / "study" / "forkserver.py"
+    server = project / "adlib" / "study" / "engine" / "forkserver.py"
     # The tiny notebooks need none of the large libraries.
     small, n = re.subn(r'"torch",.*?"IPython"', '"IPython"', server.read_text("utf-8"), flags=re.S)
     assert n == 1

@@ -118,7 +118,8 @@ def shown(written: pd.DataFrame, planned: list[Experiment]) -> Table:
 
 def said(written: pd.DataFrame) -> list[str]:
     """What the claim on abnormal pixels is about, and who has nothing to lose, in sentences."""
-    claim = next(c for c in papers.load("beyond").claims if c.table == "contamination")
+    claims = (claim for paper in papers.read().values() for claim in paper.claims)
+    claim = next(one for one in claims if one.table == "beyond/contamination")
     own = written[(written["metric"] == "difference_points") & (written["name"] == claim.method)]
     own = own[own["variant"].str.endswith(PATCHED)]
     if own.empty:
