@@ -95,8 +95,8 @@ def _ranking(cell: Cell, found: pd.DataFrame, reads: Mapping[str, str]) -> Itera
         first, second, last = rows[0], rows[1], rows[-1]
         if not _better(metric):  # a cost: how far apart they lie says more than who is second
             yield (
-                f"The least {words}{where} has {first.method} with {number(first.value)}, the most "
-                f"{last.method} with {number(last.value)}."
+                f"{first.method} has the least {words}{where}, {number(first.value)}, and "
+                f"{last.method} the most, {number(last.value)}."
             )
             continue
         tied = [row.method for row in rows if row.value == first.value]
@@ -132,7 +132,7 @@ def _apart(first, other) -> str:
         return ""
     low, high = sorted([(first.low, first.high), (other.low, other.high)])
     meet = high[0] <= low[1]
-    return "; their intervals meet, so this test does not tell them apart" if meet else ""
+    return "; their intervals overlap" if meet else ""
 
 
 def _published(cell: Cell, found: pd.DataFrame) -> Iterator[str]:

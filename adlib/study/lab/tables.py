@@ -76,7 +76,7 @@ def number(value: float) -> str:
     """Three decimals, or none for a whole number above 1; a true minus sign."""
     if pd.isna(value):
         return "–"
-    text = f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
     return text.replace("-", "−")
 
 

@@ -26,8 +26,8 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     text = seen(*rows)
     assert "By auROC A comes first of 3 with 0.900 (0.850 to 0.950), before B with 0.700" in text
     assert "CBiGAN takes place 3" in text and "do not" not in text.split("place 3")[0]
-    assert "intervals meet" not in text
-    assert "intervals meet" in seen(rows[0] | {"low": 0.8}, *rows[1:])
+    assert "intervals overlap" not in text
+    assert "intervals overlap" in seen(rows[0] | {"low": 0.8}, *rows[1:])
     assert "1 of 3 values lie below chance with their whole interval, the lowest CBiGAN" in text
     tied = seen(rows[0], rows[0] | {"method": "B"})
     assert "A and B share the first place" in tied
@@ -73,7 +73,7 @@ def test_a_cost_is_not_won():
         for m, v in zip("AB", (2, 9), strict=True)
     ]
     text = seen(*rows, notebook="figure3_architecture")
-    assert "The least inference time (ms) has A with 2, the most B with 9." in text
+    assert "A has the least inference time (ms), 2, and B the most, 9." in text
 
 
 def test_one_threshold_is_not_an_average():
