@@ -285,4 +285,5 @@ print(json.dumps([cell.id, detector, budget, "toy" in profiles.papers("quick")])
     assert all(text in page for text in ("0.91", "0.876", "reproduced"))
     listed = (report / "notebooks.html").read_text(encoding="utf-8")
     assert "Nobody, A toy, 2026." in listed
-    assert "Toy 1" in (report / "scoreboard.html").read_text(encoding="utf-8")
+    board = (report / "scoreboard.html").read_text(encoding="utf-8")
+    assert "toy/table1_toy.html" in board and "0.91" in board
