@@ -111,7 +111,7 @@ def test_the_report_shows_every_notebook(study):
     """Would catch a report that cannot read what the notebooks really write."""
     _, results = study
     collect.collect("smoke", results)
-    index = pages.build(results, paths.home() / "notebooks", "smoke")
+    index = pages.build(results, paths.home() / "notebooks")
     text = (index.parent / "notebooks.html").read_text(encoding="utf-8")
     for name in {f"{cell.paper}/{cell.notebook}.html" for cell in CELLS}:
         assert name in text

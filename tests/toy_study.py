@@ -28,7 +28,7 @@ cell.file('.csv').write_text(','.join(row) + '\\n' + ','.join(row.values()) + '\
 """
 
 REPORT = """
-def build(results, notebooks, profile):
+def build(results, notebooks):
     index = results / 'report' / 'index.html'
     index.parent.mkdir(exist_ok=True)
     index.touch()

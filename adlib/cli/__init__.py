@@ -37,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
 
     report = command(commands, "report", _report, "build the report of the results folder")
     report.add_argument("--results", type=expanded, default=paths.results_root(), help=DEFAULT)
-    report.add_argument("--profile", help="profile that stands first on every page")
-    text = "first collect what that profile's cells have left"
+    report.add_argument("--profile", help="profile that --collect collects")
+    text = "first collect what the cells of --profile have left"
     report.add_argument("--collect", action="store_true", help=text)
     text = "write what the results show into README.md instead"
     report.add_argument("--readme", action="store_true", help=text)
@@ -121,6 +121,8 @@ def _report(options: argparse.Namespace) -> int:
     from adlib.study.site.pages import build
     from adlib.study.verdict import verdict_notebooks
 
+    if options.collect != bool(options.profile):
+        raise ValueError("--profile and --collect go together: the one says what the other takes")
     if not options.results.is_dir():
         raise FileNotFoundError(f"{options.results}: no such folder. Run the study first.")
     notebooks = paths.home() / "notebooks"
@@ -134,7 +136,7 @@ def _report(options: argparse.Namespace) -> int:
                 executed = verdict_notebooks.run(options.results, notebooks, Path(folder))
                 reading_order.write(notebooks, options.results, executed)
             return 0
-        print(f"Report: {build(options.results, notebooks, options.profile)}")
+        print(f"Report: {build(options.results, notebooks)}")
     return 0
 
 

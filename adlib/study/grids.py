@@ -1,6 +1,6 @@
 """Rows laid out as tables: what stands in which cell, and what it is sorted and marked by."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -164,13 +164,16 @@ def _value(row) -> Cell:
     return Cell(text, row.value, (interval(row.low, row.high),), flag)
 
 
-def published(rows: pd.DataFrame, caption: str, board: str = "") -> Table:
+def published(
+    rows: pd.DataFrame, caption: str, board: str = "", pages: Container[tuple[str, str]] = ()
+) -> Table:
     """Rows "published | ours | difference | verdict"; reasons and sources as footnotes.
 
     Args:
         rows: of `verdicts.compare` or `verdicts.beside_others`, for the scoreboard with `profile`.
         caption: of the table.
         board: id of a table of the scoreboard, which says where each value stands.
+        pages: paper and table of the site's pages; other tables are named without a link.
     """
     theirs = "implementation" in rows  # of other people's code: no paper prints them
     others = "implementation" if theirs else "others" if rows["others"].any() and not board else ""
@@ -189,7 +192,8 @@ def published(rows: pd.DataFrame, caption: str, board: str = "") -> Table:
         line.append(Cell(said, row.verdict, verdict=row.verdict, marks=reason))
         if board:
             named = f"{row.paper_title}, {row.table_title}"
-            line.append(Cell(named, named, link=f"{row.paper}/{row.table}.html"))
+            page = f"{row.paper}/{row.table}.html" if (row.paper, row.table) in pages else ""
+            line.append(Cell(named, named, link=page))
             names = {"paper": row.paper_title, "verdict": row.verdict, "profile": row.profile}
             data.append(names)
         lines.append(line)

@@ -14,7 +14,7 @@ import pytest
 import report_tree
 from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
-from report_tree import cell, notebook, publish_others, read, row, run, sources
+from report_tree import cell, notebook, publish, publish_others, read, row, run, sources
 
 from adlib.cli import main
 from adlib.host.paths import home, without_folders
@@ -22,6 +22,7 @@ from adlib.study.pictures import caption
 from adlib.study.site import notebooks, rendering
 from adlib.study.site.pages import build
 from adlib.study.site.pictures import Pictures
+from adlib.study.site.sanitise import sanitise
 from adlib.study.verdict import verdict_notebooks
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -71,23 +72,61 @@ def test_empty_tree_is_named(tmp_path, capsys):
     assert "holds no results yet" in capsys.readouterr().err
 
 
+def dead_links(pages):
+    """Links, anchors, pictures of a site's pages that lead nowhere, each after its page's path."""
+    for path, page in pages.items():
+        for target in page.fetched + page.links:
+            if re.match(r"(data|https?|mailto):", target):
+                continue
+            name, _, anchor = target.partition("#")
+            where = (path.parent / unquote(name)).resolve() if name else path
+            if not where.is_file() or (anchor and unquote(anchor) not in pages[where].ids):
+                yield f"{path}: {target}"
+
+
+def pages_of(site):
+    """Every page of a site, read."""
+    return {path.resolve(): Page(path) for path in site.rglob("*.html")}
+
+
+def test_a_published_table_without_a_page_has_no_link(tree):
+    """Catches scoreboard links to tables that no notebook makes, and a check that sees no link."""
+    publish(tree, ("screw", "CBiGAN", "0.75"), ("screw", "VAE-grad", "0.7"))
+    table = sources(tree) / "cbigan" / "published.csv"
+    text = table.read_text("utf-8")
+    lines = text.splitlines(keepends=True)
+    table.write_text(text + lines[1].replace("table2_x", "Table 9 (arXiv)"), "utf-8")
+    site = build(tree, sources(tree)).parent
+    assert "Table 9" in (site / "files/scoreboard.csv").read_text("utf-8")
+    assert list(dead_links(pages_of(site))) == []
+    index = site / "index.html"
+    for dead in ("cbigan/gone.html", "runs.html#gone"):
+        index.write_text(index.read_text("utf-8") + f'<a href="{dead}">x</a>', "utf-8")
+    assert [link.split(": ")[1] for link in dead_links(pages_of(site))] == [
+        "cbigan/gone.html",
+        "runs.html#gone",
+    ]
+
+
+def test_the_committed_site_has_no_dead_link():
+    """Catches a committed report whose links, anchors or pictures lead nowhere."""
+    assert list(dead_links(pages_of(home() / "results" / "report"))) == []
+
+
 def test_nothing_is_fetched_from_another_host_and_no_link_is_dead(site):
     """Catches MathJax and other scripts from elsewhere, links to files not copied, dead anchors."""
-    pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
-    assert len(pages) > 10
+    pages = pages_of(site)
+    assert len(pages) > 10 and list(dead_links(pages)) == []
     for path, page in pages.items():
         assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/)", page.text), path
         for target in page.fetched + page.links:
             if target.startswith("data:"):
                 continue
             assert not re.match(r"[a-z]+:|//", target), f"{path}: {target}"
-            name, _, anchor = target.partition("#")
-            where = (path.parent / unquote(name)).resolve() if name else path
-            assert where.is_file(), f"{path}: {target}"
+            where = (path.parent / unquote(target.partition("#")[0])).resolve()
             inside = where.is_relative_to(site.resolve())
             assert inside or where.suffix in (".csv", ".xz")  # rows and runs lie beside the site
             assert target not in page.fetched or inside
-            assert not anchor or unquote(anchor) in pages[where].ids, f"{path}: {target}"
 
 
 def soup(path):
@@ -128,10 +167,11 @@ def test_the_front_page_is_short_and_says_what_is_known(site):
         f"{n}/verdict.html" for n in ("cbigan", "cyclegan", "ganomaly", "noisy_anogan")
     ]
     told = " ".join(cards[0].get_text(" ").split())
-    for text in ("2 agrees", "differs", "not run"):
+    for text in ("2 agrees", "differs", "2 data not at hand", "1 not run"):
         assert text in told.replace("1 agrees", "2 agrees")
     assert [h.text for h in page.select(".last h2")][1:] == ["Limitations", "Run it"]
     assert page.select_one("a.hero img")["alt"] is not None
+    assert not page.select("section[tabindex]")  # nothing there moves
 
 
 def test_the_committed_front_page_is_short_and_the_site_small():
@@ -273,6 +313,7 @@ def test_filters_name_what_the_rows_hold(site):
     assert {row["data-verdict"] for row in without} == {"not run", "data not at hand"}
     assert not page.select_one("details#without").has_attr("open")
     assert all(not script.has_attr("src") for script in page.select("script"))
+    assert "each once, in the profile nearest" in page.select_one(".lead").text  # the tally
     assert 'getElementById("filters")' in page.select("script")[-1].text
     assert (site / "files/scoreboard.csv").read_text("utf-8").count("\n") > 2 * len(rows)
 
@@ -369,13 +410,45 @@ def test_rebuilding_replaces_the_old_report(tree, tmp_path):
     """Catches pages of cells that no longer exist, and a half-written report left behind."""
     index = build(tree, sources(tree))
     (index.parent / "old.html").write_text("old", encoding="utf-8")
-    assert build(tree, sources(tree), profile="other") == index
+    assert build(tree, sources(tree)) == index
     assert not (index.parent / "old.html").exists()
     assert not list(tree.glob(".report-*"))
-    text = (index.parent / "runs.html").read_text(encoding="utf-8")
-    assert text.index("Profile other") < text.index("Profile study")
-    with pytest.raises(ValueError, match="No results of profile 'nope'"):
-        build(tree, sources(tree), profile="nope")
+
+
+def sections_of(page):
+    """Headings of a page's sections, in order."""
+    return [heading.text for heading in soup(page).select("main h2[id]")]
+
+
+def test_the_nearest_profile_stands_first_and_on_a_table_page_one_with_a_number(tree):
+    """Catches a quick look in front of the paper's own scale, and a first section of no number."""
+    for profile in ("quick", "gpu"):
+        cell(tree, [row("CBiGAN", 0.7)], profile=profile)
+    cell(tree, [row("Another", 0.7)], profile="paper")  # which the paper's table does not have
+    site = build(tree, sources(tree)).parent
+    near = ["Profile paper", "Profile gpu", "Profile quick", "Profile other", "Profile study"]
+    assert sections_of(site / "departures.html") == near
+    assert sections_of(site / "runs.html")[:5] == near
+    assert sections_of(site / "cbigan/table2_x.html") == [
+        *("Profile gpu", "Profile quick", "Profile study", "Profile paper", "Profile other"),
+    ]
+
+
+def test_report_wants_a_profile_to_collect_and_no_other(tree, capsys):
+    """Catches a profile that the report takes and ignores, and a collection of nothing."""
+    for wrong in (["--collect"], ["--profile", "quick"]):
+        assert main(["report", "--results", str(tree), *wrong]) == 2
+        assert "--profile and --collect go together" in capsys.readouterr().err
+
+
+def test_every_region_has_a_name_of_its_own_kind():
+    """Catches a row of regions that are all called `table`."""
+    named = '<div class="scroll" role="region" tabindex="0" aria-label="table"><table>{}</table>'
+    caption = "<caption>By <b>category</b></caption><tr><td>1</td></tr>"
+    made = sanitise(f"<h2>Scores<a>¶</a></h2>{named.format('')}</div>{named.format(caption)}</div>")
+    regions = BeautifulSoup(made, "html.parser").select("[role=region]")
+    assert [region["aria-label"] for region in regions] == ["Scores", "By category"]
+    assert sanitise(made) == made
 
 
 def test_the_report_needs_no_torch():

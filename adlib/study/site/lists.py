@@ -20,7 +20,7 @@ from adlib.study.verdict.conclusions import Conclusion
 
 def write(site: Site, executed: dict[Cell, str], concluded: list[Conclusion]) -> None:
     """Scoreboard, rule, notebooks, departures and runs."""
-    study, order = site.study, site.order
+    study = site.study
     board = pd.concat(rows.assign(profile=name) for name, rows in site.compared.items())
     csv = board.drop(columns=["runs", "values", "others"]).to_csv(index=False, lineterminator="\n")
     files.write_text(site.folder / "files/scoreboard.csv", csv)
@@ -36,9 +36,9 @@ def write(site: Site, executed: dict[Cell, str], concluded: list[Conclusion]) ->
     site.render_sections("notebooks", "Notebooks", lead, listed)
     lead = "What runs do otherwise than the paper says or its authors' public code does, read off "
     lead += "the run records. What is alike is not listed."
-    departed = [sections.of_departures(study, name) for name in order]
+    departed = [sections.of_departures(study, name) for name in study.profiles]
     site.render_sections("departures", "Departures from the papers and their code", lead, departed)
-    ran_by = [sections.of_profile(study, name) for name in order]
+    ran_by = [sections.of_profile(study, name) for name in study.profiles]
     lead = "A profile is a budget and a choice of data."
     site.render_sections("runs", "What was run", lead, [*ran_by, sections.of_cost(concluded)])
 
@@ -79,7 +79,7 @@ def _board(site: Site) -> dict:
             "results": Counter(once.loc[once["method"] != COUNT, "verdict"]),
             "facts": Counter(once.loc[once["method"] == COUNT, "verdict"]),
         },
-        "board": board(site.compared),
+        "board": board(site),
         "filters": dict(zip(("paper", "verdict", "profile"), names, strict=True)),
         "broken": grids.plain("Published rows that break a bound", rows.to_dict("records")),
         "checked": {"rows": len(checked), **checked[["both", "pair"]].sum().to_dict()},
@@ -100,13 +100,15 @@ def _rule(site: Site) -> dict:
     return facts | {"chances": table, "curves": drawn}
 
 
-def board(compared: dict[str, pd.DataFrame]) -> list[grids.Table]:
+def board(site: Site) -> list[grids.Table]:
     """The scoreboard: values with a number of ours, one a profile, and those without any."""
-    ours = [rows[rows["ours"].notna()].assign(profile=name) for name, rows in compared.items()]
-    once = verdicts.nearest(compared)
+    ours = [rows[rows["ours"].notna()].assign(profile=p) for p, rows in site.compared.items()]
+    once = verdicts.nearest(site.compared)
     without = once[once["ours"].isna()].assign(profile="")
     return [
-        grids.published(rows.iloc[(rows["method"] == COUNT).argsort(kind="stable")], caption, name)
+        grids.published(
+            rows.iloc[(rows["method"] == COUNT).argsort(kind="stable")], caption, name, site.by_page
+        )
         for rows, caption, name in (
             (pd.concat(ours), "With a number of ours", "with-ours"),
             (without, "Without a number of ours", "without-ours"),

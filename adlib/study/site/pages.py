@@ -17,6 +17,7 @@ from adlib.study.profiles import Cell
 from adlib.study.site import lists, notebooks, sections
 from adlib.study.site.pictures import Pictures
 from adlib.study.site.rendering import NAME, Site
+from adlib.study.site.sanitise import sanitise
 from adlib.study.summary import read
 from adlib.study.verdict import agreement, ledger, verdict_notebooks, verdicts
 from adlib.study.verdict.conclusions import Conclusion, conclude
@@ -24,7 +25,7 @@ from adlib.study.verdict.conclusions import Conclusion, conclude
 BODY = re.compile(r"<!--notebook-->\n(.*)\n<!--/notebook-->", re.DOTALL)
 
 
-def build(results: Path, sources: Path, profile: str | None = None) -> Path:
+def build(results: Path, sources: Path) -> Path:
     """Write ``results/report/`` anew from what lies in `results`.
 
     The same results give the same bytes. Pages of executed notebooks that are no more in `results`
@@ -34,28 +35,23 @@ def build(results: Path, sources: Path, profile: str | None = None) -> Path:
         results: Folder that holds one folder a profile.
         sources: Folder that holds one folder a paper: notebooks, for titles and lead texts, and
             what the paper says.
-        profile: Profile that stands first on every page; by default the one nearest to the papers.
 
     Returns:
         The index page.
 
     Raises:
         FileNotFoundError: No results.
-        ValueError: Nothing has run, `profile` has no results, or a file of the tree is not valid
-            but for tables and pictures: a broken one makes its cells failed ones.
+        ValueError: Nothing has run, or a file of the tree is not valid but for tables and pictures:
+            a broken one makes its cells failed ones.
     """
     study = read(results, sources, go_on=True)
-    order = study.profiles
-    if not order:
+    if not study.profiles:
         raise ValueError(f"{results} holds no results yet. Run the study first.")
-    if profile and profile not in order:
-        raise ValueError(f"No results of profile {profile!r} in {results}; there are {order}.")
-    order.sort(key=lambda name: name != profile)  # stable: the others keep their order
 
     target = results / "report"
     with tempfile.TemporaryDirectory(dir=results, prefix=".report-") as folder:
         made, site = Path(folder) / "made", Path(folder) / "report"
-        _write(Site(study, order, sources, site, Pictures(site, target)), made)
+        _write(Site(study, sources, site, Pictures(site, target)), made)
         if (made / verdict_notebooks.HERO).is_file():
             with files.atomic(results / "report.png") as temporary:
                 shutil.copyfile(made / verdict_notebooks.HERO, temporary)
@@ -80,14 +76,10 @@ def _write(site: Site, made: Path) -> None:
     }
     for (paper, notebook), executions in site.by_page.items():
         title, lead = site.leads[paper, notebook]
-        by_profile = {
-            name: [o for o in executions if o.cell.profile == name] for name in site.order
-        }
-        parts = [
-            sections.of_notebook(study, some, beside[name], pictures, executed)
-            for name, some in by_profile.items()
-            if some
-        ]
+        parts = []
+        for name in site.in_order(paper, notebook):
+            some = [one for one in executions if one.cell.profile == name]
+            parts.append(sections.of_notebook(study, some, beside[name], pictures, executed))
         site.render_sections(f"{paper}/{notebook}", title, Markup(lead), parts)
     concluded = [conclude(study, paper, study.profiles) for paper in judged]
     lists.write(site, executed, concluded)
@@ -112,8 +104,7 @@ def _front(site: Site, concluded: list[Conclusion], hero: Path) -> None:
 
 def _counted(one: Conclusion) -> tuple[list[tuple[str, int]], str]:
     """Numbers of a paper by verdict, those that decide always, and its claims by outcome."""
-    counts, claims = one.counts.copy(), Counter(entry.outcome for entry in one.entries)
-    counts[verdicts.NOT_RUN] += counts.pop(verdicts.NO_DATA, 0)
+    counts, claims = one.counts, Counter(entry.outcome for entry in one.entries)
     shown = [name for name in verdicts.VERDICTS if counts[name] or name in agreement.OUTCOMES]
     outcomes = ", ".join(f"{claims[name]} {name}" for name in ledger.OUTCOMES if claims[name])
     return [(name, counts[name]) for name in shown], outcomes
@@ -146,4 +137,4 @@ def _earlier(pictures: Pictures, path: str, started: str) -> str:
         return ""
     for picture in re.findall(r"files/[0-9a-f]{16}\.webp", found[1]):
         pictures.keep(picture)
-    return found[1]
+    return sanitise(found[1])  # by the rules of today

@@ -28,7 +28,6 @@ class Site:
     """A site that is being written: what it is made of, and what is known of its pages."""
 
     study: Study
-    order: list[str]  # profiles, the one that stands first on every page in front
     sources: Path  # the papers' folders
     folder: Path
     pictures: Pictures
@@ -58,6 +57,15 @@ class Site:
             title, lead = notebooks.lead(source if source.is_file() else executed)
             found[paper, notebook] = title or notebook, lead
         return found
+
+    def in_order(self, paper: str, notebook: str) -> list[str]:
+        """Profiles of a page: those with numbers beside published ones first, else the nearest."""
+        here = {one.cell.profile for one in self.by_page[paper, notebook]}
+        ours = {
+            name: rows.loc[(rows["paper"] == paper) & (rows["table"] == notebook), "ours"]
+            for name, rows in self.compared.items()
+        }
+        return sorted((p for p in ours if p in here), key=lambda p: ours[p].isna().all())
 
     def render(self, path: str, template: str, title: str, **context) -> None:
         """Write a page of the site."""

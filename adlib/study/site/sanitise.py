@@ -51,7 +51,7 @@ STYLES = _set(
     "border border-bottom border-left border-right border-top font-style font-weight opacity "
     "padding-left text-align text-decoration vertical-align white-space"
 )
-LONG = 40  # letters that do not stand in one line
+LONG = 28  # letters that do not stand in one line
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 AT_RULE = re.compile(r"@[^{};]*(;|\{([^{}]*\{[^{}]*\})*[^{}]*\})")
 
@@ -78,6 +78,10 @@ def sanitise(fragment: str) -> str:
     for cell in soup.select("td"):
         if len(cell.get_text()) > LONG:
             cell["class"] = "text"  # which takes more than one line
+    for region in soup.select("div.scroll"):
+        above = region.caption or region.find_previous(HEADINGS)
+        if above:
+            region["aria-label"] = above.get_text(" ", strip=True).rstrip("¶ ")
     ids = {node["id"] for node in soup.select("[id]")}
     for link in soup.select("a"):
         target = link.get("href", "")
