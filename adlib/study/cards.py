@@ -11,10 +11,10 @@ import pandas as pd
 
 from adlib.metrics.ranks import critical_difference
 from adlib.study.papers import ALL_SETS
+from adlib.study.rows import CONTROL
 from adlib.study.summary import Study
 from adlib.study.verdict.ledger import SILENT
 
-CONTROL = "another seed and nothing else"  # the rows that show how far two trainings differ
 LOWEST = "lowest"  # the threshold that is to miss nothing: the lowest held-out abnormal score
 
 

@@ -46,8 +46,8 @@ OTHERS = [
 ]
 T = TypeVar("T")
 CHECKS = (  # of claims, see `adlib.study.verdict.claims`
-    *("leads", "paired", "everywhere", "falls_less", "groups", "below_chance", "faster", "misses"),
-    "contaminated",
+    *("leads", "paired", "not_behind", "everywhere", "falls_less", "groups", "below_chance"),
+    *("faster", "misses", "contaminated"),
 )
 PROTOCOLS = {
     function.__name__: function

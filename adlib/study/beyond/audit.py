@@ -19,12 +19,12 @@ from adlib.study.beyond.traps import Statistic
 from adlib.study.lab import told
 from adlib.study.lab.tables import Table, number, sentence
 from adlib.study.profiles import Cell
+from adlib.study.rows import CONTROL
 
 # What a choice inflates. Only the last kind compares two trainings.
 SCORES = "auROC, same weights"
 THRESHOLDS = "numbers at a threshold, same weights"
 TRAININGS = "auROC, one training of each"
-CONTROL = "another seed and nothing else"  # how far two trainings differ anyway
 
 
 def changed(run: runs.Run, other: runs.Run) -> list[str]:

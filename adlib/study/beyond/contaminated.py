@@ -10,8 +10,7 @@ from adlib.metrics import ranks
 from adlib.study import papers, profiles, results
 from adlib.study.lab.tables import Table, interval, number, points
 from adlib.study.profiles import Cell
-
-PATCHED = " with a patch"  # how a variant of the second experiment ends
+from adlib.study.rows import PATCHED
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from adlib.study.lab import published
 from adlib.study.lab.tables import listed
 from adlib.study.profiles import Cell
 from adlib.study.verdict import agreement, verdicts
-
-SEEDS = 3  # what a statement on a method needs
+from adlib.study.verdict.agreement import SEEDS
 
 
 def printer(cell: Cell) -> str:

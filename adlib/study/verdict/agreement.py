@@ -28,6 +28,7 @@ MARGINS = {
 }
 ROUNDING = 1e-9  # 0.75 - 0.72 is a little more than 0.03
 CONFIDENCE = 0.95
+SEEDS = 3  # what a statement on a method needs
 MOST_SEEDS = 100  # more trainings than this nobody makes to settle one number
 
 

@@ -12,16 +12,18 @@ import pandas as pd
 from adlib.study.lab.tables import in_words, interval, listed, number
 from adlib.study.papers import ALL_SETS, MEANS, Claim, Paper
 from adlib.study.summary import Study
+from adlib.study.verdict.agreement import MARGINS
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 SUPERVISED = "Classifier"  # trained on the same labels as a method that a paper proposes
-PATCHED = "with a patch"  # ends the variant of rows whose training images hold abnormal pixels
 MISSES = 0.05  # share of abnormal images whose 95 % limit passes for none
 TESTS = {
     "leads": "{metric}, {method} against {others}: holds where its 95 % interval lies above that "
     "of the best other one",
     "paired": "{metric}, {method} minus {others}, paired over categories: holds where the 95 % t "
     "interval of the mean difference lies above 0",
+    "not_behind": "{metric}, {method} minus {others}, paired over categories: holds where the 95 % "
+    "t interval of the mean difference lies above −{margin}, does not hold where it lies below it",
     "everywhere": "{metric}, {method} minus the best of {others}, paired over seeds: holds where "
     "the 95 % t interval lies above 0 for each of {categories}",
     "falls_less": "change of {metric} from {first} to {last}, {method} minus {others}, paired over "
@@ -72,6 +74,10 @@ class Rows:
         """Means over seeds on one category."""
         return self.means[self.means["categories"] == 1]
 
+    def of(self, *methods: str) -> pd.DataFrame:
+        """Those of some methods alone."""
+        return self.single[self.single["name"].isin(methods)]
+
     def others(self) -> list[str]:
         """Methods that the claim's own is compared with."""
         names = dict.fromkeys(self.means["name"])
@@ -119,6 +125,7 @@ def test(paper: Paper, claim: Claim) -> str:
         categories=listed(several),
         first=several[0],
         last=several[-1],
+        margin=MARGINS.get(claim.metric),
     )
 
 
@@ -134,6 +141,17 @@ def stands(row) -> str:
     """Write a value with its interval, where it has one."""
     ends = interval(row.low, row.high)
     return number(row.value) + (f" ({ends})" if ends else "")
+
+
+def difference(value: float, low: float, high: float) -> str:
+    """Write a difference with its interval, where it has one: `+0.103 (−0.917 to +0.711)`."""
+    ends = "" if pd.isna(low) else f" ({low:+.3f} to {high:+.3f})"
+    return f"{value:+.3f}{ends}".replace("-", "−")
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """Write `1 category` or `3 categories`."""
+    return f"{count} {one if count == 1 else several}"
 
 
 def category_in_words(name: str) -> str:

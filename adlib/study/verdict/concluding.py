@@ -65,7 +65,7 @@ class Verdict:
                 "test": _test(one),
                 "outcome": one.outcome,
                 "what the rows say": one.text,
-                "scale": f"only {one.scale}" if one.scale else "the paper's" * bool(one.profile),
+                "scale": _scale(one),
                 "seeds": one.seeds or "",
                 "hours": f"{one.hours:.2f}" if one.hours else "",
                 "profile": one.profile,
@@ -246,6 +246,11 @@ def judge(paper: str, parameters: Mapping[str, Any]) -> Verdict:
 
 def _test(one: ledger.Entry) -> str:
     return " ".join(filter(None, [sentence(one.claim.reading), sentence(one.test)]))
+
+
+def _scale(one: ledger.Entry) -> str:
+    only = "only " * (one.outcome == ledger.TOY)
+    return f"{only}{one.scale}" if one.scale else "the paper's" * bool(one.profile)
 
 
 def _counts(counts: Counter) -> str:

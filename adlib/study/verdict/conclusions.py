@@ -5,19 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from adlib.study.lab.tables import listed
 from adlib.study.papers import Paper
 from adlib.study.summary import COUNT, Study
-from adlib.study.verdict import agreement, hours, ledger, verdicts
-from adlib.study.verdict.ledger import SEEDS, SILENT, Entry
+from adlib.study.verdict import hours, ledger, verdicts, wanting
+from adlib.study.verdict.ledger import SILENT, Entry
 
 MOST_WORDS = 20  # of a scale
-DECIDED = (agreement.AGREES, agreement.DIFFERS)
-BESIDE = {  # what stands beside a published number that is not judged
-    agreement.CANNOT_TELL: "too few seeds",
-    verdicts.TOY_SCALE: "runs at toy scale",
-    verdicts.NOT_COMPARABLE: "runs that are not comparable",
-}
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Conclusion:
         entries: the claims, see `adlib.study.verdict.ledger`.
         sentence: the verdict, at most 30 words.
         scale: at what scale that was tested, at most 20 words.
-        unknown: what is not known and what would decide it, at most 30 words.
+        unknown: how many numbers are targets and what would decide the open ones, at most 30 words.
         cost: spent, and estimated for the paper's full scale, see `adlib.study.verdict.hours.cost`.
     """
 
@@ -85,45 +78,19 @@ def _nearest(study: Study, order: list[str]) -> pd.DataFrame:
 def _conclude(study: Study, paper: Paper, order: list[str], rows: pd.DataFrame) -> Conclusion:
     rows = rows[rows["paper"] == paper.name]
     of_data = rows["method"] == COUNT
-    methods = rows[~of_data]
-    counts, cost = Counter(methods["verdict"]), hours.cost(study, paper, order)
+    methods, cost = rows[~of_data], hours.cost(study, paper, order)
+    methods = methods.assign(wants=wanting.reasons(study, methods))
     return Conclusion(
         paper=paper,
         rows=rows,
-        counts=counts,
+        counts=Counter(methods["verdict"]),
         facts=Counter(rows.loc[of_data, "verdict"]),
         entries=ledger.ledger(study, paper, order),
-        sentence=_sentence(counts),
+        sentence=wanting.sentence(methods),
         scale=_scale(study, paper, methods),
-        unknown=_unknown(paper, methods, counts, cost),
+        unknown=wanting.unknown(study, paper, methods, cost),
         cost=cost,
     )
-
-
-def _sentence(counts: Counter) -> str:
-    total, judged = counts.total(), sum(counts[name] for name in DECIDED)
-    beside = [f"{counts[name]} beside {said}" for name, said in BESIDE.items() if counts[name]]
-    alone = total - judged - sum(counts[name] for name in BESIDE)
-    beside += [f"{alone} beside none"] if alone else []
-    if not total:
-        return "The paper prints no number of a method that we know."
-    if alone == total:
-        return f"No published number could yet be judged: none of {total} has a run beside it."
-    if not judged:
-        return f"No published number could yet be judged: of {total}, {_stand(beside)}."
-    decided = [
-        f"{counts[name]} {word}{'s' * (counts[name] == 1)}"
-        for name, word in zip(DECIDED, ("agree", "differ"), strict=True)
-        if counts[name]
-    ]
-    rest = f"; {_stand(beside)}" if beside else ""
-    return f"Of {total} published numbers {listed(decided)} with our runs{rest}."
-
-
-def _stand(beside: list[str]) -> str:
-    """Write `12 stand beside runs at toy scale and 245 beside none`."""
-    verb = "stands" if beside[0].startswith("1 ") else "stand"
-    return listed(beside).replace(" beside", f" {verb} beside", 1)
 
 
 def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
@@ -149,24 +116,3 @@ def _scale(study: Study, paper: Paper, methods: pd.DataFrame) -> str:
         smaller = smaller[:-1]
     text = ", ".join([*(smaller or ["the paper's own scale"]), seeds])
     return text[0].upper() + text[1:] + "."
-
-
-def _unknown(paper: Paper, methods: pd.DataFrame, counts: Counter, cost: pd.DataFrame) -> str:
-    """What is not known and what would decide it: seeds, data, hours on a GPU."""
-    parts = []
-    if few := counts[agreement.CANNOT_TELL]:
-        seeds = int(methods.loc[methods["verdict"] == agreement.CANNOT_TELL, "seeds"].min())
-        parts.append(f"{few} want {max(SEEDS, seeds + 1)} seeds instead of {seeds}")
-    if absent := counts[verdicts.NO_DATA]:
-        sets = methods.loc[methods["verdict"] == verdicts.NO_DATA, "dataset"].unique()
-        more = ", …" if len(sets) > 1 else ""
-        named = paper.names.get(sets[0], sets[0])
-        parts.append(f"{absent} want data not at hand ({named}{more})")
-    if small := sum(counts[name] for name in (*list(BESIDE)[1:], verdicts.NOT_RUN)):
-        least = hours.in_words(cost)
-        parts.append(f"{small} want runs at full scale{f' ({least})' if least else ''}")
-    if not parts:
-        return "Every published number is judged."
-    first, *others = parts
-    numbers = "open number wants" if first.startswith("1 ") else "open numbers want"
-    return f"{listed([first.replace('want', numbers, 1), *others])}."

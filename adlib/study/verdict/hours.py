@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from adlib.study import departures
+from adlib.study.lab.tables import listed
 from adlib.study.papers import ALL_SETS, MEANS, Paper
 from adlib.study.summary import COUNT, Study
 from adlib.study.verdict.ledger import SEEDS, SILENT, seconds
@@ -51,15 +52,14 @@ def cost(study: Study, paper: Paper, order: list[str]) -> pd.DataFrame:
 
 
 def in_words(table: pd.DataFrame) -> str:
-    """Write `at least 700 GPU-hours` for what a paper's full scale takes; "" if unknown."""
+    """Write `CBiGAN: at least 700 GPU-hours` for full scale; "" where no method has an estimate."""
     for column, unit in (("full_gpu_hours", "GPU-hours"), ("full_cpu_hours", "CPU-hours")):
-        if (hours := table[column].sum()) > 0:
-            minutes = unit.replace("hours", "minutes")
-            return (
-                f"at least {hours:,.0f} {unit}"
-                if hours >= 2
-                else (f"at least {60 * hours:,.0f} {minutes}")
-            )
+        named = table[table[column] > 0]
+        if len(named):
+            hours, whose = named[column].sum(), listed(list(named["method"]))
+            if hours >= 2:
+                return f"{whose}: at least {hours:,.0f} {unit}"
+            return f"{whose}: at least {60 * hours:,.0f} {unit.replace('hours', 'minutes')}"
     return ""
 
 

@@ -12,13 +12,15 @@ from adlib.study import departures
 from adlib.study.papers import ALL_SETS, Claim, Paper
 from adlib.study.summary import Study
 from adlib.study.verdict import claim_checks, claims
+from adlib.study.verdict.agreement import SEEDS
 from adlib.study.verdict.claims import OPEN, Evidence
 
 TOY, NOT_RUN = "toy scale", "not run"
 OUTCOMES = (claims.HOLDS, claims.FAILS, OPEN, TOY, NOT_RUN)
-SEEDS = 3  # what a statement on a method needs
 SILENT = ("smoke",)  # generated images and a handful of steps: shows nothing about methods
 BUDGET = ("steps", "epochs")  # scales that do not change how long one image takes
+NO_RUN = "rows that name no run"
+UNKNOWN = (departures.UNKNOWN, NO_RUN)  # why nobody knows the scale, so that nothing is decided
 MOST_SCALES = 3  # settings that are named in a scale, the smallest shares first
 
 
@@ -34,7 +36,8 @@ class Entry:
         text: one sentence with the computed numbers.
         profile: whose rows decided it; "" where none did.
         seeds: fewest seeds behind one of its numbers; 0 without rows.
-        scale: how the runs are smaller than the paper's; "" where they are not.
+        scale: how the runs are smaller than the paper's, or why that is not known; "" where they
+            are not.
         link: page and section of the site with the rows.
         runs: keys of the runs behind its numbers.
         hours: what training and scoring these took, in hours.
@@ -100,13 +103,16 @@ def _decided(
     seeds = int(rows["seeds"].min())
     doubts = [f"{seeds} of {SEEDS} seeds"] if seeds < SEEDS else []
     doubts += [*found.doubts, *_departures(paper, claim, rows)]
-    outcome = TOY if scale else OPEN if doubts else found.outcome
+    smaller = [one for one in scale if one not in UNKNOWN]
+    doubts += [one for one in scale if one in UNKNOWN]
+    outcome = TOY if smaller else OPEN if doubts else found.outcome
     text = found.text
     if outcome in (OPEN, TOY) and doubts:
         text = f"{text[:-1]}; {'undecided ' * (outcome == OPEN)}with {', '.join(doubts)}."
     runs = study.packs.get(profile, {})
     hours = sum(seconds(runs[key].record) for key in keys if key in runs) / 3600
-    return Entry(claim, paper.name, test, outcome, text, profile, seeds, scale, link, keys, hours)
+    told = ", ".join(scale)
+    return Entry(claim, paper.name, test, outcome, text, profile, seeds, told, link, keys, hours)
 
 
 def seconds(record: dict) -> float:
@@ -122,21 +128,24 @@ def _scale(
     profile: str,
     rows: pd.DataFrame,
     keys: tuple[str, ...],
-) -> str:
-    """How rows are smaller than the paper's: other data, budgets, sizes, fewer images."""
+) -> list[str]:
+    """How rows are smaller than the paper's: other data, budgets, sizes, fewer images.
+
+    Reasons of `UNKNOWN` are among them where no record says it.
+    """
     wanted = paper.datasets_of(claim.table)
     names = [name for name in rows["dataset"].unique() if name not in [*wanted, ALL_SETS]]
     meant = " or ".join(paper.names.get(name, name) for name in wanted)
     meant = meant if len(wanted) < 3 else "the paper's data sets"
     parts = [f"{name} in place of {meant}" for name in names]
     records = [study.packs.get(profile, {}).get(key) for key in keys]
-    if profile in study.packs and None in records:
-        parts.append(departures.UNKNOWN)
+    parts += [NO_RUN] if (rows["runs"].map(len) == 0).any() else []
+    parts += [departures.UNKNOWN] if None in records else []
     without = BUDGET if claim.check == "faster" else ()
     own = set(rows.loc[rows["name"] == claim.method, "runs"].explode())
     first = [key in own for key in keys]  # what the claim is about comes before its rivals
     known = [(one.record, mine) for one, mine in zip(records, first, strict=True) if one]
-    return ", ".join([*parts, *in_short(study, paper, known, without)])
+    return [*parts, *in_short(study, paper, known, without)]
 
 
 def in_short(

@@ -107,8 +107,8 @@ def compare(study: Study, profile: str) -> pd.DataFrame:
         if one.cell.profile == profile and one.status != DONE
     }
     methods = study.rows.groupby(["paper", "table"])["method"].agg(set).to_dict()
-    at_hand = _at_hand(study)
-    decided = [_verdict(row, study, lost, methods, at_hand) for row in rows.itertuples()]
+    there = at_hand(study)
+    decided = [_verdict(row, study, lost, methods, there) for row in rows.itertuples()]
     rows["verdict"], rows["reason"] = zip(*decided, strict=True) if decided else ([], [])
     said = _in_words(beside_others(study, profile))
     rows["others"] = [said.get(key, "") for key in rows[_JOIN].itertuples(index=False, name=None)]
@@ -154,9 +154,7 @@ def beside_others(study: Study, profile: str) -> pd.DataFrame:
     rows = rows.drop(columns=["protocol", "form"]).join(ours)
     rows["difference"] = rows["ours"] - rows["value"]
     judged = [
-        _of_value(row, len(study.groups(row.paper, row.dataset).get(row.category, [row.category])))
-        if np.isfinite(row.ours)
-        else ("", "")
+        _of_value(row, len(averaged(study, row))) if np.isfinite(row.ours) else ("", "")
         for row in rows.itertuples()
     ]
     rows["verdict"], rows["reason"] = zip(*judged, strict=True) if judged else ([], [])
@@ -238,7 +236,7 @@ def bounds_of_ours(study: Study) -> tuple[list[str], int]:
     return found, len(pairs)
 
 
-def _at_hand(study: Study) -> Callable[[str, str], bool]:
+def at_hand(study: Study) -> Callable[[str, str], bool]:
     """Tell whether a category's images are there: seen in a result or under the data root."""
     seen = set(zip(study.rows["dataset"], study.rows["category"], strict=True))
     return lambda dataset, name: (dataset, name) in seen or sets.at_hand(dataset, name)
@@ -261,11 +259,16 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
     return doubts
 
 
-def _verdict(row, study: Study, lost: dict, methods: dict, at_hand: Callable) -> tuple[str, str]:
+def averaged(study: Study, row) -> list[str]:
+    """Categories that make a published value: those of its mean, or its own."""
+    return study.groups(row.paper, row.dataset).get(row.category, [row.category])
+
+
+def _verdict(row, study: Study, lost: dict, methods: dict, there: Callable) -> tuple[str, str]:
     """Verdict and reason of one published row; see `RULE`."""
-    averaged = study.groups(row.paper, row.dataset).get(row.category, [row.category])
+    categories = averaged(study, row)
     if np.isfinite(row.ours):
-        return _of_value(row, len(averaged))
+        return _of_value(row, len(categories))
     if why := study.papers[row.paper].not_run.get(row.method):
         return NOT_RUN, why
     run = methods.get((row.paper, row.table))
@@ -273,7 +276,7 @@ def _verdict(row, study: Study, lost: dict, methods: dict, at_hand: Callable) ->
         return NOT_RUN, "not run for this table"
     if one := lost.get((row.paper, row.table, row.dataset, row.category)):
         return NOT_RUN, f"{one.cell.id} failed" if one.failed else f"{one.cell.id} was not finished"
-    if not all(at_hand(row.dataset, category) for category in averaged):
+    if not all(there(row.dataset, category) for category in categories):
         return NO_DATA, ""
     return NOT_RUN, "not in this profile" if run else "no notebook has made this table"
 

@@ -3,6 +3,7 @@
 import pytest
 from report_tree import cell, read, row
 
+from adlib.study import papers
 from adlib.study.papers import CHECKS, Claim
 from adlib.study.verdict import claim_checks, claims
 from adlib.study.verdict.claims import FAILS, HOLDS, OPEN
@@ -46,6 +47,9 @@ def test_every_check_has_a_test_in_words_and_a_function():
         ((0.9, 0.85, 0.95), (0.6, 0.55, 0.65), HOLDS, "first of 2 on MVTec AD screw"),
         ((0.6, 0.55, 0.65), (0.9, 0.85, 0.95), FAILS, "place 2 of 2 on MVTec AD screw"),
         ((0.8, 0.6, 0.9), (0.7, 0.65, 0.75), OPEN, "cannot be distinguished from EGBAD"),
+        ((0.9, "", ""), (0.6, 0.55, 0.65), OPEN, "no interval is known"),
+        ((0.6, 0.55, 0.65), (0.9, "", ""), OPEN, "no interval is known"),
+        ((0.8, 0.8, 0.9), (0.7, 0.6, 0.8), OPEN, "the intervals meet"),
     ],
 )
 def test_leading_goes_by_intervals(tmp_path, ours, other, outcome, words):
@@ -105,6 +109,43 @@ def test_pairs_are_of_one_category(tmp_path, differences, outcome, words):
     said = found(tmp_path, check="paired", over=("EGBAD",))
     assert said.outcome == outcome and words in said.text
     assert said.doubts == [f"{len(differences)} of 15 categories"]
+
+
+@pytest.mark.parametrize(
+    ("differences", "outcome"),
+    [
+        ((-0.01, -0.02, -0.015), HOLDS),  # behind, but by less than counts
+        ((-0.05, -0.06, -0.055), FAILS),
+        ((-0.03, -0.02, -0.04), OPEN),
+    ],
+)
+def test_not_behind_allows_the_margin(tmp_path, differences, outcome):
+    """Would catch a method that has to be ahead to pass for comparable."""
+    pairs = zip(("carpet", "grid", "screw"), differences, strict=True)
+    fill(tmp_path, {name: {"CBiGAN": 0.7 + off, "EGBAD": 0.7} for name, off in pairs})
+    given = {"check": "not_behind", "over": ("EGBAD",)}
+    assert found(tmp_path, **given).outcome == outcome
+    words = claims.test(read(tmp_path).papers["cbigan"], claim(**given))
+    assert "lies above −0.03, does not hold where it lies below it" in words
+
+
+def test_the_papers_claims_to_be_comparable_allow_the_margin():
+    """Would catch a claim that is read as "not behind" and tested for being ahead."""
+    read_so = [
+        one.check
+        for paper in papers.read().values()
+        for one in paper.claims
+        if "not behind" in one.reading
+    ]
+    assert len(read_so) == 2 and set(read_so) == {"not_behind"}
+
+
+def test_differences_of_rates_keep_to_what_they_can_be(tmp_path):
+    """Would catch an interval of a difference of two rates that leaves [−1, 1]."""
+    names = ("carpet", "grid", "screw")
+    values = zip(names, (0.99, 0.01, 0.99), strict=True)
+    fill(tmp_path, {name: {"CBiGAN": v, "EGBAD": 0.99 - v} for name, v in values}, 1)
+    assert "(−1.000 to +1.000)" in found(tmp_path, check="paired", over=("EGBAD",)).text
 
 
 def test_pairs_with_a_method_that_was_not_run_stay_open(tmp_path):

@@ -23,12 +23,14 @@ def entry(root, claim=OVER, order=None):
     return one
 
 
-def fill(root, ours=AHEAD, other=BEHIND, seeds=3, **more):
-    """CBiGAN and EGBAD on the screw."""
+def fill(root, ours=AHEAD, other=BEHIND, seeds=3, packed=True, **more):
+    """CBiGAN and EGBAD on the screw, by a run at the paper's scale."""
     comparable = more.pop("comparable", "")
     for seed in range(seeds):
         rows = [row("CBiGAN", *ours), row("EGBAD", *other, comparable=comparable)]
         cell(root, rows, TABLE, category="screw", seed=seed, **more)
+    if packed:
+        run(root, profile=more.get("profile", "study"))
 
 
 def one_claim(**changed):
@@ -51,8 +53,9 @@ def test_three_seeds_at_full_scale_decide(tmp_path, ours, other, outcome):
 def test_fewer_seeds_never_decide(tmp_path, seeds):
     """Would catch a claim that holds, or does not, by one training or two."""
     for ours, other in ((AHEAD, BEHIND), (BEHIND, AHEAD)):
-        fill(tmp_path, ours, other, seeds)
-        one = entry(tmp_path, one_claim())
+        root = tmp_path / f"{ours[0]}"
+        fill(root, ours, other, seeds)
+        one = entry(root, one_claim())
         assert one.outcome == OPEN and f"undecided with {seeds} of 3 seeds." in one.text
 
 
@@ -71,6 +74,7 @@ def test_other_data_decide_nothing(tmp_path):
     for seed in range(3):
         rows = [row("CBiGAN", *AHEAD), row("EGBAD", *BEHIND)]
         cell(tmp_path, rows, TABLE, "elpv", "mono", seed)
+    run(tmp_path)
     one = entry(tmp_path)
     assert (one.outcome, one.scale) == (ledger.TOY, "elpv in place of MVTec AD")
 
@@ -134,7 +138,27 @@ def test_the_table_has_every_claim_of_every_paper(tmp_path):
 
 
 def test_a_record_that_is_absent_is_said(tmp_path):
-    """Would catch runs whose scale nobody knows, taken for full scale."""
-    fill(tmp_path)
-    run(tmp_path, "another")
-    assert entry(tmp_path, one_claim()).scale == departures.UNKNOWN
+    """Would catch runs whose scale nobody knows, taken for full scale or for toy scale."""
+    fill(tmp_path, packed=False)
+    for _ in range(2):  # without a pack, and with one that lacks the run
+        one = entry(tmp_path, one_claim())
+        assert (one.outcome, one.scale) == (OPEN, departures.UNKNOWN)
+        assert f"undecided with {departures.UNKNOWN}." in one.text
+        run(tmp_path, "another")
+
+
+@pytest.mark.parametrize("nameless", [("CBiGAN",), ("EGBAD",), ("CBiGAN", "EGBAD")])
+def test_rows_that_name_no_run_decide_nothing(tmp_path, nameless):
+    """Would catch a claim that holds by numbers whose run, and so whose scale, nobody knows."""
+    claim = Claim("fast", "a", "b", "table9", "inference_time_ms", "CBiGAN", "faster", ("EGBAD",))
+    for seed in range(3):
+        times = {"CBiGAN": 8 + seed / 10, "EGBAD": 80 + seed}
+        rows = [
+            row(name, ms, metric=claim.metric, form="", run="" if name in nameless else "r1")
+            for name, ms in times.items()
+        ]
+        cell(tmp_path, rows, "table9", category="screw", seed=seed)
+    run(tmp_path)
+    one = entry(tmp_path, claim)
+    assert (one.outcome, one.scale) == (OPEN, ledger.NO_RUN)
+    assert one.text.endswith(f"undecided with {ledger.NO_RUN}.")
