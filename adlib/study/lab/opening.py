@@ -10,6 +10,7 @@ from IPython.display import Markdown, display
 
 from adlib import data, models, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
+from adlib.study.lab import published
 from adlib.study.lab.tables import Table, sentence
 from adlib.study.profiles import Cell
 
@@ -55,7 +56,7 @@ def open(name: str, parameters: Mapping[str, Any]) -> Opened:
 def heading(cell: Opened) -> str:
     """Markdown: data, what they stand in for, profile, seed, and what a reader should know."""
     paper, info = papers.load(cell.paper), data.info(cell.dataset)
-    category = cell.category.replace("_", " ")
+    category = published.category(cell.category)
     place = info.title if info.title == category else f"{info.title}, {category}"
     wanted = paper.datasets_of(cell.notebook)
     if wanted and cell.dataset not in wanted:

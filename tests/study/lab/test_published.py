@@ -48,7 +48,7 @@ def test_for_other_images_the_paper_s_own_are_named():
     cell = Cell("smoke", notebook="table1_mnist", seed=0, **digits)
     results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
     found = published.compared(cell).iloc[0]
-    assert found["on"] == "MNIST, 1"  # of the same class, not the mean of all
+    assert found["on"] == "MNIST, class 1"  # of the same class, not the mean of all
     printed = papers.load("ganomaly").published.query("table == 'table1_mnist' and category == '1'")
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
