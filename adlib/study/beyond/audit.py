@@ -266,8 +266,8 @@ class Ledger:
         """Whether a change of the number is told from chance, and that in words."""
         value, low, high = entry["difference_points"]
         if entry["by_chance"] is not None and value >= 0:
-            chance = entry["by_chance"]
-            return False, f"can only raise the number; shuffled labels bring {chance:.1f} points"
+            chance = f"{entry['by_chance']:.1f}".replace("-", "−")
+            return False, f"can only raise the number; shuffled labels bring {chance} points"
         if np.isnan(low):
             return False, "no interval: the lowest score of the test is no average"
         if low <= 0 <= high:

@@ -68,6 +68,16 @@ def like(cell: Cell, name: str) -> Lent:
     return Lent(*place, of=cell)
 
 
+def stands_in_for(cell: Cell) -> str:
+    """The data sets of the paper that another one stands in for in a cell; "" where none does."""
+    paper = papers.load(cell.paper)
+    wanted = paper.datasets_of(cell.notebook)
+    if not wanted or cell.dataset in wanted:
+        return ""
+    several = f"the {len(wanted)} data sets of the paper"
+    return " and ".join(map(paper.title_of, wanted)) if len(wanted) < 3 else several
+
+
 def of_cell(cell: Cell) -> OfCell:
     """What a cell has written.
 
@@ -185,7 +195,10 @@ def beside(cell: Cell) -> Table:
         line[("", "difference")] = signed(row.difference, row.printed)
         line[("", "verdict")] = row.verdict
         lines.append({key: value or "–" for key, value in line.items()})
-    table = Table.of(lines, _notes(found))
+    notes = _notes(found)
+    if isinstance(cell, Lent) and (titles := stands_in_for(cell)):  # no heading has said it
+        notes.insert(0, f"{data.info(cell.dataset).title} stands in for {titles}.")
+    table = Table.of(lines, notes)
     if lines:
         frame = table.frame.set_axis(pd.MultiIndex.from_tuples(table.frame.columns), axis=1)
         empty = [name for name in frame if (frame[name] == "–").all()]

@@ -67,6 +67,8 @@ def test_a_cell_may_be_held_against_another_notebook():
     found = published.compared(published.like(cell, f"cbigan/{TABLE2}")).iloc[0]
     assert found["on"] == "MVTec AD, mean of all" and found["printed"]
     assert (found["method"], found["value"], found["verdict"]) == ("AE-L2", 0.5, "")
+    notes = published.beside(published.like(cell, f"cbigan/{TABLE2}")).notes
+    assert notes[0].endswith("stands in for MVTec AD.")
     with pytest.raises(ValueError, match="table2_balanced_accuracy"):
         published.like(cell, "cbigan/table2_balanced_acuracy")
 
