@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adlib.study import papers
+from adlib.study.lab import code_links
 from adlib.study.profiles import VERDICT
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -106,10 +107,26 @@ def test_quotes_the_claims_that_it_checks(notebook, cells):
 
 
 def test_links_to_code_that_is_there(notebook, cells):
-    """Catches a dead link, and a name that the linked file does not define (any more)."""
+    """Catches a dead link, a name that the file does not define, and a line that has moved."""
     text = words(cells, "markdown")
     for path in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (notebook.parent / path).exists(), path
-    for name, path in re.findall(r"`(\w+)` in \[[^]]*\]\(([^)]+\.py)\)", text):
-        source = (notebook.parent / path).read_text(encoding="utf-8")
-        assert re.search(rf"^ *(def|class) {name}\b|^{name}\b", source, re.MULTILINE), name
+    links = [link[0] for link in code_links.LINK.finditer(text)]
+    assert len(links) == len(re.findall(r"\]\((?!http)[^)]+\.py\b", text)), "a link without a name"
+    right = [code_links.with_lines(link, notebook.parent) for link in links]
+    assert links == right, "`adlib report --readme` writes the lines"
+
+
+def test_a_link_leads_to_the_line_of_a_definition(tmp_path):
+    """Would catch a link to another definition, or to a place where the name is only used."""
+    (tmp_path / "code.py").write_text(
+        "LIMIT: int = 3\n\n\nclass Model:\n    score = 1\n\n    @property\n"
+        "    def loss(self):\n        return score(LIMIT)\n\n\ndef score(x):\n    return x\n"
+    )
+    found = {"LIMIT": 1, "Model": 4, "loss": 8, "score": 12}
+    for name, line in found.items():
+        for old in ("", "#L99"):
+            text = code_links.with_lines(f"see `{name}` in [code.py](code.py{old}).", tmp_path)
+            assert text == f"see `{name}` in [code.py](code.py#L{line})."
+    with pytest.raises(ValueError, match="code.py defines no gone"):
+        code_links.with_lines("`gone` in [code.py](code.py#L1)", tmp_path)

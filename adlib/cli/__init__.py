@@ -117,7 +117,7 @@ def _report(options: argparse.Namespace) -> int:
     from filelock import FileLock
 
     from adlib.study import collect, readme, summary
-    from adlib.study.lab import reading_order
+    from adlib.study.lab import code_links, reading_order
     from adlib.study.site.pages import build
     from adlib.study.verdict import verdict_notebooks
 
@@ -135,6 +135,7 @@ def _report(options: argparse.Namespace) -> int:
             with TemporaryDirectory() as folder:
                 executed = verdict_notebooks.run(options.results, notebooks, Path(folder))
                 reading_order.write(notebooks, options.results, executed)
+            code_links.write(notebooks)
             return 0
         print(f"Report: {build(options.results, notebooks)}")
     return 0

@@ -16,8 +16,7 @@ from adlib.metrics.curves import checked
 from adlib.study import rows as schema
 from adlib.study import runs
 from adlib.study.beyond.traps import Statistic
-from adlib.study.lab import told
-from adlib.study.lab.tables import Table, number, sentence
+from adlib.study.lab.tables import Table, number, points, sentence
 from adlib.study.profiles import Cell
 from adlib.study.rows import CONTROL
 
@@ -41,6 +40,16 @@ def changed(run: runs.Run, other: runs.Run) -> list[str]:
         del sides[1]["scores_of"]
     names = dict.fromkeys(name for side in sides for name in side)
     return [name for name in names if sides[0].get(name) != sides[1].get(name)]
+
+
+def _check_pair(trap: str, run: runs.Run, other: runs.Run) -> None:
+    """Raise ValueError unless two runs share their test images and differ in one setting."""
+    images = ["path", "label", "split"]
+    if not other.scores[images].equals(run.scores[images]):
+        raise ValueError(f"runs {run.key} and {other.key} were scored on different images")
+    if other is not run and len(changes := changed(run, other)) != 1:
+        what = ", ".join(changes) or "nothing"
+        raise ValueError(f"{trap}: runs {run.key} and {other.key} differ in {what}, not in one")
 
 
 def worth(
@@ -161,15 +170,10 @@ class Ledger:
                 says what it brings anyway.
 
         Raises:
-            ValueError: two runs were tested on different images, so they make no pairs, or differ
-                in more or less than one setting.
+            ValueError: two runs have other test images, or differ in more or less than one setting.
         """
-        other, images = flattering if honest is run else run, ["path", "label", "split"]
-        if not other.scores[images].equals(run.scores[images]):
-            raise ValueError(f"runs {run.key} and {other.key} were scored on different images")
-        if other is not run and len(changes := changed(run, other)) != 1:
-            what = ", ".join(changes) or "nothing"
-            raise ValueError(f"{trap}: runs {run.key} and {other.key} differ in {what}, not in one")
+        other = flattering if honest is run else run
+        _check_pair(trap, run, other)
         labels, _ = run.part("test")
         entry = {"kind": kind, "trap": trap, "method": method, "measure": measure, "note": note}
         entry["label"] = schema.label(method, trap, measure)
@@ -207,11 +211,11 @@ class Ledger:
         columns += [("points", "with - without"), ("points", "95 % interval"), ("", "reads")]
         lines = []
         for entry in self.entries:
-            points, low, high = entry["difference_points"]
-            ends = "none" if np.isnan(low) else f"{told.signed(low)} to {told.signed(high)}"
+            difference, low, high = entry["difference_points"]
+            ends = "none" if np.isnan(low) else f"{points(low)} to {points(high)}"
             both = (number(entry[name][0]) for name in ("without_trap", "with_trap"))
             names = entry["trap"], entry["method"], entry["measure"]
-            lines.append([*names, *both, told.signed(points), ends, self._reads(entry)[1]])
+            lines.append([*names, *both, points(difference), ends, self._reads(entry)[1]])
         frame = pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(columns))
         noted = (f"{entry['trap']}: {entry['note']}" for entry in self.entries if entry["note"])
         return Table(frame, [sentence(note) for note in dict.fromkeys(noted)])
@@ -262,8 +266,8 @@ class Ledger:
         """Whether a change of the number is told from chance, and that in words."""
         value, low, high = entry["difference_points"]
         if entry["by_chance"] is not None and value >= 0:
-            chance = entry["by_chance"]
-            return False, f"can only raise the number; shuffled labels bring {chance:.1f} points"
+            chance = f"{entry['by_chance']:.1f}".replace("-", "−")
+            return False, f"can only raise the number; shuffled labels bring {chance} points"
         if np.isnan(low):
             return False, "no interval: the lowest score of the test is no average"
         if low <= 0 <= high:
@@ -273,5 +277,6 @@ class Ledger:
         if entry["kind"] == TRAININGS:
             least, most = self.between_seeds()
             if least <= value <= most:
-                return False, f"within what another seed may make, {least:.0f} to {most:.0f} points"
+                ends = f"{least:.0f} to {most:.0f}".replace("-", "−")
+                return False, f"within what another seed may make, {ends} points"
         return True, "raises the number" if value > 0 else "lowers the number"

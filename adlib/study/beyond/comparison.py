@@ -170,8 +170,8 @@ def said(means: pd.DataFrame, pooled: pd.DataFrame) -> tuple[list[str], str]:
     if chance.any():
         where = ", ".join(chance.index[chance])
         sentences.append(f"On {where} every method's interval holds 0.5: its ranks are chance's.")
-    sentences += [f"With labels: {one}" for one in ranks.conclusions(by_set(pooled))]
-    return sentences, _verdict(table)
+    labelled = " ".join(ranks.conclusions(by_set(pooled)))
+    return [*sentences, f"**With labelled abnormal images.** {labelled}"], _verdict(table)
 
 
 def _verdict(table: pd.DataFrame, alpha: float = 0.05) -> str:

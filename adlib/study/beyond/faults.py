@@ -15,6 +15,7 @@ from adlib.metrics import interval_over_seeds, ranks
 from adlib.models.base import Losses
 from adlib.models.training import Budget
 from adlib.networks import pyramid
+from adlib.study.lab.tables import points as in_points
 
 BATCH = 32  # test images that anomalib scales together by default
 
@@ -247,8 +248,8 @@ def said(level: float, over: dict[str, tuple], plan: dict, margin: float) -> tup
     """
     sentences = [f"The right form reaches an auROC of {level:.3f} over {plan['seeds']} seeds."]
     sentences += [
-        f"*{fault[0].upper()}{fault[1:]}* {reads(low, high, margin)}: {value:+.1f} points "
-        f"({low:+.1f} to {high:+.1f})."
+        f"*{fault[0].upper()}{fault[1:]}* {reads(low, high, margin)}: {in_points(value)} points "
+        f"({in_points(low)} to {in_points(high)})."
         for fault, (value, low, high) in sorted(over.items(), key=lambda one: one[1][0])
     ]
     moving = [f for f, (_, low, high) in over.items() if low > margin or high < -margin]

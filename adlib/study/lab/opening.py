@@ -10,6 +10,7 @@ from IPython.display import Markdown, display
 
 from adlib import data, models, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
+from adlib.study.lab import published
 from adlib.study.lab.tables import Table, sentence
 from adlib.study.profiles import Cell
 
@@ -54,14 +55,11 @@ def open(name: str, parameters: Mapping[str, Any]) -> Opened:
 
 def heading(cell: Opened) -> str:
     """Markdown: data, what they stand in for, profile, seed, and what a reader should know."""
-    paper, info = papers.load(cell.paper), data.info(cell.dataset)
-    category = cell.category.replace("_", " ")
+    info = data.info(cell.dataset)
+    category = published.category(cell.category)
     place = info.title if info.title == category else f"{info.title}, {category}"
-    wanted = paper.datasets_of(cell.notebook)
-    if wanted and cell.dataset not in wanted:
-        titles = [paper.title_of(name) for name in wanted]
-        several = f"the {len(titles)} data sets of the paper"
-        place += f", standing in for {' and '.join(titles) if len(titles) < 3 else several}"
+    if titles := published.stands_in_for(cell):
+        place += f", standing in for {titles}"
     counts, profile = cell.images.counts(), profiles.load(cell.profile)
     images = f"{counts['n_normal']:,} normal and {counts['n_abnormal']:,} abnormal images"
     if not counts["n_abnormal"]:  # which of them are is the protocol's to say

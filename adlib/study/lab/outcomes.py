@@ -1,5 +1,6 @@
 """What a notebook's rows decide about published numbers, and what would decide the rest."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -13,6 +14,27 @@ from adlib.study.profiles import Cell
 from adlib.study.verdict import agreement, verdicts
 from adlib.study.verdict.agreement import SEEDS
 
+VERBS = {  # verdict -> how one number has it, and several
+    agreement.AGREES: ("agrees", "agree"),
+    agreement.DIFFERS: ("differs", "differ"),
+    agreement.CANNOT_TELL: ("is open", "are open"),
+    verdicts.TOY_SCALE: ("is of toy scale", "are of toy scale"),
+    verdicts.NOT_COMPARABLE: ("is not comparable", "are not comparable"),
+    verdicts.NO_DATA: ("lacks its data", "lack their data"),
+    verdicts.NOT_RUN: ("was not run", "were not run"),
+}
+REMEDIES = {  # why our runs cannot tell -> what would let them
+    "not run as the authors evaluate: (.+)": r"runs evaluated as the authors do (\1)",
+    "one seed has no spread": "at least two seeds",
+    r"from \d+ seeds; (\d+) would decide at their spread": r"\1 seeds, at the spread of ours",
+    r"from \d+ seeds; more than (\d+) would be needed": r"more than \1 seeds",
+}
+TIMES = (
+    "Milliseconds of one machine decide nothing about those of another, so no number is decided. "
+    "The ratio of two methods on one machine can be held against the paper's, where networks and "
+    "search have its sizes."
+)
+
 
 def printer(cell: Cell) -> str:
     """Who prints the numbers that a notebook is about."""
@@ -21,18 +43,28 @@ def printer(cell: Cell) -> str:
     return "a leaderboard" if origins == {"leaderboard"} else "the paper"
 
 
-def verdict(cell: Cell, found: pd.DataFrame) -> str:
-    """What these rows decide, and what it would take to decide the rest."""
+def verdict(cell: Cell, found: pd.DataFrame, shows: str = "") -> str:
+    """What these rows decide, and what it would take to decide the rest.
+
+    Args:
+        cell: whose rows.
+        found: see `adlib.study.lab.published.compared`.
+        shows: what its pictures can show, where these and no numbers are what it is about.
+    """
     paper = papers.load(cell.paper)
+    if shows:
+        return f"The pictures can show {shows}. They are examples and decide nothing."
     if not paper.prints:
         return _own(found)
+    if len(printed := found[found["printed"] != ""]) and printed["metric"].map(_timed).all():
+        return TIMES
     facts = published.compared(cell, facts=True)
     counted = found.empty and len(facts) > 0
     judged = facts if counted else found
     judged = judged[judged["verdict"] != ""]
     if len(judged):
         counts = Counter(judged["verdict"])
-        said = listed(f"{n} {verdict}" for verdict, n in counts.items())
+        said = listed(f"{n} {VERBS[verdict][n != 1]}" for verdict, n in counts.items())
         return " ".join(filter(None, [f"Published numbers: {said}.", _needed(judged)]))
     wanted = paper.datasets_of(cell.notebook)
     if cell.notebook not in set(paper.published["table"]):
@@ -58,10 +90,26 @@ def _needed(judged: pd.DataFrame) -> str:
         example = toy["scale"].iloc[0]
         needs.append(f"runs at the paper's scale (here {example}) with {SEEDS} seeds")
     open_ones = judged[judged["verdict"] == agreement.CANNOT_TELL]
-    needs += list(dict.fromkeys(filter(None, open_ones["reason"])))[:1]
+    needs += dict.fromkeys(map(remedy, open_ones["reason"]))
     if (judged["reason"] == UNKNOWN).any():
         needs.append("the records of the runs")
     return f"What would decide the rest: {listed(needs)}." if needs else ""
+
+
+def remedy(reason: str) -> str:
+    """What would do away with the reason why our runs cannot tell.
+
+    Raises:
+        ValueError: no such reason.
+    """
+    for begins, done in REMEDIES.items():
+        if met := re.fullmatch(begins, reason):
+            return met.expand(done)
+    raise ValueError(f"{reason!r}: no remedy is known for this reason")
+
+
+def _timed(metric: str) -> bool:
+    return "_time_ms" in metric
 
 
 def _own(found: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
 from adlib.study.summary import COUNT, Execution, Study
 from adlib.study.verdict import verdicts
+from adlib.study.verdict.claims import category_in_words
 
 # Metric that is picked on test labels -> the same at a threshold that was fixed beforehand.
 FIXED = {
@@ -65,6 +66,16 @@ def like(cell: Cell, name: str) -> Lent:
     papers.known(notebook, profiles.notebooks(papers.load(paper).name), f"notebooks/{paper}")
     place = cell.profile, paper, notebook, cell.dataset, cell.category, cell.seed
     return Lent(*place, of=cell)
+
+
+def stands_in_for(cell: Cell) -> str:
+    """The data sets of the paper that another one stands in for in a cell; "" where none does."""
+    paper = papers.load(cell.paper)
+    wanted = paper.datasets_of(cell.notebook)
+    if not wanted or cell.dataset in wanted:
+        return ""
+    several = f"the {len(wanted)} data sets of the paper"
+    return " and ".join(map(paper.title_of, wanted)) if len(wanted) < 3 else several
 
 
 def of_cell(cell: Cell) -> OfCell:
@@ -135,17 +146,21 @@ def _line(row, fixed: pd.Series, authors: pd.Series, judged: pd.DataFrame) -> di
     return line | nothing | _elsewhere(same, row.category)
 
 
-def _elsewhere(same: pd.DataFrame, category: str) -> dict:
+def category(name: str) -> str:
+    """A category as it is read: `class 0`, `3 inlier categories`, `mean of textures`."""
+    return f"class {name}" if name.isdecimal() else category_in_words(name)
+
+
+def _elsewhere(same: pd.DataFrame, here: str) -> dict:
     """The paper's value on its own images: of the same category, or else over all of them."""
     if same.empty or same["method"].iloc[0] == COUNT:  # other images' counts say nothing of these
         return {"published": np.nan, "on": ""}
     title = same["title"].iloc[0]
-    for wanted in (category, "mean_overall"):
+    for wanted in (here, "mean_overall"):
         if len(found := same[same["category"] == wanted]):
-            about = MEANS.get(wanted, wanted)
             value = found.iloc[0]
             return {"published": value["value"], "printed": value["printed"],
-                    "on": f"{title}, {about}"}  # fmt: skip
+                    "on": f"{title}, {category(wanted)}"}  # fmt: skip
     single = same[~same["category"].isin(MEANS)]
     if same["dataset"].iloc[0] not in data.names():  # a mean that an abstract gives
         value = same.iloc[0]
@@ -169,7 +184,7 @@ def beside(cell: Cell) -> Table:
         metric = in_words(row.metric.removeprefix("n_") if fact else row.metric)
         line = {("", "method"): "" if fact else row.method, ("", "metric"): metric}
         if found["dataset"].nunique() > 1 or found["category"].nunique() > 1:
-            line[("", "data")] = f"{row.dataset} {row.category}"
+            line[("", "data")] = f"{row.dataset} {category(row.category)}"
         line[("published", "value")] = row.printed
         line[("published", "on")] = row.on or ("these images" if row.printed else "")
         line[("ours", "as the authors evaluate")] = number(row.authors)
@@ -180,7 +195,10 @@ def beside(cell: Cell) -> Table:
         line[("", "difference")] = signed(row.difference, row.printed)
         line[("", "verdict")] = row.verdict
         lines.append({key: value or "–" for key, value in line.items()})
-    table = Table.of(lines, _notes(found))
+    notes = _notes(found)
+    if isinstance(cell, Lent) and (titles := stands_in_for(cell)):  # no heading has said it
+        notes.insert(0, f"{data.info(cell.dataset).title} stands in for {titles}.")
+    table = Table.of(lines, notes)
     if lines:
         frame = table.frame.set_axis(pd.MultiIndex.from_tuples(table.frame.columns), axis=1)
         empty = [name for name in frame if (frame[name] == "–").all()]

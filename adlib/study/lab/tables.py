@@ -138,3 +138,8 @@ def listed(names: Iterable[str], nothing: str = "") -> str:
     """Write `a, b and c`."""
     *before, last = list(names) or [nothing]
     return f"{', '.join(before)} and {last}" if before else last
+
+
+def counted(n: int, what: str) -> str:
+    """Write `1 value`, `2 values`."""
+    return f"{n:,} {what}{'s' * (n != 1)}"

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from adlib.study.lab.tables import points as in_points
+
 # How the reading of a number begins -> what is said of such numbers.
 READINGS = {
     "raises": "raised by the choice",
@@ -72,16 +74,11 @@ def _telling(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _line(row: tuple) -> str:
-    ends = "" if np.isnan(row.low) else f" ({signed(row.low)} to {signed(row.high)})"
+    ends = "" if np.isnan(row.low) else f" ({in_points(row.low)} to {in_points(row.high)})"
     return (
         f"With *{row.variant}* the {row.measure} of {row.method} is {row.with_trap:.3f}, without "
-        f"it {row.without_trap:.3f}: {signed(row.points)} points{ends}; {row.reading}."
+        f"it {row.without_trap:.3f}: {in_points(row.points)} points{ends}; {row.reading}."
     )
-
-
-def signed(points: float) -> str:
-    """Points with their sign and one decimal; a true minus sign."""
-    return f"{points:+.1f}".replace("-", "−")
 
 
 def _more_images(found: pd.DataFrame) -> Iterable[str]:

@@ -10,6 +10,7 @@ from adlib import data
 from adlib.metrics import interval_over_seeds
 from adlib.study import profiles, results
 from adlib.study.beyond import comparison
+from adlib.study.beyond import comparison_tables as tables
 from adlib.study.profiles import Cell
 
 CELL = Cell("smoke", "beyond", "comparison", "synthetic", "object", 0)
@@ -111,7 +112,7 @@ def test_what_is_said_keeps_to_the_tests():
     sentences, decided = comparison.said(means, pooled)
     assert "A (backbone) has the best mean rank of 3 over 8 data sets" in decided
     assert "by more than chance: C (backbone)." in decided and "as here" in decided
-    assert sum(one.startswith("With labels: ") for one in sentences) > 2
+    assert sentences[-1].startswith("**With labelled abnormal images.** Over 8 data sets")
     few = {name: values[:2] for name, values in RANKED.items()}
     means = comparison.over_seeds(found(few)).assign(low=0.4, high=0.6)
     sentences, decided = comparison.said(means, pooled)
@@ -137,3 +138,25 @@ def test_rows_are_those_that_pages_read():
     few = found({name: values[:2] for name, values in RANKED.items()})
     metrics = {row["metric"] for row in comparison.rows(few, pooled, PLANNED, "")}
     assert "mean_rank" in metrics and not {"p", "wilcoxon_holm_p"} & metrics
+
+
+def test_a_reader_sees_tables_whose_cells_are_whole():
+    """Would catch the repr of a plan, a cut cell, a number without its method."""
+    table = tables.values(comparison.over_seeds(found(RANKED)))
+    assert table.frame.columns.tolist() == ["method", *SETS]
+    assert table.frame.iloc[1].tolist() == ["A (backbone)", *["0.905"] * 8]
+    shown = tables.costs(found(RANKED)).frame
+    assert shown.iloc[0].tolist() == ["C (backbone)", "10", "1.5"]
+    rows = comparison.rows(found(RANKED), found({"L": [0.9]}), PLANNED, "no paper prints it")
+    ranked = tables.ranks(results.write_rows(CELL, rows))
+    assert ranked.frame.iloc[0].tolist() == ["A (backbone)", "mean rank", "1.000"]
+    assert any(note.startswith("Friedman's test; critical") for note in ranked.notes)
+
+
+def test_the_plan_names_what_stands_in():
+    """Would catch images that pass for those of the papers, and papers' own that are excused."""
+    planned = comparison.Plan(["A", "B"], ["L"], [("elpv", "mono")], [("elpv", "mono")], [0], 9)
+    shown = tables.plan(planned)
+    assert shown.frame["which"].tolist()[0] == "A and B" and "Plan(" not in repr(shown)
+    assert "solar cells stands in for data sets of the papers: MVTec AD" in shown.notes[0]
+    assert tables.stand_ins([("mvtec_ad", "bottle")]) == ""

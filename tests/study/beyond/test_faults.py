@@ -218,7 +218,7 @@ def test_what_is_said_of_faults():
     over = {"large": (-20, -30, -10), "small": (1, -1, 2), "wide": (5, -4, 14)}
     said, decided = faults.said(0.8, over, {"seeds": 3, "steps": 1200}, 3.0)
     assert said[0] == "The right form reaches an auROC of 0.800 over 3 seeds."
-    assert said[1].startswith("*Large* moves the number by more than the margin: -20.0 points")
+    assert said[1].startswith("*Large* moves the number by more than the margin: −20.0 points")
     assert len(said) == 4
     assert "whole interval: large. By no more than it: small. Open: 1 of 3." in decided
     assert "3 seeds of 1,200 steps" in decided

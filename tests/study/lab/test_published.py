@@ -48,7 +48,7 @@ def test_for_other_images_the_paper_s_own_are_named():
     cell = Cell("smoke", notebook="table1_mnist", seed=0, **digits)
     results.write_rows(cell, [{"method": "GANomaly", "metric": "auroc", "value": 0.5}])
     found = published.compared(cell).iloc[0]
-    assert found["on"] == "MNIST, 1"  # of the same class, not the mean of all
+    assert found["on"] == "MNIST, class 1"  # of the same class, not the mean of all
     printed = papers.load("ganomaly").published.query("table == 'table1_mnist' and category == '1'")
     assert found["printed"] == printed.set_index("method")["value"]["GANomaly"]
 
@@ -67,6 +67,8 @@ def test_a_cell_may_be_held_against_another_notebook():
     found = published.compared(published.like(cell, f"cbigan/{TABLE2}")).iloc[0]
     assert found["on"] == "MVTec AD, mean of all" and found["printed"]
     assert (found["method"], found["value"], found["verdict"]) == ("AE-L2", 0.5, "")
+    notes = published.beside(published.like(cell, f"cbigan/{TABLE2}")).notes
+    assert notes[0].endswith("stands in for MVTec AD.")
     with pytest.raises(ValueError, match="table2_balanced_accuracy"):
         published.like(cell, "cbigan/table2_balanced_acuracy")
 

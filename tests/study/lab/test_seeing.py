@@ -1,10 +1,14 @@
 """The sentences of a notebook's last cell: what they say of which rows."""
 
+from dataclasses import replace
+
 import pytest
 
-from adlib import study
+from adlib import data, study
 from adlib.study import results
+from adlib.study.lab import facts, outcomes, published, ranking
 from adlib.study.profiles import Cell
+from adlib.study.verdict import agreement
 
 AUROC = {"metric": "auroc"}
 
@@ -28,9 +32,24 @@ def test_the_first_is_told_from_the_second_only_where_intervals_do_not_meet():
     assert "CBiGAN takes place 3" in text and "do not" not in text.split("place 3")[0]
     assert "intervals overlap" not in text
     assert "intervals overlap" in seen(rows[0] | {"low": 0.8}, *rows[1:])
-    assert "1 of 3 values lie below chance with their whole interval, the lowest CBiGAN" in text
-    tied = seen(rows[0], rows[0] | {"method": "B"})
-    assert "A and B share the first place" in tied
+    assert "1 of 3 values lies below chance with its whole interval, the lowest CBiGAN" in text
+    tied = seen(rows[0], rows[0] | {"method": "B", "value": 0.9002})
+    assert "B and A share the first place with 0.900 (0.850 to 0.950)." in tied
+    third = seen(*rows[:2], rows[2] | {"value": 0.6996, "low": 0.6, "high": 0.8})
+    assert "CBiGAN takes place 2 with 0.700" in third  # as is printed of B
+
+
+def test_what_has_no_number_takes_no_place():
+    """Would catch a method without a value that comes first, or is said to reach something."""
+    rows = [AUROC | {"method": name, "value": 2.0} for name in "AB"]
+    costs = [row | {"metric": "inference_time_ms"} for row in rows]
+    cell = Cell("smoke", "cbigan", "figure3_architecture", "elpv", "mono", 0)
+    results.write_rows(cell, [*rows, *costs])
+    found = published.compared(cell)
+    assert len([*ranking.first(cell, found, {})]) == 2
+    assert not [*ranking.first(cell, found.assign(value=float("nan")), {})]
+    same = seen(*(row | {"value": 2.0} for row in costs), notebook="figure3_architecture")
+    assert "All 2 have the same inference time (ms), 2." in same
 
 
 def test_the_authors_way_to_evaluate_is_said_and_ranks_nobody():
@@ -82,7 +101,7 @@ def test_one_threshold_is_not_an_average():
     text = seen(row, paper="beyond", notebook="your_own_images")
     assert "A misses 25.0 % of the abnormal test images" in text and "of 1" not in text
     two = seen(row, row | {"method": "B", "value": 0.0}, paper="beyond", notebook="your_own_images")
-    assert "1 of 2 miss" in two
+    assert "1 of 2 misses" in two
 
 
 def test_what_was_swept_is_named():
@@ -124,7 +143,7 @@ def test_differences_count_those_told_from_zero():
         points | {"variant": "two", "value": -2.0, "low": -5.0, "high": 1.0},
     ]
     text = seen(*rows, paper="beyond", notebook="contamination")
-    assert "Of 2 differences 1 lie above zero and 0 below it" in text
+    assert "Of 2 differences 1 lies above zero and 0 below it" in text
     assert "in points: A, one, +5.0 (+1.0 to +9.0); A, two, −2.0 (−5.0 to +1.0)." in text
 
 
@@ -132,7 +151,8 @@ def test_differences_count_those_told_from_zero():
     ("place", "said"),
     [
         ({"dataset": "elpv", "category": "mono"}, "which are about MVTec AD"),
-        ({"dataset": "mvtec_ad", "category": "bottle"}, "Published numbers: 1 "),
+        ({"dataset": "mvtec_ad", "category": "bottle"}, "1 is open. What would decide the rest:"),
+        ({"notebook": "figure4_examples", "shows": "defects"}, "show defects. They are examples"),
         ({"notebook": "figure3_architecture"}, "The paper prints no number here"),
         ({"paper": "beyond", "notebook": "cost"}, "1 of the 3 seeds"),
     ],
@@ -158,15 +178,31 @@ def test_methods_that_a_claim_compares_are_named_with_it():
     rows = [AUROC | {"method": m, "value": v} for m, v in (("CBiGAN", 0.6), ("EGBAD", 0.7))]
     text = seen(*rows)
     assert "(section V-E): here CBiGAN 0.600 and EGBAD 0.700, auROC." in text
-    assert text.count("section V-E") == 1  # the other claim there is about a mean of categories
-    assert "section V-E" not in seen(rows[0])
+    assert "about mean of textures: here CBiGAN 0.600 and EGBAD, the best other one, 0.700" in text
+    assert "about mean of objects: here CBiGAN 0.600 and EGBAD 0.700, auROC." in text
+    assert "Whether these claims hold no single cell decides" in text
+    assert "[verdict](verdict.ipynb)." in text
+    assert "(section V-E): here CBiGAN 0.600, auROC." in seen(rows[0])
+
+
+def test_every_claim_of_the_table_is_said():
+    """Would catch a claim about categories, a group or a variant that its notebook passes over."""
+    row = {"method": "Noisy-AnoGAN", "metric": "best_f1", "form": "oracle", "value": 0.6}
+    where = {"paper": "noisy_anogan", "dataset": "digits", "category": "1_inlier_categories"}
+    text = seen(row, notebook="table2_caltech", **where)
+    assert text.count("The claim ") == 3 and "about 1 inlier category and 5 inlier" in text
+    row = {"method": "Cycle-GAN", "variant": "lowest", "metric": "miss_rate", "value": 0.25}
+    text = seen(row | {"form": "deployable"}, paper="cyclegan", notebook="table_zfn_promise")
+    assert "flagged as normal or not.” " in text and ": here Cycle-GAN 0.250, miss rate." in text
+    text = seen(AUROC | {"method": "A", "value": 0.5}, paper="beyond", notebook="contamination")
+    assert "such noise severely affects" in text and "../noisy_anogan/verdict.ipynb" in text
 
 
 @pytest.mark.parametrize(
     ("category", "value", "said", "decided"),
     [
-        ("bottle", 209, "1 of 1 facts about the data are what the paper prints", "1 agrees"),
-        ("bottle", 208, "0 of 1 facts", "1 differs"),
+        ("bottle", 209, "1 of 1 fact about the data is what the paper prints", "1 agrees"),
+        ("bottle", 208, "0 of 1 fact about the data are what", "1 differs"),
         ("mono", 470, "The data have train normal 470", "about MVTec AD. Only those data"),
     ],
 )
@@ -196,3 +232,59 @@ def test_rows_with_a_meaning_of_their_own_are_told_by_it_alone():
     row = AUROC | {"method": "A", "value": 0.9, "low": 0.85, "high": 0.95}
     text = seen(row, own=(["It rains.", "It pours."], "Wet."))
     assert text == "## What we see\n\n- It rains.\n- It pours.\n\n**Verdict.** Wet."
+
+
+def test_reasons_become_remedies():
+    """Would catch a reason that is told as what would decide, and one that has no remedy."""
+    where = {"paper": "ganomaly", "notebook": "table1_mnist", "dataset": "mnist", "category": "1"}
+    row = AUROC | {"method": "GANomaly", "value": 0.4}
+    text = seen(row, **where)
+    assert "decide the rest: runs evaluated as the authors do (the best of the epochs" in text
+    text = seen(row, row | {"form": "authors"}, **where)
+    assert "1 is open. What would decide the rest: at least two seeds." in text
+    spread = [agreement.compare(0.5, values, 0.03) for values in ([0.4, 0.6], [0.44, 0.5, 0.56])]
+    reasons = {one.reason for one in spread}
+    assert {outcomes.remedy(reason) for reason in reasons} >= {"more than 100 seeds"}
+    with pytest.raises(ValueError, match="no remedy"):
+        outcomes.remedy("the weather")
+
+
+def test_milliseconds_of_another_machine_decide_nothing():
+    """Would catch runs of ours that are said to decide another machine's times."""
+    rows = [
+        {"method": method, "metric": "inference_time_ms", "value": value}
+        for method, value in (("GANomaly", 1.0), ("AnoGAN", 100.0))
+    ]
+    where = {"paper": "ganomaly", "notebook": "table_runtime", "category": "all"}
+    for dataset in ("digits", "mnist"):
+        decided = seen(*rows, dataset=dataset, **where).partition("**Verdict.**")[2]
+        assert "The ratio of two methods" in decided and "seeds" not in decided
+
+
+def test_a_constrained_accuracy_has_no_gain():
+    """Would catch an accuracy without misses held against one that may have some."""
+    rows = [
+        {"method": "A", "metric": metric, "form": form, "value": value}
+        for metric, form, value in (
+            ("best_accuracy", "oracle", 0.7), ("zfn_accuracy", "oracle", 0.5),
+            ("accuracy", "deployable", 0.8),
+        )
+    ]  # fmt: skip
+    text = seen(*rows, paper="cyclegan", notebook="table_accuracy_zfn")
+    assert "is worth −10.0 points of best accuracy" in text
+    assert "points of ZFN accuracy" not in text
+
+
+def test_a_side_that_was_made_smaller_is_no_difference():
+    """Would catch a smaller copy of the official images that counts as a fact that differs."""
+    images = data.load("synthetic", "texture")
+    images = replace(images, name="mvtec_ad", category="bottle")
+    cell = Cell("smoke", "cbigan", "table1_dataset", "mvtec_ad", "bottle", 0)
+    values = {"n_train_normal": 209, "image_side_px": images.sides()[1]}
+    results.write_rows(cell, facts.rows(cell, images, values, protocol="one_class"))
+    text, _, decided = study.seen(cell).data.partition("**Verdict.**")
+    assert "1 of 1 fact about the data is what the paper prints." in text
+    assert "against 900 is not comparable: Official images, made smaller from 900 to" in text
+    assert "1 agrees and 1 is not comparable" in decided and "differ" not in decided
+    own = facts.rows(replace(cell, dataset="elpv"), images, values)
+    assert {row["comparable"] for row in own} == {"elpv is not a data set of the paper"}
