@@ -2,30 +2,57 @@
 
 import pandas as pd
 
-from adlib.study.lab.tables import in_words, sentence
+from adlib.study.lab.tables import halves, in_words, sentence
 from adlib.study.papers import MEANS
 from adlib.study.summary import COUNT, Study
 from adlib.study.verdict import verdicts
-
-SEEDS = 3  # what a statement on a method needs
+from adlib.study.verdict.agreement import MARGINS, SEEDS
 
 
 def limits(study: Study, compared: dict[str, pd.DataFrame]) -> list[str]:
     """Why the numbers at hand conclude no more; nothing is said that they do not show."""
     rows = study.summary
     rows = rows[(rows["method"] != COUNT) & rows["value"].notna()]
-    full = rows[(rows["comparable"] == "") & (rows["scale"] == "")]
+    # Times, p values and counts say nothing of how well a method finds anomalies.
+    rows = rows[[name in MARGINS or halves(name) for name in rows["metric"]]]
+    named = (rows["runs"].map(len) > 0) | (rows["categories"] > 1)  # else no record says the scale
+    full = rows[named & (rows["comparable"] == "") & (rows["scale"] == "")]
     enough = int((full["seeds"] >= SEEDS).sum())
     once = verdicts.nearest(compared)
+    once = once[once["method"] != COUNT]
     absent = int((once["verdict"] == verdicts.NO_DATA).sum())
     doubted = int((once["doubt"] != "").sum())
     said = [
-        f"{enough or 'None'} of our {len(rows):,} numbers on methods "
+        f"{enough or 'None'} of our {len(rows):,} measures of quality "
         f"{'come' if enough > 1 else 'comes'} from {SEEDS} seeds or more at full scale.",
-        f"{absent} published numbers are on data that are not at hand." if absent else "",
+        f"{absent} published numbers of methods are on data not at hand." if absent else "",
         f"{doubted} are no targets: quoted from elsewhere, or impossible." if doubted else "",
+        *_copies(study),
     ]
     return [text for text in said if text]
+
+
+def _copies(study: Study) -> list[str]:
+    """Categories whose runs of one profile have read different copies of the images."""
+    said = []
+    for profile in study.profiles:
+        read: dict[tuple, set] = {}
+        for record in study.records(profile).values():
+            one = record["description"]
+            read.setdefault((one["dataset"], one["category"]), set()).add(one["images"])
+        for (dataset, category), copies in read.items():
+            if len(copies) > 1:
+                title = _title(study, dataset)
+                said.append(
+                    f"Profile {profile}'s rows on {title} {category.replace('_', ' ')} come from "
+                    f"{len(copies)} different copies of the images."
+                )
+    return said
+
+
+def _title(study: Study, dataset: str) -> str:
+    names = (paper.names.get(dataset) for paper in study.papers.values())
+    return next(filter(None, names), dataset)
 
 
 def about_values(summary: pd.DataFrame) -> list[str]:

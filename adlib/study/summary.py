@@ -17,6 +17,7 @@ from adlib.study.profiles import Cell
 
 KEYS = ["profile", *rows.KEYS]  # what one number stands for; its rows differ in the seed alone
 SAME = ("name", "reading", "promise", "n_held")  # what rows of one number share beside its key
+SHARED = ("comparable", "scale", "protocol")  # of a mean: what is said of any that it averages
 # What an interval is about: whether the seeds differ, and whether each has one over images.
 ABOUT = {
     (True, True): "trainings and test images",
@@ -119,20 +120,19 @@ class Study:
 
         One whose `runs.csv` names runs, but whose pack is missing, has none.
         """
-        folders = {name: self.results / name for name in self.profiles}
         found = {}
-        for name, folder in folders.items():
-            if (folder / "runs.tar.xz").is_file():
-                found[name] = packs.read(folder / "runs.tar.xz")
+        for folder in (self.results / name for name in self.profiles):
+            if (archive := folder / "runs.tar.xz").is_file():
+                found[folder.name] = packs.read(archive)
             elif (folder / "runs.csv").is_file():
-                found[name] = {}
+                found[folder.name] = {}
         return found
 
     def records(self, profile: str) -> dict[str, dict]:
         """Records of the runs that the profile's rows name, by key."""
         named = set(self.rows.loc[self.rows["profile"] == profile, "run"])
-        runs = self.packs.get(profile, {})
-        return {key: run.record for key, run in runs.items() if key in named}
+        runs = self.packs.get(profile, {}).items()
+        return {key: run.record for key, run in runs if key in named}
 
 
 def read(results: Path, notebooks: Path | None = None, go_on: bool = False) -> Study:
@@ -208,8 +208,8 @@ def summarise(table: pd.DataFrame, by_name: dict[str, papers.Paper]) -> pd.DataF
     numbers = [key | _over_seeds(group) | {"categories": 1} for key, group in _grouped(table, KEYS)]
     methods = table[table["method"] != COUNT]
     for key, group in _grouped(methods, _WITHOUT_CATEGORY):
-        groups = papers.groups(by_name, key["paper"], key["dataset"])
-        groups = groups or {"mean_overall": {row["category"] for row in group}}
+        every = {"mean_overall": {row["category"] for row in group}}
+        groups = papers.groups(by_name, key["paper"], key["dataset"]) or every
         for mean, names in groups.items():
             numbers += _mean(key, mean, [row for row in group if row["category"] in names])
     # Means over the data sets of the tables that have several.
@@ -232,10 +232,10 @@ def _grouped(rows: pd.DataFrame, names: list[str]) -> list[tuple[dict, list[dict
 
 def _mean(key: dict, mean: str, rows: list[dict]) -> list[dict]:
     """The mean over the categories of `rows`, if there are several."""
-    n = len({row["category"] for row in rows})
-    if n < 2:
+    if (n := len({row["category"] for row in rows})) < 2:
         return []
-    return [key | {"category": mean} | _over_seeds(_over_categories(rows)) | {"categories": n}]
+    own = {"category": mean, "categories": n, "reading": "", "n_held": np.nan}  # not those of one
+    return [key | _over_seeds(_over_categories(rows)) | own]
 
 
 def _over_seeds(rows: list[dict]) -> dict:
@@ -264,10 +264,7 @@ def _over_seeds(rows: list[dict]) -> dict:
         "values": tuple(values),
         "seeds": len({row["seed"] for row in rows if not np.isnan(row["seed"])}),
         **counts,
-        **{
-            name: "; ".join(_texts(rows, name))
-            for name in ("comparable", "scale", "note", "protocol")
-        },
+        **{name: "; ".join(_texts(rows, name)) for name in (*SHARED, "note")},
         "runs": tuple(_texts(rows, "run")),
         **{name: rows[0][name] if rows else None for name in SAME},
     }
@@ -284,7 +281,7 @@ def _over_categories(rows: list[dict]) -> list[dict]:
     Test images of different categories are different, so their errors are independent and the
     half-widths add in quadrature.
     """
-    shared = {name: "; ".join(_texts(rows, name)) for name in ("comparable", "scale", "protocol")}
+    shared = {name: "; ".join(_texts(rows, name)) for name in SHARED}
     shared |= {"note": "", "run": "", "n_normal": np.nan, "n_abnormal": np.nan}
     categories = {row["category"] for row in rows}
     means = []
@@ -298,7 +295,6 @@ def _over_categories(rows: list[dict]) -> list[dict]:
             continue
         value, low, high = np.array(list(numbers.values()), float).T
         below, above = (np.sqrt(((value - end) ** 2).sum()) / len(value) for end in (low, high))
-        mean = value.mean()
-        ends = {"value": mean, "low": mean - below, "high": mean + above}
+        ends = {"value": (mean := value.mean()), "low": mean - below, "high": mean + above}
         means.append(rows[0] | shared | {"seed": seed} | ends)
     return means

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from report_tree import cell, read, row
+from report_tree import cell, read, row, run
 
 from adlib.study import cards as beyond
 from adlib.study import summary
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.usefixtures("no_data")
 def drawn(root, rows, table, name, paper="beyond", profile="study", **more):
     """A cell with its rows and the picture that a card shows."""
     cell(root, rows, table, paper=paper, profile=profile, **more)
-    (picture,) = (root / profile / paper).glob(f"{table}__*__examples.png")
     info = PngInfo()
     info.add_text("Description", f"What {table} shows")
-    target = picture.with_name(picture.name.replace("examples", name))
-    Image.new("L", (4, 4)).save(target, pnginfo=info)
+    for picture in (root / profile / paper).glob(f"{table}__*__examples.png"):
+        target = picture.with_name(picture.name.replace("examples", name))
+        Image.new("L", (4, 4)).save(target, pnginfo=info)
 
 
 def card(root, title):
@@ -38,7 +38,7 @@ def test_absent_rows_leave_no_card(tmp_path):
 
 
 def test_the_audit_speaks_of_what_exceeds_chance(tmp_path):
-    """Would catch a difference within its interval, or of another seed, listed as a choice."""
+    """Would catch a difference within its interval, or of another seed, listed as a case."""
     points = {"metric": "difference_points", "form": ""}
     raises = points | {"reading": "raises the number", "measure": "auROC"}
     rows = [
@@ -49,9 +49,44 @@ def test_the_audit_speaks_of_what_exceeds_chance(tmp_path):
     ]
     drawn(tmp_path, rows, "audit", "worth")
     one = card(tmp_path, "What evaluation")
-    assert one.sentence.startswith("1 of 2 choices") and "“best epoch”, by 12.5" in one.sentence
+    assert one.sentence.startswith("In 1 of 2 cases a choice raises the auROC beyond chance")
+    assert "“best epoch” is worth +12.5 points (screw) for CBiGAN" in one.sentence
     assert one.caption == "What audit shows" and one.picture.name.endswith("__worth.png")
     assert (one.link, one.profile) == ("beyond/audit.html#study", "study")
+
+
+def test_the_largest_choice_is_told_by_category_with_its_picture(tmp_path):
+    """Would catch a gain of one category told as that of all, beside another one's picture."""
+    same = {"metric": "difference_points", "form": "", "measure": "auROC", "variant": "sorted"}
+    for category, ends, reads in (
+        ("bottle", (-0.8, -3.0, 1.0), "no difference shown"),
+        ("screw", (19.9, 12.0, 28.0), "raises the number"),
+        ("pill", (5.0, 1.0, 9.0), "raises the number"),
+    ):
+        rows = [row("GANomaly", *ends, reading=reads, **same)]
+        drawn(tmp_path, rows, "audit", "worth", category=category)
+    one = card(tmp_path, "What evaluation")
+    assert one.sentence.startswith("In 2 of 3 cases")
+    assert "worth −0.8 (bottle) to +19.9 points (screw) for GANomaly" in one.sentence
+    assert "-screw-" in one.picture.name
+
+
+def test_the_comparison_says_how_small_it_is(tmp_path):
+    """Would catch categories called data sets, and trainings whose size nobody learns."""
+    rows = [
+        row(name, 0.5, metric="auroc", form="", dataset="a", category=category, run=run)
+        for category in "xyz"
+        for name, run in (("GANomaly", "r1"), ("CBiGAN", "r2"), ("PaDiM", "r3"))
+    ]
+    several = {"form": "", "dataset": summary.ALL_SETS, "category": "", "run": ""}
+    ranks = {"PaDiM": 1.0, "CBiGAN": 2.5, "GANomaly": 2.5}
+    rows += [row(name, rank, metric="mean_rank", **several) for name, rank in ranks.items()]
+    rows.append(row("all methods", 0.2, metric="p", **several))
+    drawn(tmp_path, rows, "comparison", "critical_difference")
+    for name, steps in (("r1", 1500), ("r2", 200), ("r3", 1)):
+        run(tmp_path, name, steps=steps)
+    text = card(tmp_path, "The fair").sentence
+    assert text.startswith("Over 3 categories of 1 data set, at 200–1,500 steps, PaDiM ranks")
 
 
 @pytest.mark.parametrize(

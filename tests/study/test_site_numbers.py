@@ -451,6 +451,15 @@ def test_runs_without_a_record_are_judged_by_nobody(tmp_path):
     assert verdicts_of(tmp_path)["screw", "CBiGAN", METRIC] == lost
 
 
+def test_a_number_that_names_no_run_is_judged_by_nobody(tmp_path):
+    """Catches a number that agrees although no record says at what scale it was made."""
+    for seed, value in enumerate((0.72, 0.73, 0.74)):
+        cell(tmp_path, [row("CBiGAN", value, run="")], seed=seed)
+    publish(tmp_path, ("screw", "CBiGAN", "0.73"))
+    wanted = (verdicts.NOT_COMPARABLE, departures.UNKNOWN)
+    assert verdicts_of(tmp_path)["screw", "CBiGAN", METRIC] == wanted
+
+
 def test_what_the_rule_did_not_decide_does_not_move_with_the_margin(tmp_path):
     """Catches a number that waits for the authors' evaluation counted as agreeing or differing."""
     file = sources(tmp_path) / "cbigan" / "paper.toml"

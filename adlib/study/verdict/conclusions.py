@@ -20,6 +20,7 @@ class Conclusion:
     Attributes:
         paper: which.
         rows: each published number once, with verdict, in the profile nearest to the paper.
+        wants: of each number of a method, why it is not judged, see `wanting.reasons`.
         counts: verdict -> published numbers of methods.
         facts: verdict -> published facts about the data, counted apart.
         entries: the claims, see `adlib.study.verdict.ledger`.
@@ -31,6 +32,7 @@ class Conclusion:
 
     paper: Paper
     rows: pd.DataFrame
+    wants: pd.Series
     counts: Counter
     facts: Counter
     entries: list[Entry]
@@ -83,6 +85,7 @@ def _conclude(study: Study, paper: Paper, order: list[str], rows: pd.DataFrame) 
     return Conclusion(
         paper=paper,
         rows=rows,
+        wants=methods["wants"],
         counts=Counter(methods["verdict"]),
         facts=Counter(rows.loc[of_data, "verdict"]),
         entries=ledger.ledger(study, paper, order),

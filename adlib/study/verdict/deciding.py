@@ -11,6 +11,22 @@ from adlib.study.lab.tables import in_words
 from adlib.study.summary import COUNT, Study
 from adlib.study.verdict import agreement, verdicts
 
+RULE = {
+    agreement.AGREES: "our mean lies within the margin of the published value, and the 95 % "
+    "prediction interval for one more training run of ours is at most four margins wide.",
+    agreement.DIFFERS: "the published value lies outside that prediction interval, and further "
+    "from our mean than the margin.",
+    agreement.CANNOT_TELL: "neither: from one seed there is no prediction interval, from few a "
+    "wide one. The number of seeds that would decide it at the spread seen is given.",
+    verdicts.TOY_SCALE: "our runs are smaller than the paper's own: a smaller budget, smaller "
+    "images or networks, fewer test images. What is smaller is read off the run records.",
+    verdicts.NOT_COMPARABLE: "we have a number, but for another setting than the paper's, a mean "
+    "over fewer categories among them, or the published value is no target: the paper quotes it "
+    "from elsewhere, or no scores can give it. The reason is given.",
+    verdicts.NO_DATA: "no number of ours, and the data set is not on the machine.",
+    verdicts.NOT_RUN: "no number of ours although the data could be had: the method is not part "
+    "of the study or of the profile, or its cell failed or was not finished.",
+}
 DIFFERENCES = (0.0, 0.03, 0.05, 0.10, 0.15)
 SEEDS = (1, 3, 5, 10)
 CURVE = np.round(np.arange(0.005, 0.1001, 0.005), 3)
@@ -29,7 +45,7 @@ def facts(study: Study, compared: dict[str, pd.DataFrame]) -> dict:
     for metric, margin in agreement.MARGINS.items():
         margins.setdefault(margin, []).append(in_words(metric))
     return {
-        "rule": verdicts.RULE,
+        "rule": RULE,
         "margins": margins,
         "spread": spread,
         "numbers": numbers,

@@ -22,23 +22,6 @@ NOT_COMPARABLE = "not comparable"
 NO_DATA = "data not at hand"
 NOT_RUN = "not run"
 VERDICTS = [*agreement.OUTCOMES, TOY_SCALE, NOT_COMPARABLE, NO_DATA, NOT_RUN]
-
-RULE = {
-    agreement.AGREES: "our mean lies within the margin of the published value, and the 95 % "
-    "prediction interval for one more training run of ours is at most four margins wide.",
-    agreement.DIFFERS: "the published value lies outside that prediction interval, and further "
-    "from our mean than the margin.",
-    agreement.CANNOT_TELL: "neither: from one seed there is no prediction interval, from few a "
-    "wide one. The number of seeds that would decide it at the spread seen is given.",
-    TOY_SCALE: "our runs are smaller than the paper's own: a smaller budget, smaller images or "
-    "networks, fewer test images. What is smaller is read off the run records.",
-    NOT_COMPARABLE: "we have a number, but for another setting than the paper's, a mean over fewer "
-    "categories among them, or the published value is no target: the paper quotes it from "
-    "elsewhere, or no scores can give it. The reason is given.",
-    NO_DATA: "no number of ours, and the data set is not on the machine.",
-    NOT_RUN: "no number of ours although the data could be had: the method is not part of the "
-    "study or of the profile, or its cell failed or was not finished.",
-}
 # Rows whose protocol is that of the authors are held against a published number before others.
 FORMS = ("authors", "", "oracle")
 
@@ -265,7 +248,7 @@ def averaged(study: Study, row) -> list[str]:
 
 
 def _verdict(row, study: Study, lost: dict, methods: dict, there: Callable) -> tuple[str, str]:
-    """Verdict and reason of one published row; see `RULE`."""
+    """Verdict and reason of one published row; see `deciding.RULE`."""
     categories = averaged(study, row)
     if np.isfinite(row.ours):
         return _of_value(row, len(categories))
@@ -288,7 +271,8 @@ def _of_value(row, wanted: int) -> tuple[str, str]:
         reasons.append(f"mean over {row.categories:.0f} of {wanted} categories")
     if row.method != COUNT and row.metric not in agreement.MARGINS:
         reasons.append("no margin is fixed for this metric")
-    if UNKNOWN in row.scale:
+    nameless = row.categories == 1 and not row.runs and row.method != COUNT
+    if UNKNOWN in row.scale or nameless:
         return NOT_COMPARABLE, UNKNOWN
     if reasons:
         return NOT_COMPARABLE, "; ".join(filter(None, [*reasons, row.scale]))

@@ -76,7 +76,7 @@ def sentence(methods: pd.DataFrame) -> str:
     """
     targets = methods[methods["doubt"] == ""]
     total = len(targets)
-    among = f" targets among {len(methods)}" if total < len(methods) else ""
+    among = f" target{'s' * (total != 1)} among {len(methods)}" if total < len(methods) else ""
     if methods.empty:
         return "The paper prints no number of a method that we know."
     if targets.empty:
@@ -97,8 +97,7 @@ def sentence(methods: pd.DataFrame) -> str:
         if counts[name]
     ]
     rest = f"; {_stand(beside)}" if beside else ""
-    numbers = among or " published numbers"
-    return f"Of {total}{numbers} {listed(decided)} with our runs{rest}."
+    return f"Of {total}{among} published numbers {listed(decided)} with our runs{rest}."
 
 
 def _stand(beside: list[str]) -> str:
@@ -137,9 +136,10 @@ def unknown(study: Study, paper: Paper, methods: pd.DataFrame, cost: pd.DataFram
         sets = groups[DATA]["dataset"].unique()
         details[DATA] = paper.names.get(sets[0], sets[0]) + ", …" * (len(sets) > 1)
     some = len(targets) < len(methods)
-    begin = f"{len(targets)} of {len(methods)} numbers are targets" if some else ""
+    are = "is a target" if len(targets) == 1 else "are targets"
+    begin = f"{len(targets)} of {len(methods)} numbers {are}" if some else ""
     if not groups:
-        return f"{begin}, and all are judged." if begin else "Every published number is judged."
+        return f"{begin}; none is open." if begin else "Every published number is judged."
     while len(_asked(begin, groups, details).split()) > MOST_WORDS and details:
         details.popitem()
     return _asked(begin, groups, details)

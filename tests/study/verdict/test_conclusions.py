@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import numpy as np
+import pandas as pd
 import pytest
 from report_tree import cell, publish, read, row, run
 
 from adlib.host import paths
 from adlib.study import summary
-from adlib.study.verdict import conclusions, hours, verdicts
+from adlib.study.verdict import conclusions, hours, verdicts, wanting
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -43,7 +45,7 @@ def tree(root, **settings):
     run(root, **settings)
     publish(
         root,
-        *(("screw", "CBiGAN", "0.73"), ("screw", "EGBAD", "0.99"), ("screw", "AnoGAN", "0.35")),
+        *(("screw", "CBiGAN", "0.73"), ("screw", "EGBAD", "0.99"), ("screw", "AnoGAN", "0.75")),
         ("screw", "-", "320", "Table I", "n_train_normal"),
     )
     return read(root)
@@ -65,6 +67,50 @@ def test_toy_scale_is_said_with_its_ratio(tmp_path):
     assert one.sentence.startswith("No published number could yet be judged: of 3, 2 stand beside")
     assert one.scale == "500 of 200,000 training steps, 64 of 128 px, 3 seeds."
     assert "runs at full scale" in one.unknown
+
+
+def test_values_that_are_no_targets_are_counted_apart(tmp_path):
+    """Would catch a value that no run can decide, for which runs at full scale are asked."""
+    tree(tmp_path)
+    publish(
+        tmp_path,
+        *(("screw", "CBiGAN", "0.73"), ("screw", "AnoGAN", "0.35"), ("screw", "EGBAD", "0.2")),
+    )
+    one = conclusions.conclude(read(tmp_path), "cbigan")
+    assert one.sentence == "Of 1 target among 3 published numbers 1 agrees with our runs."
+    assert one.unknown == "1 of 3 numbers is a target; none is open."
+    publish(tmp_path, ("screw", "CBiGAN", "0.73"), ("pill", "CBiGAN", "0.7"), origin="quoted")
+    one = conclusions.conclude(read(tmp_path), "cbigan")
+    assert one.sentence == "No published number could be judged: none of 2 is a target."
+
+
+def test_every_open_number_has_the_reason_that_it_has(tmp_path):
+    """Would catch numbers of another evaluation that seem to lack seeds, or means that lack data.
+
+    It would also catch runs asked for of a method that is not run, and hours of other methods.
+    """
+    cell(tmp_path, [row("CBiGAN", 0.7)], category="bottle")
+    tree(tmp_path, steps=500)
+    published = (("screw", "CBiGAN", "0.73"), ("mean_objects", "CBiGAN", "0.7"))
+    publish(tmp_path, *published, ("screw", "CAVGA-Ru", "0.8"), ("pill", "CBiGAN", "0.8"))
+    study = read(tmp_path)
+    one = conclusions.conclude(study, "cbigan")
+    counts = {name: one.wants.tolist().count(name) for name in set(one.wants)}
+    assert counts == {wanting.SCALE: 1, wanting.CATEGORIES: 1, wanting.NEVER: 1, wanting.DATA: 1}
+    assert "1 stands beside runs at toy scale, 1 beside means over fewer categories" in one.sentence
+    assert "2 open numbers want data (MVTec AD), 1 runs at full scale" in one.unknown
+    assert "1 methods that no profile runs" in one.unknown
+
+
+def test_hours_name_the_methods_that_they_are_of():
+    """Would catch hours of two methods of ten that read as those of all."""
+    table = pd.DataFrame({
+        "method": ["A", "B", "C"], "full_gpu_hours": [30.0, np.nan, 10.0],
+        "full_cpu_hours": [1.0, 2.0, 3.0],
+    })  # fmt: skip
+    assert hours.in_words(table) == "A and C: at least 40 GPU-hours"
+    assert hours.in_words(table[table["method"] == "B"]) == "B: at least 2 CPU-hours"
+    assert hours.in_words(table.head(0)) == ""
 
 
 def test_the_profile_nearest_to_the_paper_speaks(tmp_path):
