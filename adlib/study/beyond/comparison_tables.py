@@ -64,7 +64,7 @@ def ranks(written: pd.DataFrame) -> Table:
     """Ranks and tests among the rows that were written, see `comparison.rows`."""
     found = written[written["dataset"] == profiles.ALL_SETS]
     lines = [
-        {"methods": row.method, "what": in_words(row.metric), "value": number(row.value)}
+        {"methods": row.method, "what": in_words(row.metric), "value": f"{row.value:.3f}"}
         for row in found.itertuples()
     ]
     return Table.of(lines, found["note"].fillna("").map(sentence))
