@@ -4,9 +4,8 @@ Printed is the probability of each outcome if our method's true mean lies so far
 by the number of seeds and by how much trainings vary.
 """
 
-from adlib.study.site.rule import DIFFERENCES, SEEDS
-
 from adlib.study.verdict import agreement
+from adlib.study.verdict.deciding import DIFFERENCES, SEEDS
 
 SPREADS = (0.005, 0.01, 0.02, 0.04)  # standard deviation of the auROC over trainings
 
