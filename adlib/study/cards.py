@@ -125,7 +125,8 @@ def _ranks(rows: pd.DataFrame, study: Study) -> Said:
     return (
         f"Over {of}{sets} data set{'s' * (sets > 1)}{_trained(areas, study)} {order.index[0]} "
         f"ranks first of {len(order)}; the papers' best, {ours.index[0]}, is number "
-        f"{(order < ours.iloc[0]).sum() + 1}; {behind} of their {len(ours)} lag beyond chance.",
+        f"{(order < ours.iloc[0]).sum() + 1}; {behind} of their {len(ours)} "
+        f"lag{'s' * int(behind == 1)} beyond chance.",
         None,
     )
 
