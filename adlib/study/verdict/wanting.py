@@ -23,9 +23,9 @@ DATA, RUNS, NEVER = "data", "runs", "never"
 BESIDE = {
     EVALUATION: "another evaluation",
     SEEDS: "too few seeds",
-    SCALE: "runs at toy scale",
+    SCALE: "toy scale",
     CATEGORIES: "means over fewer categories",
-    SETTING: "runs that are not comparable",
+    SETTING: "other settings",
     RECORD: "runs without a record",
     MARGIN: "values without a margin",
 }
@@ -87,10 +87,10 @@ def sentence(methods: pd.DataFrame) -> str:
     beside += [f"{alone} beside none"] if alone else []
     if alone == total:
         return (
-            f"No published number could yet be judged: none of {total}{among} has a run beside it."
+            f"No published number is judged yet: none of {total}{among} has a run beside it."
         )
     if not why[""]:
-        return f"No published number could yet be judged: of {total}{among}, {_stand(beside)}."
+        return f"No published number is judged yet: of {total}{among}, {_stand(beside)}."
     decided = [
         f"{counts[name]} {word}{'s' * (counts[name] == 1)}"
         for name, word in zip(DECIDED, ("agree", "differ"), strict=True)
@@ -101,7 +101,7 @@ def sentence(methods: pd.DataFrame) -> str:
 
 
 def _stand(beside: list[str]) -> str:
-    """Write `12 stand beside runs at toy scale and 245 beside none`."""
+    """Write `12 stand beside toy scale and 245 beside none`."""
     verb = "stands" if beside[0].startswith("1 ") else "stand"
     return listed(beside).replace(" beside", f" {verb} beside", 1)
 

@@ -64,7 +64,7 @@ def test_numbers_that_are_judged_come_first(tmp_path):
 def test_toy_scale_is_said_with_its_ratio(tmp_path):
     """Would catch a conclusion from small runs that does not say how small they are."""
     one = conclusions.conclude(tree(tmp_path, steps=500, side=64), "cbigan")
-    assert one.sentence.startswith("No published number could yet be judged: of 3, 2 stand beside")
+    assert one.sentence.startswith("No published number is judged yet: of 3, 2 stand beside")
     assert one.scale == "500 of 200,000 training steps, 64 of 128 px, 3 seeds."
     assert "runs at full scale" in one.unknown
 
@@ -97,7 +97,7 @@ def test_every_open_number_has_the_reason_that_it_has(tmp_path):
     one = conclusions.conclude(study, "cbigan")
     counts = {name: one.wants.tolist().count(name) for name in set(one.wants)}
     assert counts == {wanting.SCALE: 1, wanting.CATEGORIES: 1, wanting.NEVER: 1, wanting.DATA: 1}
-    assert "1 stands beside runs at toy scale, 1 beside means over fewer categories" in one.sentence
+    assert "1 stands beside toy scale, 1 beside means over fewer categories" in one.sentence
     assert "2 open numbers want data (MVTec AD), 1 runs at full scale" in one.unknown
     assert "1 methods that no profile runs" in one.unknown
 
