@@ -18,6 +18,15 @@ BELOW = {
     "deploy": {"host", "metrics", "data", "networks", "models", "plots"},
 }
 
+# What each room of the study may import of the others; what lies in none is open to all.
+OF_STUDY = {
+    "engine": set(),
+    "verdict": {"engine"},
+    "lab": {"engine", "verdict"},
+    "beyond": {"engine", "verdict", "lab"},
+    "site": {"engine", "verdict", "lab", "beyond"},
+}
+
 
 def modules():
     """{dotted name: path} of all modules of the package."""
@@ -79,6 +88,19 @@ def test_every_arrow_goes_down(arrows):
     assert wrong == []
     rooms = {name.split(".")[1] for name in arrows if "." in name}
     assert rooms == {*BELOW, "cli", "__main__"}
+
+
+def test_arrows_of_the_study_go_down_too(arrows):
+    """Would catch a verdict that needs a notebook, or a notebook that needs the site."""
+    up = [
+        (name, other)
+        for name, others in arrows.items()
+        for other in others
+        if (room := (name.split(".") + [""])[2]) in OF_STUDY and name.startswith("adlib.study.")
+        if other.startswith("adlib.study.") and other.split(".")[2] in OF_STUDY.keys() - {room}
+        if other.split(".")[2] not in OF_STUDY[room]
+    ]
+    assert not up
 
 
 def test_no_circles(arrows):

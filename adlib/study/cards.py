@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from adlib.metrics.ranks import critical_difference
-from adlib.study.lab.tables import points
 from adlib.study.papers import ALL_SETS
 from adlib.study.rows import CONTROL
 from adlib.study.summary import Study
+from adlib.study.tables import points
 from adlib.study.verdict.ledger import SILENT
 
 LOWEST = "lowest"  # the threshold that is to miss nothing: the lowest held-out abnormal score

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from adlib.study.lab.tables import below_chance, in_words, interval, number, sentence, signed
 from adlib.study.papers import ALL_SETS, MEANS, Paper, groups
 from adlib.study.summary import COUNT
+from adlib.study.tables import below_chance, in_words, interval, number, sentence, signed
 
 FACT = "fact about the data"  # what stands for a detector where a value describes images
 FORMS = {

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from adlib.study.lab.tables import halves, in_words, sentence
 from adlib.study.papers import MEANS
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import halves, in_words, sentence
 from adlib.study.verdict import verdicts
 from adlib.study.verdict.agreement import MARGINS, SEEDS
 

@@ -14,8 +14,7 @@ from adlib import data
 from adlib.host.paths import home
 from adlib.metrics import interval_over_seeds
 from adlib.models import REGISTRY
-from adlib.study import departures, grids, notes, papers, summary
-from adlib.study.lab import tables
+from adlib.study import departures, grids, notes, papers, summary, tables
 from adlib.study.verdict import deciding, verdicts
 
 pytestmark = pytest.mark.usefixtures("no_data")

@@ -16,9 +16,9 @@ from adlib.metrics.curves import checked
 from adlib.study import rows as schema
 from adlib.study import runs
 from adlib.study.beyond.traps import Statistic
-from adlib.study.lab.tables import Table, number, points, sentence
 from adlib.study.profiles import Cell
 from adlib.study.rows import CONTROL
+from adlib.study.tables import Table, number, points, sentence
 
 # What a choice inflates. Only the last kind compares two trainings.
 SCORES = "auROC, same weights"

@@ -9,7 +9,7 @@ from adlib import data
 from adlib.study import papers, profiles
 from adlib.study.beyond import comparison
 from adlib.study.lab.published import category
-from adlib.study.lab.tables import Table, in_words, listed, number, sentence
+from adlib.study.tables import Table, in_words, listed, number, sentence
 
 
 def plan(planned: comparison.Plan) -> Table:

@@ -8,9 +8,9 @@ import pandas as pd
 from adlib import data
 from adlib.metrics import ranks
 from adlib.study import papers, profiles, results
-from adlib.study.lab.tables import Table, interval, number, points
 from adlib.study.profiles import Cell
 from adlib.study.rows import PATCHED
+from adlib.study.tables import Table, interval, number, points
 
 
 @dataclass(frozen=True)

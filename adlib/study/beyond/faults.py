@@ -15,7 +15,7 @@ from adlib.metrics import interval_over_seeds, ranks
 from adlib.models.base import Losses
 from adlib.models.training import Budget
 from adlib.networks import pyramid
-from adlib.study.lab.tables import points as in_points
+from adlib.study.tables import points as in_points
 
 BATCH = 32  # test images that anomalib scales together by default
 

@@ -15,8 +15,8 @@ from adlib import metrics, plots
 from adlib.data import Split
 from adlib.metrics.pixel import FPR_BOUNDS
 from adlib.study import results
-from adlib.study.lab.tables import in_words, number
 from adlib.study.runs import Run
+from adlib.study.tables import in_words, number
 
 MEASURES: dict[str, Callable[[Tensor, np.ndarray], float]] = {
     "pixel_auroc": metrics.pixel_auroc,

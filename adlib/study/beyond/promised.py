@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from adlib.data import Split
-from adlib.study.lab.tables import Table, number
+from adlib.study.tables import Table, number
 
 GOOD, BAD = "good", "bad"  # folders below that of the new images
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from adlib.study import curve
-from adlib.study.lab.tables import Table, interval, number, points
+from adlib.study.tables import Table, interval, number, points
 
 STEP = "step"  # how the variant of a point of the curve begins
 

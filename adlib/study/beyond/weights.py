@@ -11,9 +11,9 @@ import pandas as pd
 from adlib import data
 from adlib.metrics import ranks
 from adlib.study import papers, profiles, results
-from adlib.study.lab.tables import Table, interval, number, points
 from adlib.study.profiles import Cell
 from adlib.study.runs import Run
+from adlib.study.tables import Table, interval, number, points
 
 Pair = tuple[float, float]  # alpha, lambda
 LAMBDA = 0.1  # of the paper, which has it from AnoGAN (section V-B)

@@ -7,9 +7,9 @@ import pandas as pd
 from adlib.study import papers
 from adlib.study.lab.published import category
 from adlib.study.lab.ranking import better
-from adlib.study.lab.tables import in_words, listed, number
 from adlib.study.papers import Claim
 from adlib.study.profiles import Cell
+from adlib.study.tables import in_words, listed, number
 from adlib.study.verdict.claims import SUPERVISED
 
 

@@ -8,9 +8,9 @@ from adlib import data
 from adlib.study import papers
 from adlib.study.lab.published import compared
 from adlib.study.lab.ranking import SHOWN
-from adlib.study.lab.tables import counted, in_words, listed, sentence
 from adlib.study.profiles import Cell
 from adlib.study.summary import COUNT
+from adlib.study.tables import counted, in_words, listed, sentence
 from adlib.study.verdict import agreement, verdicts
 
 SIDE = "side_px"  # ends the metrics that are sides of images

@@ -11,8 +11,8 @@ from IPython.display import Markdown, display
 from adlib import data, models, plots
 from adlib.study import departures, papers, profiles, results, runs, trainings
 from adlib.study.lab import published
-from adlib.study.lab.tables import Table, sentence
 from adlib.study.profiles import Cell
+from adlib.study.tables import Table, sentence
 
 PARAMETERS = ("profile", "dataset", "category", "seed")
 Trained = dict[str | tuple[str, str], runs.Run]  # method, or method and variant -> its run

@@ -1,6 +1,5 @@
 """What a notebook's rows decide about published numbers, and what would decide the rest."""
 
-import re
 from collections import Counter
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 from adlib.study import papers
 from adlib.study.departures import UNKNOWN
 from adlib.study.lab import published
-from adlib.study.lab.tables import listed
 from adlib.study.profiles import Cell
+from adlib.study.tables import listed
 from adlib.study.verdict import agreement, verdicts
 from adlib.study.verdict.agreement import SEEDS
 
@@ -22,12 +21,6 @@ VERBS = {  # verdict -> how one number has it, and several
     verdicts.NOT_COMPARABLE: ("is not comparable", "are not comparable"),
     verdicts.NO_DATA: ("lacks its data", "lack their data"),
     verdicts.NOT_RUN: ("was not run", "were not run"),
-}
-REMEDIES = {  # why our runs cannot tell -> what would let them
-    "not run as the authors evaluate: (.+)": r"runs evaluated as the authors do (\1)",
-    "one seed has no spread": "at least two seeds",
-    r"from \d+ seeds; (\d+) would decide at their spread": r"\1 seeds, at the spread of ours",
-    r"from \d+ seeds; more than (\d+) would be needed": r"more than \1 seeds",
 }
 TIMES = (
     "Milliseconds of one machine decide nothing about those of another, so no number is decided. "
@@ -89,23 +82,10 @@ def _needed(judged: pd.DataFrame) -> str:
     if len(toy):
         example = toy["scale"].iloc[0]
         needs.append(f"runs at the paper's scale (here {example}) with {SEEDS} seeds")
-    open_ones = judged[judged["verdict"] == agreement.CANNOT_TELL]
-    needs += dict.fromkeys(map(remedy, open_ones["reason"]))
+    needs += dict.fromkeys(filter(None, judged["remedy"]))
     if (judged["reason"] == UNKNOWN).any():
         needs.append("the records of the runs")
     return f"What would decide the rest: {listed(needs)}." if needs else ""
-
-
-def remedy(reason: str) -> str:
-    """What would do away with the reason why our runs cannot tell.
-
-    Raises:
-        ValueError: no such reason.
-    """
-    for begins, done in REMEDIES.items():
-        if met := re.fullmatch(begins, reason):
-            return met.expand(done)
-    raise ValueError(f"{reason!r}: no remedy is known for this reason")
 
 
 def _timed(metric: str) -> bool:

@@ -1,7 +1,7 @@
 """A notebook's rows beside what the paper prints: as a table, as a picture, as verdicts."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from adlib import data, plots
 from adlib.study import packs, papers, profiles, rows
 from adlib.study.engine.execute import DONE
-from adlib.study.lab.tables import Table, halves, in_words, interval, number, sentence, signed
 from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
 from adlib.study.summary import COUNT, Execution, Study
+from adlib.study.tables import Table, halves, in_words, interval, number, sentence, signed
 from adlib.study.verdict import verdicts
 from adlib.study.verdict.claims import category_in_words
 
@@ -79,12 +79,17 @@ def stands_in_for(cell: Cell) -> str:
 
 
 def of_cell(cell: Cell) -> OfCell:
-    """What a cell has written.
+    """What a cell has written; it is read and judged once, until it is written anew.
 
     Raises:
         FileNotFoundError: nothing yet.
     """
     path = cell.file(".csv")
+    return _of_cell(cell, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _of_cell(cell: Cell, path: Path, _changed: int) -> OfCell:
     table = rows.typed(rows.texts(path), path)
     table = table.astype(dict.fromkeys(rows.INTEGERS, "float64"))
     table = table.assign(name=table["method"], method=rows.labels(table), profile=cell.profile)
@@ -105,7 +110,8 @@ def compared(cell: Cell, facts: bool = False) -> pd.DataFrame:
         `value`, `low` and `high`, `fixed` (the same at a threshold that was fixed beforehand),
         `authors` (the same evaluated as the authors do, where that is another number),
         `published` and `printed`, `on` (what the published value is about; "" where it is about
-        the same images), `difference` (to `authors` where that is known), `verdict` and `reason`.
+        the same images), `difference` (to `authors` where that is known), `verdict`, `reason` and
+        `remedy`: what would decide a number that our runs cannot tell.
     """
     study = of_cell(cell)
     ours = study.summary
@@ -126,8 +132,8 @@ def compared(cell: Cell, facts: bool = False) -> pd.DataFrame:
     ours = ours.sort_values("metric", key=lambda names: names.map(first.index), kind="stable")
     lines = [_line(row, fixed, authors, judged) for row in ours.itertuples()]
     columns = [*_PLACE, "form", "value", "low", "high", "seeds", "name", "scale", "comparable"]
-    more = ["fixed", "authors", "published", "printed", "on", "difference", "verdict", "reason"]
-    return pd.DataFrame(lines, columns=[*columns, *more])
+    columns += ["fixed", "authors", "published", "printed", "on"]
+    return pd.DataFrame(lines, columns=[*columns, "difference", "verdict", "reason", "remedy"])
 
 
 def _line(row, fixed: pd.Series, authors: pd.Series, judged: pd.DataFrame) -> dict:
@@ -139,10 +145,11 @@ def _line(row, fixed: pd.Series, authors: pd.Series, judged: pd.DataFrame) -> di
     same = judged[(judged["method"] == row.method) & (judged["metric"] == row.metric)]
     here = same[(same["dataset"] == row.dataset) & (same["category"] == row.category)]
     if len(here):
-        theirs = here.iloc[0]
-        line |= {name: theirs[name] for name in ("printed", "difference", "verdict", "reason")}
-        return line | {"published": theirs["value"], "on": ""}
-    nothing = {"printed": "", "difference": np.nan, "verdict": "", "reason": ""}
+        theirs = next(here.itertuples())
+        for name in ("printed", "difference", "verdict", "reason"):
+            line[name] = getattr(theirs, name)
+        return line | {"remedy": verdicts.remedy(theirs), "published": theirs.value, "on": ""}
+    nothing = {"printed": "", "difference": np.nan, "verdict": "", "reason": "", "remedy": ""}
     return line | nothing | _elsewhere(same, row.category)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from adlib.study import papers
-from adlib.study.lab.tables import counted, halves, in_words, listed, number
 from adlib.study.profiles import Cell
+from adlib.study.tables import counted, halves, in_words, listed, number
 from adlib.study.verdict import agreement
 from adlib.study.verdict.claims import stands
 

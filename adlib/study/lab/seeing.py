@@ -12,8 +12,8 @@ from IPython.display import Markdown
 from adlib.study import papers
 from adlib.study.lab import claimed, facts, outcomes, published, ranking, trends
 from adlib.study.lab.ranking import SHOWN, better
-from adlib.study.lab.tables import counted, in_words, listed, number, signed
 from adlib.study.profiles import Cell
+from adlib.study.tables import counted, in_words, listed, number, signed
 from adlib.study.verdict.claims import stands
 
 CONSTRAINED = "zfn_accuracy"  # no gain in it: what is fixed beforehand may miss abnormal images
@@ -113,9 +113,9 @@ def _fixed(found: pd.DataFrame) -> Iterator[str]:
     for metric, rows in found.groupby("metric", sort=False):
         gain = 100 * (rows["value"] - rows["fixed"])
         most = rows.loc[gain.idxmax(), "method"]
-        over = f" on average over {len(rows)} rows, at most {gain.max():.1f} ({most})"
-        text = f"{gain.mean():.1f} points of {in_words(metric)}{over if len(rows) > 1 else ''}"
-        text = text.replace("-", "−") if gain.min() < 0 else text
+        mean, largest = (f"{value:.1f}".replace("-", "−") for value in (gain.mean(), gain.max()))
+        over = f" on average over {len(rows)} rows, at most {largest} ({most})"
+        text = f"{mean} points of {in_words(metric)}{over if len(rows) > 1 else ''}"
         yield (
             f"A threshold that is picked on the test labels is worth {text}, against one that was "
             "fixed beforehand."

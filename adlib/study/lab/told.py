@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from adlib.study.lab.tables import points as in_points
+from adlib.study.tables import points as in_points
 
 # How the reading of a number begins -> what is said of such numbers.
 READINGS = {

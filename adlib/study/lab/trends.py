@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from adlib.study.lab.ranking import SHOWN, better
-from adlib.study.lab.tables import counted, in_words, number, points
+from adlib.study.tables import counted, in_words, number, points
 
 NUMBER = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?\s*%?|="  # what tells values of one sweep apart in a variant
 

@@ -8,12 +8,12 @@ from markupsafe import Markup
 from adlib.host import files
 from adlib.study import grids
 from adlib.study.engine.execute import TOUR
-from adlib.study.lab.tables import sentence
 from adlib.study.papers import MEANS
 from adlib.study.profiles import Cell
 from adlib.study.site import sections
 from adlib.study.site.rendering import Site
 from adlib.study.summary import COUNT
+from adlib.study.tables import sentence
 from adlib.study.verdict import deciding, verdicts
 from adlib.study.verdict.conclusions import Conclusion
 

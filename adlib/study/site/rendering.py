@@ -11,10 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from adlib.host import files
 from adlib.study import ran
-from adlib.study.lab.tables import sentence
 from adlib.study.site import notebooks
 from adlib.study.site.pictures import Pictures
 from adlib.study.summary import Execution, Study
+from adlib.study.tables import sentence
 from adlib.study.verdict import verdicts
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -62,6 +62,17 @@ class Agreement:
             return f"from {self.seeds} seeds; more than {MOST_SEEDS} would be needed"
         return f"from {self.seeds} seeds; {self.seeds_needed:.0f} would decide at their spread"
 
+    @property
+    def remedy(self) -> str:
+        """What would let our runs give an answer; "" where they give one."""
+        if self.outcome != CANNOT_TELL:
+            return ""
+        if self.seeds < 2:
+            return "at least two seeds"
+        if np.isnan(self.seeds_needed):
+            return f"more than {MOST_SEEDS} seeds"
+        return f"{self.seeds_needed:.0f} seeds, at the spread of ours"
+
 
 def half_width(spread: float, runs: int, confidence: float = CONFIDENCE) -> float:
     """Half of the prediction interval for one more run: t s sqrt(1 + 1/k); NaN with one run.

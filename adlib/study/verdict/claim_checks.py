@@ -8,9 +8,9 @@ from scipy import stats
 
 from adlib.metrics import interval_over_seeds
 from adlib.metrics.ranks import FEWEST
-from adlib.study.lab.tables import in_words, listed, number, points
 from adlib.study.papers import ALL_SETS, MEANS
 from adlib.study.rows import PATCHED
+from adlib.study.tables import in_words, listed, number, points
 from adlib.study.verdict import claims
 from adlib.study.verdict.agreement import MARGINS, ROUNDING
 from adlib.study.verdict.claims import FAILS, HOLDS, MISSES, OPEN, Evidence, Rows

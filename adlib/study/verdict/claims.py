@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from adlib.study.lab.tables import in_words, interval, listed, number
 from adlib.study.papers import ALL_SETS, MEANS, Claim, Paper
 from adlib.study.summary import Study
+from adlib.study.tables import in_words, interval, listed, number
 from adlib.study.verdict.agreement import MARGINS
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"

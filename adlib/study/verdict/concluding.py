@@ -17,9 +17,9 @@ from IPython.display import Image, Markdown, display
 from adlib import plots
 from adlib.host import paths
 from adlib.study import departures, pictures
-from adlib.study.lab.tables import Table, in_words, listed, number, sentence, signed
 from adlib.study.papers import known
 from adlib.study.summary import COUNT, Study, read
+from adlib.study.tables import Table, in_words, listed, number, sentence, signed
 from adlib.study.verdict import agreement, conclusions, hours, ledger
 from adlib.study.verdict.claims import category_in_words
 from adlib.study.verdict.conclusions import Conclusion

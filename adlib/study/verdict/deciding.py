@@ -7,8 +7,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from adlib.study.lab.tables import in_words
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import in_words
 from adlib.study.verdict import agreement, verdicts
 
 RULE = {

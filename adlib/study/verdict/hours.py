@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from adlib.study import departures
-from adlib.study.lab.tables import listed
 from adlib.study.papers import ALL_SETS, MEANS, Paper
 from adlib.study.summary import COUNT, Study
+from adlib.study.tables import listed
 from adlib.study.verdict.ledger import SEEDS, SILENT, seconds
 
 METHOD = """\

@@ -290,3 +290,12 @@ def _of_value(row, wanted: int) -> tuple[str, str]:
 def decide(row, margin: float) -> agreement.Agreement:
     """What the rule says of a row of `compare` at a margin."""
     return agreement.compare(row.value, row.values, margin, row.half_unit)
+
+
+def remedy(row) -> str:
+    """What would let our runs judge a row of `compare` that they cannot tell; "" for others."""
+    if row.verdict != agreement.CANNOT_TELL:
+        return ""
+    if row.evaluation:
+        return f"runs evaluated as the authors do ({row.evaluation})"
+    return decide(row, agreement.MARGINS[row.metric]).remedy

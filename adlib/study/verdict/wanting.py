@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from adlib.study.departures import UNKNOWN
-from adlib.study.lab.tables import listed
 from adlib.study.papers import Paper
 from adlib.study.summary import Study
+from adlib.study.tables import listed
 from adlib.study.verdict import agreement, hours, verdicts
 
 DECIDED = (agreement.AGREES, agreement.DIFFERS)
@@ -86,9 +86,7 @@ def sentence(methods: pd.DataFrame) -> str:
     alone = total - why[""] - sum(why[name] for name in BESIDE)
     beside += [f"{alone} beside none"] if alone else []
     if alone == total:
-        return (
-            f"No published number is judged yet: none of {total}{among} has a run beside it."
-        )
+        return f"No published number is judged yet: none of {total}{among} has a run beside it."
     if not why[""]:
         return f"No published number is judged yet: of {total}{among}, {_stand(beside)}."
     decided = [
@@ -154,12 +152,10 @@ def _wanted(reason: str, at_hand: bool) -> str:
 
 def _asked(begin: str, groups: dict[str, pd.DataFrame], details: dict[str, str]) -> str:
     """Write `69 of 288 numbers are targets: 57 want data (MVTec AD) and 12 runs at full scale`."""
-    parts = []
+    parts, n = [], len(next(iter(groups.values())))
+    verb = "" if begin else f"open number{'s' * (n > 1)} "
+    verb += f"want{'s' * (n == 1)} "
     for name, rows in groups.items():
         detail = f" ({details[name]})" if details.get(name) else ""
-        parts.append(f"{len(rows)} {WANTS[name]}{detail}")
-    n = len(next(iter(groups.values())))
-    verb = "wants" if n == 1 else "want"
-    subject = "" if begin else f" open number{'s' * (n > 1)}"
-    said = listed(parts).replace(f"{n} ", f"{n}{subject} {verb} ", 1)
-    return f"{begin}: {said}." if begin else f"{said}."
+        parts.append(f"{len(rows)} {'' if parts else verb}{WANTS[name]}{detail}")
+    return f"{begin}{': ' * bool(begin)}{listed(parts)}."

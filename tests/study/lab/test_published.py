@@ -9,8 +9,8 @@ import pytest
 from adlib import data
 from adlib.study import papers, results
 from adlib.study.lab import published
-from adlib.study.lab.tables import Table
 from adlib.study.profiles import Cell
+from adlib.study.tables import Table
 from adlib.study.verdict import verdicts
 
 TABLE2 = "table2_balanced_accuracy"

@@ -1,9 +1,11 @@
 """The rule that compares a published number with our runs: its three outcomes and their chances."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from adlib.study.verdict import agreement
+from adlib.study.verdict import agreement, verdicts
 from adlib.study.verdict.agreement import AGREES, CANNOT_TELL, DIFFERS
 
 MARGIN = agreement.MARGINS["auroc"]
@@ -80,3 +82,19 @@ def test_bad_input_is_named():
         agreement.compare(0.5, [0.5, 0.6], 0)
     with pytest.raises(ValueError, match="values"):
         agreement.compare(0.5, [], MARGIN)
+
+
+def test_what_would_decide_an_open_number():
+    """Would catch a reason without a remedy, and seeds wanted where the evaluation is another."""
+    for values, remedy in (
+        ([0.5], "at least two seeds"),
+        ([0.4, 0.6], "more than 100 seeds"),
+        ([0.48, 0.5, 0.52], "seeds, at the spread of ours"),
+    ):
+        found = agreement.compare(0.5, values, 0.03)
+        assert found.reason and found.remedy.endswith(remedy)
+    decided = agreement.compare(0.5, [0.5, 0.5], 0.03)
+    assert (decided.reason, decided.remedy) == ("", "")
+    row = SimpleNamespace(verdict=agreement.CANNOT_TELL, evaluation="the best epoch")
+    assert verdicts.remedy(row) == "runs evaluated as the authors do (the best epoch)"
+    assert verdicts.remedy(SimpleNamespace(verdict=agreement.AGREES)) == ""
