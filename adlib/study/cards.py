@@ -11,7 +11,7 @@ import pandas as pd
 
 from adlib.metrics.ranks import critical_difference
 from adlib.study.papers import ALL_SETS
-from adlib.study.rows import CONTROL
+from adlib.study.rows import CONTROL, RAISES
 from adlib.study.summary import Study
 from adlib.study.tables import points
 from adlib.study.verdict.ledger import SILENT
@@ -93,7 +93,7 @@ def _worth(rows: pd.DataFrame, study: Study) -> Said:
     rows = rows[(rows["categories"] == 1) & (rows["variant"] != CONTROL)]
     if rows.empty:
         return "", None
-    raised = rows[(rows["low"] > 0) & (rows["reading"] == "raises the number")]
+    raised = rows[(rows["low"] > 0) & (rows["reading"] == RAISES)]
     text = f"In {len(raised)} of {len(rows)} cases a choice raises the auROC beyond chance"
     if raised.empty:
         return f"{text}.", None

@@ -50,8 +50,9 @@ KEYS = [
     "paper", "table", "dataset", "category", "method", "variant", "measure", "x", "metric", "form",
 ]  # fmt: skip
 SEPARATOR = "; "  # between the reasons in `comparable`
-# Variants that others than the notebook which writes them look for.
+# Variants and readings that others than the notebook which writes them look for.
 CONTROL = "another seed and nothing else"  # of the audit: how far two trainings differ anyway
+RAISES = "raises the number"  # reading of a difference in the audit that is told from chance
 PATCHED = " with a patch"  # ends those whose training images hold abnormal pixels
 
 

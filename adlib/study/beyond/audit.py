@@ -279,4 +279,4 @@ class Ledger:
             if least <= value <= most:
                 ends = f"{least:.0f} to {most:.0f}".replace("-", "−")
                 return False, f"within what another seed may make, {ends} points"
-        return True, "raises the number" if value > 0 else "lowers the number"
+        return True, schema.RAISES if value > 0 else "lowers the number"
